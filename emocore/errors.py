@@ -1,0 +1,40 @@
+"""The two ways in which an input can be wrong: the user's (one sentence, exit code 2) and a file's (a failures row)."""
+
+from typing import Literal, get_args
+
+Stage = Literal["list", "open", "decode", "featurize", "predict", "write"]
+Reason = Literal[
+    "bad_name",  # the name breaks the corpus's grammar, or is not valid Unicode
+    "not_found",  # the file is gone, or the link points nowhere
+    "not_permitted",  # the operating system refuses to open it
+    "empty_file",  # zero bytes
+    "unsupported",  # not a media container that we read, whatever its name says
+    "broken",  # the container or its stream cannot be decoded
+    "no_samples",  # a sound track without a single sample
+    "not_finite",  # the samples hold NaN or infinity
+    "too_large",  # over a limit on lengths or sizes
+    "internal",  # a fault of ours that hit only this file
+]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+
+class UserError(Exception):
+    """A value, an option or an input is wrong: one sentence that holds the value, the rule and the remedy."""
+
+
+class TooManyFailures(Exception):
+    """More files failed than `--max-failures` allows: exit code 3."""
+
+
+class MediaError(Exception):
+    """One file cannot be used: becomes a row in FAILURES with this stage, reason and detail."""
+
+    def __init__(self, stage: Stage, reason: Reason, detail: str) -> None:
+        super().__init__(stage, reason, detail)
+        self.stage: Stage = stage
+        self.reason: Reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason} ({self.stage}): {self.detail}"

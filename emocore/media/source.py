@@ -1,0 +1,54 @@
+"""Where media bytes come from: a file, or a member of a zip, written ARCHIVE.zip!/MEMBER."""
+
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+from typing import BinaryIO
+
+from emocore.errors import MediaError
+
+MEMBER = "!/"
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac"})
+VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"})
+MEDIA_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
+
+
+def split_member(path: str) -> tuple[str, str | None]:
+    """Return the file to open and, for a member of a zip, the member's name.
+
+    >>> split_member("/data/speech.zip!/Actor_01/a.wav"), split_member("/data/wow!/a.wav")
+    (('/data/speech.zip', 'Actor_01/a.wav'), ('/data/wow!/a.wav', None))
+    """
+    archive, mark, member = path.partition(f".zip{MEMBER}")
+    return (f"{archive}.zip", member) if mark else (path, None)
+
+
+def open_source(path: str) -> BinaryIO:
+    """Open the bytes for reading and seeking. Raises MediaError (stage open)."""
+    file, member = split_member(path)
+    try:
+        if member is None:
+            stream: BinaryIO = Path(file).open("rb")
+        else:
+            with zipfile.ZipFile(file) as archive:
+                stream = io.BytesIO(archive.read(member))
+    except (FileNotFoundError, KeyError) as error:
+        raise MediaError("open", "not_found", f"{path}: no such file") from error
+    except PermissionError as error:
+        raise MediaError("open", "not_permitted", f"{path}: permission denied") from error
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise MediaError("open", "broken", f"{path}: {error}") from error
+    if not stream.read(1):
+        stream.close()
+        raise MediaError("open", "empty_file", f"{path}: zero bytes")
+    stream.seek(0)
+    return stream
+
+
+def content_id(stream: BinaryIO) -> str:
+    """Return the SHA-256 of the stream's bytes in hexadecimal, and rewind it."""
+    stream.seek(0)
+    digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    stream.seek(0)
+    return digest

@@ -1,0 +1,131 @@
+"""The typed tables that travel between stages and lie on disk, and the version that readers insist on."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from emocore.errors import UserError
+from emocore.labels import EMOTIONS
+
+SCHEMA_VERSION = "1"
+VERSION_KEY = b"emocore_schema_version"
+
+PROBABILITIES = tuple(f"p_{emotion}" for emotion in EMOTIONS)
+SOFT_LABEL = pa.fixed_shape_tensor(pa.float32(), [len(EMOTIONS)])
+MFCC_FRAMES = pa.fixed_shape_tensor(pa.float32(), [157, 39])
+
+# What a file's name, folder or manifest row says, before the file is opened. What a corpus does not know is null.
+LISTING = pa.schema(
+    [
+        ("clip", pa.string()),  # unique in the corpus: the RAVDESS name, else the path below the root
+        ("take", pa.string()),  # recordings of one performance share it; the clip itself where unknown
+        ("path", pa.string()),  # absolute; inside a zip: ARCHIVE.zip!/MEMBER
+        ("bytes", pa.int64()),
+        ("modality", pa.string()),  # audio-video | video-only | audio-only
+        ("channel", pa.string()),  # speech | song
+        ("emotion", pa.string()),  # one of EMOTIONS: the majority of the raters
+        ("soft_label", SOFT_LABEL),  # share of the raters for each of EMOTIONS; zeros where unlabelled
+        ("intensity", pa.string()),  # normal | strong
+        ("statement", pa.string()),  # kids | dogs, or the manifest's
+        ("repetition", pa.int32()),
+        ("actor", pa.string()),  # "01" … "24" in RAVDESS
+        ("gender", pa.string()),  # female | male
+        ("split", pa.string()),  # train | validation | test, where the corpus says
+        ("extra", pa.map_(pa.string(), pa.string())),  # the manifest's other columns
+    ]
+)
+CLIPS = pa.schema(
+    [field for field in LISTING if field.name != "bytes"]
+    + [
+        pa.field("content_id", pa.string()),  # SHA-256 of the bytes
+        pa.field("duplicate_of", pa.string()),  # the path of the first file with the same bytes
+        pa.field("duration_seconds", pa.float64()),
+        pa.field("state", pa.string()),  # ok | silent | no_audio
+    ]
+)
+FAILURES = pa.schema(
+    [
+        ("path", pa.string()),
+        ("content_id", pa.string()),
+        ("stage", pa.string()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("attempts", pa.int32()),
+    ]
+)
+_ANSWER = [("predicted", pa.string()), ("confidence", pa.float32()), ("runner_up", pa.string())]
+_SHARES = [(name, pa.float32()) for name in PROBABILITIES]
+PREDICTIONS = pa.schema(
+    [
+        ("clip", pa.string()),
+        ("take", pa.string()),
+        ("actor", pa.string()),
+        ("gender", pa.string()),
+        ("intensity", pa.string()),
+        ("statement", pa.string()),
+        ("emotion", pa.string()),
+        *_ANSWER,
+        *_SHARES,
+        ("fold", pa.string()),
+    ]
+)
+LABELS = pa.schema(
+    [
+        ("clip", pa.string()),
+        ("path", pa.string()),
+        ("content_id", pa.string()),
+        ("duplicate_of", pa.string()),
+        ("duration_seconds", pa.float64()),
+        *_ANSWER,  # null where there was nothing to predict from: see state
+        *_SHARES,
+        ("state", pa.string()),
+    ]
+)
+
+
+def rows_to_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Build a table of the schema from dictionaries; a missing key is a null, a tensor takes an array."""
+    rows = list(rows)
+    columns = []
+    for field in schema:
+        values = [row.get(field.name) for row in rows]
+        if isinstance(field.type, pa.FixedShapeTensorType):
+            storage = pa.array([None if v is None else v.ravel() for v in values], field.type.storage_type)
+            columns.append(pa.ExtensionArray.from_storage(field.type, storage))
+        else:
+            columns.append(pa.array(values, field.type))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write one Parquet file in a single atomic step: it is there whole, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {**(table.schema.metadata or {}), VERSION_KEY: SCHEMA_VERSION.encode()}
+    temporary = path.with_name(f".{path.name}.tmp")
+    pq.write_table(table.replace_schema_metadata(metadata), temporary)
+    temporary.replace(path)
+
+
+def read_tables(folder: Path, columns: list[str] | None = None) -> pa.Table:
+    """Read all Parquet files of a folder in name order.
+
+    Raises UserError where there are none, or where one has another schema version.
+    """
+    paths = sorted(folder.glob("*.parquet"))
+    if not paths:
+        raise UserError(f"{folder} holds no Parquet file: expected a table that emocore wrote.")
+    for path in paths:
+        check_version(pq.read_schema(path), path)
+    return pa.concat_tables([pq.read_table(path, columns=columns) for path in paths])
+
+
+def check_version(schema: pa.Schema, path: Path) -> None:
+    """Raise UserError unless the Parquet schema carries this version."""
+    found = (schema.metadata or {}).get(VERSION_KEY, b"none").decode()
+    if found != SCHEMA_VERSION:
+        raise UserError(
+            f"{path} has schema version {found}, this release reads {SCHEMA_VERSION}: featurize the corpus again."
+        )
