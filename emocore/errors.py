@@ -10,6 +10,7 @@ Reason = Literal[
     "empty_file",  # zero bytes
     "unsupported",  # not a media container that we read, whatever its name says
     "broken",  # the container or its stream cannot be decoded
+    "truncated",  # less sound or fewer pictures than its header states
     "no_samples",  # a sound track without a single sample
     "not_finite",  # the samples hold NaN or infinity
     "too_large",  # over a limit on lengths or sizes

@@ -1,0 +1,180 @@
+"""The report's plots as inline SVG: the same numbers give the same bytes, and no plot holds a user's text."""
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
+
+from emocore.evaluation.calibration import Bin
+from emocore.labels import EMOTIONS
+
+Floats = NDArray[np.float64]
+
+# Okabe & Ito's palette: told apart with any colour vision.
+BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#767676", "#222222"
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "emocore",
+    "font.family": "sans-serif",
+    "font.size": 11,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": "#E3E3E3",
+    "legend.frameon": False,
+}
+# Points: about the width of a phone's screen, so that text keeps its size there.
+WIDTH, POINTS_PER_INCH = 370, 72
+
+
+@rc_context(STYLE)
+def confusion_plot(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> Markup:
+    """Draw [true][predicted] counts as row shares, with percent and count in each cell."""
+    counts = np.asarray(confusion, dtype=np.float64)
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
+    size = len(classes)
+    figure, axes = _canvas(WIDTH)
+    axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=1.5)
+    for i, j in np.ndindex(size, size):
+        ink = "white" if shares[i, j] > 0.55 else INK
+        if counts[i, j]:
+            place = {"ha": "center", "color": ink}
+            axes.text(j + 0.5, i + 0.48, f"{100 * shares[i, j]:.0f}", va="bottom", fontsize=11, **place)
+            axes.text(j + 0.5, i + 0.56, f"{counts[i, j]:.0f}", va="top", fontsize=8, **place)
+    axes.set_xticks(np.arange(size) + 0.5, classes, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(np.arange(size) + 0.5, classes)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.invert_yaxis()
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    return _svg(figure, "confusion")
+
+
+@rc_context(STYLE)
+def recall_plot(
+    recall: dict[str, float | None], ranges: dict[str, list[float] | None], chance: float
+) -> Markup:
+    """Draw each emotion's recall as a dot with its interval, and the chance level as a line."""
+    names = [name for name in recall if recall[name] is not None]
+    figure, axes = _canvas(55 + 24 * len(names))
+    for i, name in enumerate(names):
+        if span := ranges.get(name):
+            axes.plot(span, [i, i], color=BLUE, linewidth=2.5, alpha=0.55, solid_capstyle="butt")
+        axes.plot(recall[name], i, "o", color=BLUE, markersize=7)
+    axes.axvline(chance, color=GREY, linestyle="--", linewidth=1)
+    axes.text(chance + 0.01, -0.95, "chance", color=GREY, fontsize=10, va="center")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -1.3)
+    axes.tick_params(axis="y", length=0)
+    _percent_axis(axes, "x", "recall")
+    axes.grid(axis="x")
+    return _svg(figure, "recall")
+
+
+@rc_context(STYLE)
+def reliability_plot(bins: Sequence[Bin]) -> Markup:
+    """Draw accuracy over confidence as bars in each bin, the diagonal of perfect calibration, and the clips."""
+    figure, (axes, below) = _canvas(
+        330, nrows=2, sharex=True, gridspec_kw={"height_ratios": [3.2, 1]}, subplot_kw={"xlim": (0, 1)}
+    )
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfectly calibrated")
+    axes.bar(
+        [b["low"] for b in bins],
+        [b["accuracy"] or 0 for b in bins],
+        [b["high"] - b["low"] for b in bins],
+        align="edge", color=BLUE, alpha=0.75, edgecolor="white", label="accuracy in the bin",
+    )  # fmt: skip
+    used = [b for b in bins if b["n"]]
+    axes.plot([b["confidence"] for b in used], [b["accuracy"] for b in used], "o", color=ORANGE, markersize=4)
+    axes.legend(loc="upper left", fontsize=10)
+    _percent_axis(axes, "y", "accuracy")
+    below.bar(
+        [b["low"] for b in bins], [b["n"] for b in bins], [b["high"] - b["low"] for b in bins],
+        align="edge", color=GREY, edgecolor="white",
+    )  # fmt: skip
+    below.set_ylabel("clips")
+    _percent_axis(below, "x", "confidence")
+    return _svg(figure, "reliability")
+
+
+@rc_context(STYLE)
+def coverage_plot(coverage: Floats, accuracy: Floats) -> Markup:
+    """Draw accuracy over the share of clips answered, most confident first."""
+    # More points than the plot has pixels add bytes only.
+    pick = np.unique(np.linspace(0, len(coverage) - 1, 200).astype(int))
+    figure, axes = _canvas(250)
+    axes.plot(coverage[pick], accuracy[pick], color=BLUE, linewidth=2)
+    axes.axhline(accuracy[-1], color=GREY, linestyle="--", linewidth=1)
+    axes.text(0.01, accuracy[-1] - 0.02, "all clips answered", color=GREY, fontsize=10, va="top")
+    _percent_axis(axes, "y", "accuracy of those")
+    _percent_axis(axes, "x", "clips answered, most confident first")
+    axes.grid()
+    return _svg(figure, "coverage")
+
+
+@rc_context(STYLE)
+def emotion_plot(counts: dict[str, int]) -> Markup:
+    """Draw how many clips were predicted as each emotion."""
+    figure, axes = _canvas(55 + 24 * len(EMOTIONS))
+    values = [counts.get(name, 0) for name in EMOTIONS]
+    bars = axes.barh(EMOTIONS, values, color=BLUE, height=0.7)
+    axes.bar_label(bars, [f"{v:,}" for v in values], padding=4, fontsize=10)
+    axes.set_xlim(0, max(*values, 1) * 1.18)
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0)
+    axes.locator_params(axis="x", integer=True, nbins=4)
+    axes.set_xlabel("clips")
+    return _svg(figure, "emotions")
+
+
+@rc_context(STYLE)
+def confidence_plot(counts: Sequence[int]) -> Markup:
+    """Draw a histogram of confidence from the counts of equal bins over [0, 1]."""
+    edges = np.linspace(0, 1, len(counts) + 1)
+    figure, axes = _canvas(210)
+    axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=BLUE, edgecolor="white")
+    axes.set_ylabel("clips")
+    axes.locator_params(axis="y", integer=True, nbins=5)
+    _percent_axis(axes, "x", "confidence")
+    return _svg(figure, "confidence")
+
+
+def _canvas(height: float, **grid: Any) -> tuple[Figure, Any]:
+    """A figure of WIDTH by `height` points without pyplot's global state, and its axes."""
+    figure = Figure(figsize=(WIDTH / POINTS_PER_INCH, height / POINTS_PER_INCH), layout="constrained")
+    return figure, figure.subplots(**grid)
+
+
+def _percent_axis(axes: Any, which: str, label: str) -> None:
+    axis = getattr(axes, f"{which}axis")
+    axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set(**{f"{which}lim": (0, 1), f"{which}label": label, f"{which}ticks": [0, 0.25, 0.5, 0.75, 1]})
+
+
+def _svg(figure: Figure, name: str) -> Markup:
+    """The figure as an <svg> element that takes its size and font from the page; `name` keeps its ids apart."""
+    stream = io.StringIO()
+    blank = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(stream, format="svg", transparent=True, metadata=blank)
+    text = stream.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>|<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r" font-family: [^;]*;", "", text)
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r'(url\(|href=")#', rf"\1#{name}-", text)
+    text = re.sub(r'<svg ([^>]*?)width="[^"]*" ', r'<svg \1aria-hidden="true" focusable="false" ', text)
+    return Markup(re.sub(r'(<svg [^>]*?)height="[^"]*" ', r"\1", text))

@@ -1,0 +1,57 @@
+"""Open a media container without letting it open anything else."""
+
+import io
+import struct
+from typing import BinaryIO
+
+import av
+from av.container import InputContainer
+
+from emocore.errors import MediaError
+
+# Playlists, concat scripts and SDP are demuxers too, and would open other files or addresses: only these may run.
+DEMUXERS = ("wav", "w64", "flac", "mp3", "ogg", "mov", "matroska", "avi", "aac", "aiff")
+# The header of these states how long they are; in the others the length is an estimate or read from the last page.
+EXACT_DURATION = frozenset({"wav", "w64", "flac", "mov", "matroska", "aiff"})
+# Raw samples need no probing beyond their header; FFmpeg would read seconds of them.
+_WAV_PROBE_BYTES = 4_096
+_UNKNOWN_LENGTHS = frozenset({0, 0x7FFFF000, 0x7FFFFFFF, 0xFFFFFFFF})  # what recorders write into a pipe
+_OPTIONS = {
+    "format_whitelist": ",".join((*DEMUXERS, "mp4", "m4a", "3gp", "3g2", "mj2", "webm")),
+    "protocol_whitelist": "file",
+}
+
+
+def open_container(stream: BinaryIO) -> InputContainer:
+    """Open the container in the stream's bytes. Raises MediaError: unsupported, broken, or truncated."""
+    head = stream.read(12)
+    is_wav = head[:4] == b"RIFF" and head[8:] == b"WAVE"
+    if is_wav:
+        _check_wav_whole(stream)
+    stream.seek(0)
+    probe = {"probesize": str(_WAV_PROBE_BYTES)} if is_wav else {}
+    try:
+        return av.open(stream, mode="r", container_options=_OPTIONS | probe, metadata_errors="replace")
+    except (av.error.InvalidDataError, av.error.ArgumentError) as error:
+        raise MediaError("open", "unsupported", f"no readable media container ({error.strerror})") from error
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise MediaError("open", "broken", f"the container cannot be opened ({error})") from error
+
+
+def _check_wav_whole(stream: BinaryIO) -> None:
+    """Raise MediaError where the data chunk states more bytes than follow: FFmpeg reads such a file as a short one."""
+    while len(chunk := stream.read(8)) == 8:
+        name, stated = struct.unpack("<4sI", chunk)
+        start = stream.tell()
+        if name == b"data":
+            held = stream.seek(0, io.SEEK_END) - start
+            if stated > held and stated not in _UNKNOWN_LENGTHS:
+                raise MediaError("open", "truncated", f"{held} bytes of samples where the header states {stated}")
+            return
+        stream.seek(start + stated + stated % 2)
+
+
+def demuxer(container: InputContainer) -> str:
+    """Return the container's demuxer, one of DEMUXERS where it is known."""
+    names = container.format.name.split(",")
+    return next((name for name in names if name in DEMUXERS), names[0])
