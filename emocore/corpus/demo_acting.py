@@ -70,15 +70,15 @@ EMOTION_VOICE = {
     "surprised": VoiceStyle(5.0, 4.0, 6.0, 2.0, -2, 1, -1, 2, 0.0, 0.0, 1),
 }
 # One standard deviation of an actor's habit in playing one emotion, and of one take.
-VOICE_HABIT = VoiceStyle(1.5, 1.0, 1.3, 2.0, 5, 4, 2, 2.5, 0.3, 0.1, 1.5)
-VOICE_TAKE = VoiceStyle(1.3, 0.9, 1.4, 1.8, 5, 4, 2, 2.5, 0.3, 0.1, 1.2)
+VOICE_HABIT = VoiceStyle(1.05, 0.7, 0.9, 1.4, 3.5, 2.8, 1.4, 1.75, 0.2, 0.07, 1.0)
+VOICE_TAKE = VoiceStyle(0.9, 0.65, 1.0, 1.3, 3.5, 2.8, 1.4, 1.75, 0.2, 0.07, 0.85)
 
 #                        AU1  AU2  AU4  AU5  AU6  AU7  AU9 AU10 AU12 AU15 AU20 AU23 AU26 AU43
 EMOTION_FACE = {
     "neutral": FaceStyle(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
     "calm": FaceStyle(0.1, 0.1, 0.0, 0.0, 0.1, 0.0, 0.0, 0.0, 0.25, 0.0, 0.0, 0.0, 0.0, 0.4),
     "happy": FaceStyle(0.1, 0.2, 0.0, 0.0, 0.7, 0.1, 0.0, 0.1, 0.8, 0.0, 0.1, 0.0, 0.15, 0.0),
-    "sad": FaceStyle(0.7, 0.0, 0.3, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.7, 0.0, 0.0, 0.0, 0.35),
+    "sad": FaceStyle(0.9, 0.0, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.9, 0.0, 0.0, 0.0, 0.35),
     "angry": FaceStyle(0.0, 0.15, 0.9, 0.3, 0.0, 0.5, 0.2, 0.2, 0.0, 0.2, 0.0, 0.7, 0.0, 0.0),
     "fearful": FaceStyle(0.8, 0.3, 0.4, 0.7, 0.0, 0.2, 0.0, 0.0, 0.0, 0.2, 0.8, 0.0, 0.25, 0.0),
     "disgust": FaceStyle(0.0, 0.0, 0.5, 0.0, 0.3, 0.5, 0.9, 0.8, 0.0, 0.4, 0.0, 0.0, 0.05, 0.0),
@@ -106,6 +106,8 @@ class Look:
     brow_thickness: float
     nose_length: float
     mouth_width: float
+    hair_length: float
+    parting: float
     bearded: bool
 
 
@@ -136,8 +138,8 @@ def make_actor(number: int, seed: int, habit_noise: float) -> Actor:
         look=_make_look(number, female, rng),
         f0_hz=float((200 if female else 112) * 2 ** rng.normal(0, 0.11)),
         tract=float((FEMALE_TRACT if female else 1.0) * np.exp(rng.normal(0, 0.03))),
-        level_dbfs=float(-29 + habit_noise * rng.normal(0, 1.2)),
-        vividness=float(np.exp(habit_noise * rng.normal(0, 0.15))),
+        level_dbfs=float(-29 + habit_noise * rng.normal(0, 0.85)),
+        vividness=float(np.exp(habit_noise * rng.normal(0, 0.1))),
         voice_habits=rng.standard_normal((len(EMOTIONS), len(spread))) * spread,
         face_habits=rng.standard_normal((len(EMOTIONS), len(FaceStyle._fields))) * habit_noise * FACE_HABIT,
     )
@@ -157,25 +159,22 @@ def perform(
 
 
 def _make_look(number: int, female: bool, rng: np.random.Generator) -> Look:
-    def pick(colours: tuple[tuple[int, int, int], ...]) -> tuple[int, int, int]:
-        return colours[int(rng.integers(len(colours)))]
-
-    def between(low: int, high: int) -> tuple[int, int, int]:
-        blue, green, red = rng.integers(low, high, 3).tolist()
-        return blue, green, red
-
+    tint = rng.integers(-18, 18, 3) + int(rng.integers(150, 215))
+    shirt = rng.integers(40, 170, 3)
     return Look(
         female=female,
         skin=SKINS[(number + int(rng.integers(2))) % len(SKINS)],
-        hair=pick(HAIRS),
-        iris=pick(IRISES),
-        shirt=between(40, 190),
-        wall=between(150, 225),
+        hair=HAIRS[(2 * number + int(rng.integers(3))) % len(HAIRS)],
+        iris=IRISES[int(rng.integers(len(IRISES)))],
+        shirt=(int(shirt[0]), int(shirt[1]), int(shirt[2])),
+        wall=(int(tint[0]), int(tint[1]), int(tint[2])),
         face_height=float(rng.uniform(1.2, 1.4)),
         jaw_width=float(rng.uniform(0.70, 0.80) if female else rng.uniform(0.78, 0.92)),
         eye_spacing=float(rng.uniform(0.38, 0.46)),
         brow_thickness=float(rng.uniform(0.04, 0.06) if female else rng.uniform(0.065, 0.095)),
         nose_length=float(rng.uniform(0.30, 0.42)),
         mouth_width=float(rng.uniform(0.27, 0.35)),
+        hair_length=float(rng.uniform(1.0, 1.6) if female else rng.uniform(0.1, 0.4)),
+        parting=float(rng.uniform(-0.12, 0.12)),
         bearded=not female and bool(rng.random() < 0.35),
     )

@@ -1,7 +1,7 @@
 """RAVDESS: a seven-part file name says everything about a clip.
 
-`03-01-05-01-02-01-12.wav` is audio only, speech, angry, normal intensity, "Dogs are sitting by the door", the first
-repetition, actor 12. Livingstone and Russo (2018), https://doi.org/10.1371/journal.pone.0196391
+`03-01-05-01-02-01-12.wav` is audio only, speech, angry, normal intensity, "Dogs are sitting by the door", the
+first repetition, actor 12. Livingstone and Russo (2018), https://doi.org/10.1371/journal.pone.0196391
 """
 
 import re
@@ -48,7 +48,7 @@ class RavdessName:
 
     @property
     def take(self) -> str:
-        """The six ids after the modality: the audio-only, video-only and AV files of one performance share them."""
+        """The six ids after the modality, which the audio-only, video-only and AV files of a take share."""
         return format_name(self)[3:]
 
 
@@ -60,8 +60,8 @@ def is_ravdess_name(stem: str) -> bool:
 def parse_name(name: str) -> RavdessName:
     """Read a RAVDESS name, with or without a suffix.
 
-    Raises UserError for a wrong part, and for what was never recorded: strong neutral, disgust and surprised in
-    song, and song by actor 18.
+    Raises UserError for a wrong part, and for what was never recorded: strong neutral, disgust and surprised
+    in song, and song by actor 18.
 
     >>> parse_name("03-01-05-01-02-01-12.wav").take
     '01-05-01-02-01-12'
@@ -103,7 +103,7 @@ def format_name(name: RavdessName) -> str:
 
 
 def ravdess_rows(files: Iterable[MediaFile]) -> tuple[list[Row], list[Row]]:
-    """Return LISTING rows for the files of a RAVDESS corpus, and FAILURES rows for names that break the grammar."""
+    """Return LISTING rows for the files of a RAVDESS corpus, and FAILURES rows for wrong names."""
     rows: list[Row] = []
     failures: list[Row] = []
     for file in files:

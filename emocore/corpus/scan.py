@@ -7,18 +7,25 @@ import stat
 import struct
 import zipfile
 from collections.abc import Iterator
-from os.path import abspath, basename, dirname, isdir, realpath, splitext
+from os.path import realpath
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from emocore.errors import Reason, UserError
+from emocore.errors import MediaError, Reason, UserError
 from emocore.media.source import MEDIA_SUFFIXES, MEMBER
 
 Row = dict[str, Any]
 
-ZIP_SUFFIX = ".zip"
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):/")  # pathlib folds s3:// to s3:/
-_BAD_ZIP = (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, ValueError, EOFError, struct.error)
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:/")  # pathlib folds s3:// to s3:/
+_BAD_ZIP = (
+    zipfile.BadZipFile,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    struct.error,
+)
 
 
 class MediaFile(NamedTuple):
@@ -47,29 +54,51 @@ def failure_row(path: str, reason: Reason, detail: str) -> Row:
 
 def check_root(root: str | Path, expected: str) -> str:
     """Return the root as an absolute path. Raises UserError for a URL and for what does not exist."""
-    if not os.path.exists(root):  # noqa: PTH110  Path("") would be the current folder
-        if match := _URL.match(str(root)):
-            raise UserError(
-                f"{str(root)!r} is a {match[1]} URL and this version reads local paths only: copy or mount it first."
-            )
+    if not os.path.exists(root):  # noqa: PTH110  Path("") is the current folder
+        check_local(str(root))
         raise UserError(f"{str(root)!r} does not exist: expected {expected}.")
-    return abspath(root)
+    return os.path.abspath(root)  # noqa: PTH100  resolve() would follow links, which users named on purpose
+
+
+def is_media(name: str) -> bool:
+    """Whether the suffix, in any case, is one that we read."""
+    return _suffix(name) in MEDIA_SUFFIXES
+
+
+def is_zip(name: str) -> bool:
+    """Whether the suffix, in any case, is that of a zip."""
+    return _suffix(name) == ".zip"
+
+
+def is_folder(path: str) -> bool:
+    """Whether the path is a folder or a link to one; a link to a place that may not be looked at is not."""
+    return os.path.isdir(path)  # noqa: PTH112  Path.is_dir() raises PermissionError
+
+
+def check_local(path: str) -> None:
+    """Raise UserError for a URL such as s3://bucket/corpus."""
+    if _URL.match(path):
+        raise UserError(f"{path!r} is a URL and this version reads local paths only: copy or mount it first.")
 
 
 def scan(root: str) -> tuple[list[MediaFile], list[Row]]:
     """Return all media below an absolute path in path order, and FAILURES rows for what could not be listed.
 
-    The root is a folder, a zip, or one media file. Zips inside a folder are looked into, zips inside a zip are not.
-    Hidden files and `__MACOSX` are skipped. A linked folder is entered once, and only if no folder proper is the same.
+    The root is a folder, a zip, or one media file. Zips inside a folder are looked into, zips inside a zip
+    are not. Hidden files and `__MACOSX` are skipped. A linked folder is entered once, and only where the walk
+    does not reach the folder itself.
     """
-    found = _walk(root) if isdir(root) else _list_file(root, basename(root), "", realpath(dirname(root)))
+    folder, _, name = root.rpartition("/")
+    found = _walk(root) if is_folder(root) else _list_file(root, name, "", realpath(folder or "/"))
+    # A zip is a level below a folder, but not below itself.
+    own = f"{name}{MEMBER}" if is_zip(name) and not is_folder(root) else ""
     files: dict[str, MediaFile] = {}  # a zip may hold one name twice, and reads the last
     failures: list[Row] = []
     for item in found:
         if isinstance(item, dict):
             failures.append(item)
         elif _is_unicode(item.path):
-            files[item.path] = item
+            files[item.path] = item._replace(below=item.below.removeprefix(own)) if own else item
         else:
             failures.append(failure_row(item.path, "bad_name", f"{item.path}: the name is not valid UTF-8"))
     return [files[path] for path in sorted(files)], sorted(failures, key=lambda row: str(row["path"]))
@@ -78,7 +107,9 @@ def scan(root: str) -> tuple[list[MediaFile], list[Row]]:
 def _walk(root: str) -> Iterator[MediaFile | Row]:
     entered: set[str] = set()
     folders = [(root, "")]
-    links: list[tuple[str, str]] = []  # wait until every folder proper was entered: its own path names it best
+    links: list[
+        tuple[str, str]
+    ] = []  # wait until every folder proper was entered: its own path names it best
     while folders or links:
         folder, below = folders.pop() if folders else heapq.heappop(links)
         real = realpath(folder)
@@ -89,59 +120,77 @@ def _walk(root: str) -> Iterator[MediaFile | Row]:
             with os.scandir(folder) as listing:
                 entries = [entry for entry in listing if not _is_hidden(entry.name)]
         except OSError as error:
-            yield _os_failure(folder, error)
+            failed = _os_error(folder, error)
+            yield failure_row(folder, failed.reason, failed.detail)
             continue
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 folders.append((entry.path, f"{below}{entry.name}/"))
-            elif entry.is_symlink() and isdir(entry.path):
+            elif entry.is_symlink() and is_folder(entry.path):
                 heapq.heappush(links, (entry.path, f"{below}{entry.name}/"))
             else:
                 yield from _list_file(entry.path, entry.name, below, real)
 
 
-def _list_file(path: str, name: str, below: str, real: str) -> Iterator[MediaFile | Row]:
-    suffix = splitext(name)[1].lower()
-    if suffix != ZIP_SUFFIX and suffix not in MEDIA_SUFFIXES:
-        return
+def file_size(path: str) -> int:
+    """Return the size of a regular file in bytes. Raises MediaError (stage list)."""
     try:
         status = os.stat(path)  # noqa: PTH116  a Path object per file doubles the time of a scan
     except OSError as error:
-        yield _os_failure(path, error)
-        return
+        raise _os_error(path, error) from error
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
-        yield failure_row(path, "unsupported", f"{path}: not a regular file")
-    elif suffix == ZIP_SUFFIX:
-        prefix = f"{below}{name}{MEMBER}" if below or path != real else ""
-        yield from _list_zip(path, prefix, f"{real}/{name}")
-    else:
-        yield MediaFile(path, f"{below}{name}", status.st_size, f"{real}/{name}")
+        raise MediaError("list", "unsupported", f"{path}: not a regular file")
+    return status.st_size
+
+
+def zip_members(path: str) -> list[zipfile.ZipInfo]:
+    """Return the directory of a zip. Raises MediaError (stage list)."""
+    file_size(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.infolist()
+    except PermissionError as error:
+        raise _os_error(path, error) from error
+    except _BAD_ZIP as error:
+        raise MediaError("list", "broken", f"{path}: {error}") from error
+
+
+def check_member(path: str, member: zipfile.ZipInfo) -> int:
+    """Return the unpacked size of a member in bytes. Raises MediaError (stage list) where it is encrypted."""
+    if member.flag_bits & 1:
+        raise MediaError("list", "unsupported", f"{path}: encrypted")
+    return member.file_size
+
+
+def _list_file(path: str, name: str, below: str, real: str) -> Iterator[MediaFile | Row]:
+    try:
+        if is_zip(name):
+            yield from _list_zip(path, f"{below}{name}{MEMBER}", f"{real}/{name}")
+        elif is_media(name):
+            yield MediaFile(path, f"{below}{name}", file_size(path), f"{real}/{name}")
+    except MediaError as error:
+        yield failure_row(path, error.reason, error.detail)
 
 
 def _list_zip(path: str, below: str, real: str) -> Iterator[MediaFile | Row]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except PermissionError as error:
-        yield _os_failure(path, error)
-        return
-    except _BAD_ZIP as error:
-        yield failure_row(path, "broken", f"{path}: {error}")
-        return
-    for member in members:
+    for member in zip_members(path):
         name = member.filename
-        if splitext(name)[1].lower() not in MEDIA_SUFFIXES or any(map(_is_hidden, name.split("/"))):
+        if not is_media(name) or any(map(_is_hidden, name.split("/"))):
             continue
         inside = f"{path}{MEMBER}{name}"
-        if member.flag_bits & 1:
-            yield failure_row(inside, "unsupported", f"{inside}: encrypted")
-        else:
-            yield MediaFile(inside, f"{below}{name}", member.file_size, f"{real}{MEMBER}{name}")
+        try:
+            yield MediaFile(inside, f"{below}{name}", check_member(inside, member), f"{real}{MEMBER}{name}")
+        except MediaError as error:
+            yield failure_row(inside, error.reason, error.detail)
 
 
-def _os_failure(path: str, error: OSError) -> Row:
+def _suffix(name: str) -> str:
+    return name[name.rfind(".") :].lower() if "." in name else ""
+
+
+def _os_error(path: str, error: OSError) -> MediaError:
     reason: Reason = "not_permitted" if isinstance(error, PermissionError) else "not_found"
-    return failure_row(path, reason, f"{path}: {error.strerror or error}")
+    return MediaError("list", reason, f"{path}: {error.strerror or error}")
 
 
 def _is_hidden(name: str) -> bool:

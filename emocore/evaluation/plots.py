@@ -49,7 +49,7 @@ def confusion_plot(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -
     figure, axes = _canvas(WIDTH)
     axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=1.5)
     for i, j in np.ndindex(size, size):
-        ink = "white" if shares[i, j] > 0.55 else INK
+        ink = "white" if shares[i, j] > 0.72 else INK
         if counts[i, j]:
             place = {"ha": "center", "color": ink}
             axes.text(j + 0.5, i + 0.48, f"{100 * shares[i, j]:.0f}", va="bottom", fontsize=11, **place)
@@ -87,7 +87,7 @@ def recall_plot(
 
 @rc_context(STYLE)
 def reliability_plot(bins: Sequence[Bin]) -> Markup:
-    """Draw accuracy over confidence as bars in each bin, the diagonal of perfect calibration, and the clips."""
+    """Draw accuracy by confidence, the diagonal of perfect calibration, and the clips of each bin."""
     figure, (axes, below) = _canvas(
         330, nrows=2, sharex=True, gridspec_kw={"height_ratios": [3.2, 1]}, subplot_kw={"xlim": (0, 1)}
     )
@@ -166,7 +166,7 @@ def _percent_axis(axes: Any, which: str, label: str) -> None:
 
 
 def _svg(figure: Figure, name: str) -> Markup:
-    """The figure as an <svg> element that takes its size and font from the page; `name` keeps its ids apart."""
+    """The figure as an <svg> element that takes size and font from the page; `name` keeps its ids apart."""
     stream = io.StringIO()
     blank = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(stream, format="svg", transparent=True, metadata=blank)

@@ -1,0 +1,123 @@
+"""From a typed dataclass to a command: parse, run, one sentence for a user's mistake, an exit code."""
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+
+from emocore.errors import TooManyFailures, UserError
+
+Options = TypeVar("Options")
+
+EXIT_WRONG_INPUT = 2
+EXIT_TOO_MANY_FAILURES = 3
+
+
+def run_job(options_class: type[Options], job: Callable[[Options], None]) -> None:
+    """Parse the command line into `options_class`, call the job, and exit: 0, 2 (UserError) or 3 (TooManyFailures)."""
+    try:
+        job(parse(options_class, sys.argv[1:]))
+    except UserError as error:
+        _stop(str(error), EXIT_WRONG_INPUT)
+    except TooManyFailures as error:
+        _stop(str(error), EXIT_TOO_MANY_FAILURES)
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def parse(options_class: type[Options], arguments: Sequence[str]) -> Options:
+    """Return the options; `--config FILE` takes those of an earlier run as defaults.
+
+    Raises UserError, in one sentence, for anything that the command line has wrong; SystemExit(0) after `--help`.
+    """
+    rest, config = _take_config(list(arguments))
+    defaults = _from_config(options_class, config) if config else None
+    messages = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(messages):
+            return tyro.cli(
+                options_class,
+                args=rest,
+                default=defaults,
+                description=_description(options_class),
+                config=(tyro.conf.FlagConversionOff,),
+            )
+    except SystemExit as error:
+        if error.code == 0:
+            raise
+        raise UserError(_one_sentence(messages.getvalue())) from None
+
+
+def options_to_json(options: Any, leave_out: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the options as JSON values, without those that do not decide the result."""
+    return {name: value for name, value in dataclasses.asdict(options).items() if name not in leave_out}
+
+
+def _description(options_class: type[Any]) -> str:
+    return (
+        f"{options_class.__doc__ or ''}\n\n--config FILE takes the options of an earlier run's config.json; "
+        "options given beside it win."
+    )
+
+
+def _stop(sentence: str, code: int) -> None:
+    print(sentence, file=sys.stderr)  # noqa: T201 - the one place that speaks to the user about mistakes
+    sys.exit(code)
+
+
+def _take_config(arguments: list[str]) -> tuple[list[str], str | None]:
+    for i, argument in enumerate(arguments):
+        if argument == "--config":
+            if i + 1 == len(arguments):
+                raise UserError("--config needs a file: the config.json of an earlier run.")
+            return arguments[:i] + arguments[i + 2 :], arguments[i + 1]
+        if argument.startswith("--config="):
+            return arguments[:i] + arguments[i + 1 :], argument.removeprefix("--config=")
+    return arguments, None
+
+
+def _from_config(options_class: type[Options], file: str) -> Options:
+    try:
+        saved = json.loads(Path(file).read_text())["options"]
+    except OSError as error:
+        raise UserError(f"--config {file} cannot be read ({error.strerror}): name an earlier run's config.json.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"--config {file} is not a config.json that emocore wrote.") from error
+    fields = {field.name: field for field in dataclasses.fields(options_class)}  # type: ignore[arg-type]
+    unknown = sorted(set(saved) - set(fields))
+    if unknown:
+        raise UserError(f"--config {file} has the option {unknown[0]!r}, which this command does not have.")
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()}
+    for name, field in fields.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if name not in values and required:
+            values[name] = tyro.MISSING
+    return options_class(**values)
+
+
+def _one_sentence(box: str) -> str:
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    lines = [line.strip(" │╭╮╰╯─") for line in plain.splitlines()[1:]]
+    rules = [i for i, line in enumerate(plain.splitlines()[1:]) if "───" in line]
+    message = " ".join(line for line in lines[: rules[0] if rules else None] if line)
+    hint = next((line.split(" ")[0] for line in lines if line.startswith("--") and rules), "")
+    hint = f"; perhaps you meant {hint}" if hint and "nrecognized" in message else ""
+    return f"{message.rstrip('.')}{hint}: see --help for every option." if message else "Wrong options: see --help."
+
+
+def check_choice(name: str, value: str, known: Sequence[str]) -> None:
+    """Raise UserError unless the value is one of the known ones.
+
+    >>> check_choice("--model", "svc", ["svc", "mlp"])
+    """
+    if value not in known:
+        raise UserError(f"{name} {value!r} is unknown: choose one of {', '.join(known)}.")
+

@@ -1,0 +1,76 @@
+"""What every model shares: how it is called, and how soft labels and class weights reach it."""
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emocore.errors import UserError
+from emocore.labels import EMOTIONS
+
+Inputs = Literal["columns", "frames"]  # the 160 columns [n, 160], or the MFCC frames [n, 157, 39]
+Settings = dict[str, Any]
+Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+class Classifier(Protocol):
+    """A model of the eight emotions over one kind of inputs."""
+
+    inputs: ClassVar[Inputs]
+
+    def __init__(
+        self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None
+    ) -> None: ...
+
+    def fit(
+        self,
+        x: NDArray[np.float32],
+        soft: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        validation: Pair | None = None,
+    ) -> Settings:
+        """Fit on inputs [n, …] and soft labels [n, 8]; return the settings chosen on the validation pair."""
+        ...
+
+    def logits(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return scores [n, 8]; −inf for a class that was absent from training."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the fitted model without pickle."""
+        ...
+
+    @classmethod
+    def load(cls, folder: Path, name: str) -> Self:
+        """Read what `save` wrote."""
+        ...
+
+
+def class_weights(soft: NDArray[np.float32], balanced: bool) -> NDArray[np.float32]:
+    """Return float32[8]: n / (classes present × n of the class), scikit-learn's "balanced"; or ones.
+
+    Raises UserError where fewer than two classes are present.
+
+    >>> class_weights(np.eye(8, dtype="f4")[[0, 1, 1, 1]], balanced=True)[:3].round(2).tolist()
+    [2.0, 0.67, 0.0]
+    """
+    totals = soft.sum(axis=0)
+    present = totals > 0
+    if present.sum() < 2:
+        names = [name for name, there in zip(EMOTIONS, present, strict=True) if there] or ["no emotion"]
+        raise UserError(f"The training clips show only {names[0]}: at least two emotions are needed to train.")
+    weights = np.zeros(len(EMOTIONS), np.float32)
+    weights[present] = totals.sum() / (present.sum() * totals[present]) if balanced else 1.0
+    return weights
+
+
+def weighted_rows(
+    soft: NDArray[np.float32], weights: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return row numbers, classes and weights, so that a learner of hard labels learns soft ones.
+
+    A clip with shares in several classes stands there once a class, weighted by the share and the class.
+    """
+    rows, target = np.nonzero(soft)
+    return rows, target, soft[rows, target].astype(np.float64) * weights[target]

@@ -1,0 +1,125 @@
+"""A trained model on disk: what `label` loads. It holds no pickle, and refuses any type that is not ours."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from emocore import __version__
+from emocore.config import FeatureConfig
+from emocore.errors import UserError
+from emocore.evaluation.calibration import softmax
+from emocore.labels import EMOTIONS
+from emocore.models.base import Classifier
+from emocore.models.catalogue import classifier_class
+from emocore.models.fitting import Fitted, Recipe
+from emocore.outputs import write_json
+from emocore.schema import SCHEMA_VERSION, write_table
+
+_CARD = "bundle.json"
+_TRAINING = "training.parquet"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded model, the features that it asks for, and its card (the contents of bundle.json)."""
+
+    classifier: Classifier
+    features: FeatureConfig
+    temperature: float
+    card: Mapping[str, Any]
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return str(self.card["model"])
+
+    def probabilities(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return float64[n, 8] for the 160 columns [n, 160], or for MFCC frames [n, 157, 39]."""
+        return softmax(self.classifier.logits(x), self.temperature)
+
+
+def save_bundle(
+    folder: Path, fitted: Fitted, recipe: Recipe, features: FeatureConfig, training: pa.Table, facts: Mapping[str, Any]
+) -> None:
+    """Write the bundle; bundle.json comes last. `training` holds clip, take, path, actor and content_id."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fitted.classifier.save(folder)
+    write_table(training.select(["clip", "take", "path", "actor", "content_id"]), folder / _TRAINING)
+    card = {
+        "schema_version": SCHEMA_VERSION,
+        "model": recipe.model,
+        "settings": {**recipe.settings, **fitted.chosen},
+        "seed": recipe.seed,
+        "balanced": recipe.balanced,
+        "emotions": list(EMOTIONS),
+        "temperature": fitted.temperature,
+        "features": features.to_json(),
+        "features_hash": features.hash(),
+        "versions": versions(),
+        **facts,
+    }
+    write_json(folder / _CARD, card)
+
+
+def load_bundle(run: str) -> Bundle:
+    """Load the bundle of a run folder, or the `model` folder itself.
+
+    Raises UserError where there is none, or where it asks for features that this release does not compute.
+    """
+    folder = bundle_folder(run)
+    try:
+        card = json.loads((folder / _CARD).read_text())
+        features = FeatureConfig(**card["features"])
+        name, temperature = str(card["model"]), float(card["temperature"])
+        hash_then, version_then = card["features_hash"], card["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / _CARD} is not the card of a bundle ({error}): train the model again.") from error
+    if version_then != SCHEMA_VERSION:
+        raise UserError(
+            f"{folder} has schema version {version_then}, this release reads {SCHEMA_VERSION}: train the model again."
+        )
+    if features.hash() != hash_then:
+        raise UserError(
+            f"{folder} was trained on features {hash_then}, this release computes {features.hash()}: train it again."
+        )
+    return Bundle(classifier_class(name).load(folder, name), features, temperature, card)
+
+
+def bundle_folder(run: str) -> Path:
+    """Return the folder that holds bundle.json. Raises UserError where neither RUN/model nor RUN has one."""
+    for folder in (Path(run) / "model", Path(run)):
+        if (folder / _CARD).is_file():
+            return folder
+    raise UserError(
+        f"{run} holds no finished model: name the folder that jobs/train.py or jobs/tune.py wrote."
+    )
+
+
+def training_clips(folder: Path) -> Path:
+    """Return the table of clips that the bundle was trained on."""
+    return folder / _TRAINING
+
+
+def bundle_hash(folder: Path) -> str:
+    """Return the SHA-256 over the names and bytes of the bundle's files."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide a result."""
+    names = ("ray", "numpy", "librosa", "av", "scikit-learn", "keras", "pyarrow")
+    return {"emocore": __version__, "python": platform.python_version(), **{name: version(name) for name in names}}
+
+

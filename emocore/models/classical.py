@@ -1,0 +1,172 @@
+"""The article's models over the 160 columns: support vectors, a random forest, a perceptron, boosted trees."""
+
+import json
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import sklearn
+import skops.io
+import xgboost
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from threadpoolctl import threadpool_limits
+
+from emocore.errors import UserError
+from emocore.labels import EMOTIONS
+from emocore.models.base import Settings, weighted_rows
+
+# What skops may bring to life from a bundle beside its own defaults. Everything else is refused.
+TRUSTED_TYPES = (
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.tree._tree.Tree",
+)
+
+
+def _svc(**settings: Any) -> Any:
+    # The weights must reach the inner machines, so the request stands there, not on OneVsRestClassifier.
+    return OneVsRestClassifier(SVC(**settings).set_fit_request(sample_weight=True))
+
+
+# name → (estimator, scale the columns first, default settings, takes a seed)
+ESTIMATORS: dict[str, tuple[Callable[..., Any], bool, dict[str, Any], bool]] = {
+    "svc": (_svc, True, {"C": 10.0, "gamma": "scale"}, False),
+    "svc-linear": (_svc, True, {"C": 1.0, "kernel": "linear"}, False),
+    "random-forest": (RandomForestClassifier, False, {"n_estimators": 500}, True),
+    "mlp": (MLPClassifier, True, {"hidden_layer_sizes": (100,), "alpha": 1.0, "max_iter": 200}, True),
+}
+
+
+class SklearnClassifier:
+    """One of ESTIMATORS behind a scaler, fitted on soft labels."""
+
+    inputs: ClassVar = "columns"
+
+    def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None:
+        make, scaled, defaults, seeded = ESTIMATORS[name]
+        options: Settings = {**defaults, **(settings or {}), **({"random_state": seed} if seeded else {})}
+        if name == "random-forest":
+            options["n_jobs"] = threads
+        self.threads = threads
+        with sklearn.config_context(enable_metadata_routing=True):
+            scaler = [("scale", StandardScaler().set_fit_request(sample_weight=False))] if scaled else []
+            model = make(**options)
+            if make is not _svc:
+                model.set_fit_request(sample_weight=True)
+            self.pipeline = Pipeline([*scaler, ("model", model)])
+        self.classes = np.zeros(0, np.int64)
+
+    def fit(
+        self,
+        x: NDArray[np.float32],
+        soft: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        validation: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,  # noqa: ARG002 - nothing stops early
+    ) -> Settings:
+        """Fit on float32[n, 160], soft labels [n, 8], and the classes' weights [8]; return settings it chose: none."""
+        rows, target, weight = weighted_rows(soft, weights)
+        self.classes = np.unique(target)
+        with (
+            sklearn.config_context(enable_metadata_routing=True),
+            threadpool_limits(self.threads),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self.pipeline.fit(x[rows], target, sample_weight=weight)
+        self._forget_requests()
+        return {}
+
+    def _forget_requests(self) -> None:
+        # The fitted parts do not need them, and skops follows their cycles without end.
+        model = self.pipeline[-1]
+        inner = [getattr(model, "estimator", None), *getattr(model, "estimators_", [])]
+        for part in [*(part for _, part in self.pipeline.steps), *inner]:
+            if part is not None:
+                vars(part).pop("_metadata_request", None)
+
+    def logits(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return scores float64[n, 8] whose softmax over a temperature is the probability; −inf: class unknown."""
+        with threadpool_limits(self.threads):
+            if hasattr(self.pipeline, "decision_function"):
+                scores = np.asarray(self.pipeline.decision_function(x), dtype=np.float64)
+                if scores.ndim == 1:  # scikit-learn gives two classes one column
+                    scores = np.column_stack([-scores, scores])
+            else:
+                scores = np.log(np.clip(self.pipeline.predict_proba(x), 1e-6, None))
+        return _spread(scores, self.classes)
+
+    def save(self, folder: Path) -> None:
+        """Write model.skops, which holds no pickle."""
+        skops.io.dump(self.pipeline, folder / "model.skops", compression=zipfile.ZIP_DEFLATED)
+
+    @classmethod
+    def load(cls, folder: Path, name: str) -> Self:
+        """Read model.skops. Raises UserError where it holds a type outside TRUSTED_TYPES."""
+        path = folder / "model.skops"
+        unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
+        if unknown:
+            raise UserError(
+                f"{path} holds the type {unknown[0]}, which no bundle of ours has: use a bundle that you trust."
+            )
+        classifier = cls(name)
+        classifier.pipeline = skops.io.load(path, trusted=list(TRUSTED_TYPES))
+        classifier.classes = np.asarray(classifier.pipeline.classes_, dtype=np.int64)
+        return classifier
+
+
+class XgboostClassifier:
+    """Boosted trees over the 160 columns, with XGBoost's own defaults, fitted on soft labels."""
+
+    inputs: ClassVar = "columns"
+
+    def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None:  # noqa: ARG002 - all families share the signature
+        self.booster = xgboost.XGBClassifier(**(settings or {}), random_state=seed, n_jobs=threads)
+        self.classes = np.zeros(0, np.int64)
+
+    def fit(
+        self,
+        x: NDArray[np.float32],
+        soft: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        validation: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,  # noqa: ARG002 - nothing stops early
+    ) -> Settings:
+        """Fit on float32[n, 160], soft labels [n, 8], and the classes' weights [8]; return settings it chose: none."""
+        rows, target, weight = weighted_rows(soft, weights)
+        self.classes, encoded = np.unique(target, return_inverse=True)
+        self.booster.fit(x[rows], encoded, sample_weight=weight)
+        return {}
+
+    def logits(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the margins, float64[n, 8]; −inf where the class is unknown."""
+        margins = np.asarray(self.booster.predict(x, output_margin=True), dtype=np.float64)
+        if margins.ndim == 1:
+            margins = np.column_stack([np.zeros_like(margins), margins])
+        return _spread(margins, self.classes)
+
+    def save(self, folder: Path) -> None:
+        """Write model.ubj in XGBoost's own format."""
+        self.booster.save_model(folder / "model.ubj")
+        (folder / "classes.json").write_text(json.dumps(self.classes.tolist()))
+
+    @classmethod
+    def load(cls, folder: Path, name: str) -> Self:
+        """Read model.ubj."""
+        classifier = cls(name)
+        classifier.booster.load_model(folder / "model.ubj")
+        classifier.classes = np.asarray(json.loads((folder / "classes.json").read_text()), dtype=np.int64)
+        return classifier
+
+
+def _spread(scores: NDArray[np.float64], classes: NDArray[np.int64]) -> NDArray[np.float64]:
+    logits = np.full((len(scores), len(EMOTIONS)), -np.inf)
+    logits[:, classes] = scores
+    return logits

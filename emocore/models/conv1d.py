@@ -1,0 +1,127 @@
+"""A one-dimensional CNN over the MFCC frames: the other reading of the article's audio network."""
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emocore.errors import UserError
+from emocore.labels import EMOTIONS
+from emocore.models.base import Pair, Settings
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import keras  # noqa: E402 - TensorFlow reads its log level when it is imported
+import tensorflow as tf  # noqa: E402
+
+DEFAULTS: Settings = {
+    "epochs": 80,
+    "patience": 12,
+    "batch_size": 32,
+    "learning_rate": 1e-3,
+    "filters": 64,
+    "dropout": 0.2,
+}
+
+
+class Conv1dClassifier:
+    """Three convolutions over time, averaged, and a dense layer of eight logits."""
+
+    inputs: ClassVar = "frames"
+
+    def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None:  # noqa: ARG002 - all families share the signature
+        self.settings = {**DEFAULTS, **(settings or {})}
+        self.seed = seed
+        self.network: Any = None
+        self.known = np.zeros(len(EMOTIONS), bool)
+        _use_threads(threads)
+
+    def fit(
+        self,
+        x: NDArray[np.float32],
+        soft: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        validation: Pair | None = None,
+    ) -> Settings:
+        """Fit on frames float32[n, 157, 39], soft labels [n, 8], and the classes' weights [8].
+
+        With a validation pair, stops where its loss is least and returns {"epochs": that epoch}; else all epochs.
+        """
+        keras.utils.set_random_seed(self.seed)
+        tf.config.experimental.enable_op_determinism()
+        self.known = weights > 0
+        self.network = _build(self.settings, x)
+        steps = max(1, -(-len(x) // self.settings["batch_size"])) * self.settings["epochs"]
+        self.network.compile(
+            keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(self.settings["learning_rate"], steps)),
+            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+        )
+        stop = keras.callbacks.EarlyStopping(patience=self.settings["patience"], restore_best_weights=True)
+        history = self.network.fit(
+            x,
+            soft,
+            sample_weight=soft @ weights,
+            validation_data=validation,
+            batch_size=self.settings["batch_size"],
+            epochs=self.settings["epochs"],
+            callbacks=[stop] if validation else [],
+            verbose=0,
+        )
+        if not np.isfinite(history.history["loss"]).all():
+            raise UserError("The loss became NaN while training audio-conv1d: lower its learning rate.")
+        return {"epochs": 1 + int(np.argmin(history.history["val_loss"]))} if validation else {}
+
+    def logits(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return float64[n, 8]; −inf where the class was absent from training."""
+        # One shape of batch: TensorFlow's sums differ in the last bits with the batch's size.
+        size = int(self.settings["batch_size"])
+        padded = np.concatenate([x, np.zeros((-len(x) % size, *x.shape[1:]), np.float32)])
+        parts = [self.network(padded[i : i + size], training=False) for i in range(0, len(padded), size)]
+        values = np.concatenate(parts)[: len(x)] if parts else np.zeros((0, len(EMOTIONS)))
+        return np.where(self.known, values.astype(np.float64), -np.inf)
+
+    def save(self, folder: Path) -> None:
+        """Write model.keras, and the classes that it knows."""
+        self.network.save(folder / "model.keras")
+        np.save(folder / "known.npy", self.known, allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path, name: str) -> Self:
+        """Read model.keras in safe mode, which refuses code hidden in a layer."""
+        classifier = cls(name)
+        classifier.known = np.load(folder / "known.npy", allow_pickle=False)
+        try:
+            classifier.network = keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f"{folder / 'model.keras'} is no network of ours ({str(error).splitlines()[0]}): use a bundle that you trust."
+            ) from error
+        return classifier
+
+
+def _build(settings: Settings, x: NDArray[np.float32]) -> Any:
+    scale = keras.layers.Normalization(axis=-1, mean=x.mean(axis=(0, 1)), variance=x.var(axis=(0, 1)) + 1e-6)
+    layers: list[Any] = [keras.layers.Input(x.shape[1:]), scale]
+    for multiple, width in ((1, 7), (2, 5), (2, 3)):
+        layers += [
+            keras.layers.Conv1D(settings["filters"] * multiple, width, padding="same", use_bias=False),
+            keras.layers.BatchNormalization(),
+            keras.layers.Activation("relu"),
+            keras.layers.MaxPooling1D(2),
+            keras.layers.SpatialDropout1D(settings["dropout"] / 2),
+        ]
+    layers += [
+        keras.layers.GlobalAveragePooling1D(),
+        keras.layers.Dropout(settings["dropout"]),
+        keras.layers.Dense(len(EMOTIONS)),
+    ]
+    return keras.Sequential(layers)
+
+
+def _use_threads(threads: int) -> None:
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        pass  # TensorFlow has already started in this process, with the threads of the task before

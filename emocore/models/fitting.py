@@ -1,0 +1,70 @@
+"""Fit a model on some clips; whatever it must choose, it chooses on inner folds of those clips, by actor."""
+
+from dataclasses import dataclass, field
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emocore.evaluation.calibration import fit_temperature
+from emocore.models.base import Classifier, Settings, class_weights
+from emocore.models.catalogue import classifier_class
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to fit: the model's name, its settings beside the defaults, the seed, balanced class weights or none."""
+
+    model: str
+    seed: int = 0
+    balanced: bool = True
+    settings: Settings = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InnerFit:
+    """What one inner fold gave: scores float64[m, 8] for the held-out rows int64[m], and settings chosen there."""
+
+    held: Rows
+    logits: NDArray[np.float64]
+    chosen: Settings
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted model, the temperature of its probabilities, and the settings that the inner folds chose."""
+
+    classifier: Classifier
+    temperature: float
+    chosen: Settings
+
+
+def fit_inner(
+    recipe: Recipe, x: NDArray[np.float32], soft: NDArray[np.float32], train: Rows, held: Rows, threads: int = 1
+) -> InnerFit:
+    """Fit on the rows `train` of inputs [n, …] and soft labels [n, 8], and score the rows `held`."""
+    classifier = classifier_class(recipe.model)(recipe.model, recipe.seed, threads, recipe.settings)
+    weights = class_weights(soft[train], recipe.balanced)
+    chosen = classifier.fit(x[train], soft[train], weights, (x[held], soft[held]))
+    return InnerFit(held, classifier.logits(x[held]), chosen)
+
+
+def fit_final(
+    recipe: Recipe,
+    x: NDArray[np.float32],
+    soft: NDArray[np.float32],
+    train: Rows,
+    inner: list[InnerFit],
+    threads: int = 1,
+) -> Fitted:
+    """Fit on all rows `train` with the settings and the temperature that the inner folds chose."""
+    chosen = {name: int(median(fit.chosen[name] for fit in inner)) for name in (inner[0].chosen if inner else {})}
+    classifier = classifier_class(recipe.model)(recipe.model, recipe.seed, threads, {**recipe.settings, **chosen})
+    classifier.fit(x[train], soft[train], class_weights(soft[train], recipe.balanced))
+    if not inner:
+        return Fitted(classifier, 1.0, chosen)
+    held = np.concatenate([fit.held for fit in inner])
+    logits = np.concatenate([fit.logits for fit in inner])
+    return Fitted(classifier, fit_temperature(logits, soft[held]), chosen)

@@ -1,0 +1,106 @@
+"""The output folder: one run at a time, continued where it stopped, never mixed with anything else."""
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emocore.errors import UserError
+
+CONFIG = "config.json"
+_LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """A locked output folder; `finished` says that an earlier run of the same command completed it."""
+
+    path: Path
+    finished: bool
+
+
+@contextmanager
+def output_folder(out: str, config: Mapping[str, Any], last_file: str) -> Iterator[OutputFolder]:
+    """Lock `out` for this process and write its config.json, or check that it holds the same one.
+
+    `last_file` is what the command writes last: where it exists, the command had finished. Raises UserError where
+    another process holds the lock, where the folder holds other things, or where any setting differs.
+    """
+    path = Path(out)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"--out {out} is a file: name a folder, new or empty.")
+    _check_ours(path)
+    path.mkdir(parents=True, exist_ok=True)
+    # Python opens files close-on-exec, so that no worker keeps the lock alive; the kernel drops it with this process.
+    with (path / _LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"Another run is writing to {out}: wait until it ends, or choose another --out."
+            ) from error
+        _check_ours(path)
+        _claim(path, json.loads(json.dumps(config)))
+        yield OutputFolder(path, finished=(path / last_file).exists())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON in a single atomic step."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    temporary.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text in a single atomic step."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _check_ours(path: Path) -> None:
+    if not path.exists() or (path / CONFIG).exists():
+        return
+    others = sorted(entry.name for entry in path.iterdir() if entry.name != _LOCK)
+    if others:
+        raise UserError(
+            f"--out {path} holds other things ({others[0]!r}): name a folder that is new, empty, or of this command."
+        )
+
+
+def _claim(path: Path, config: dict[str, Any]) -> None:
+    file = path / CONFIG
+    if not file.exists():
+        write_json(file, config)
+        return
+    try:
+        before = json.loads(file.read_text())
+    except ValueError as error:
+        raise UserError(f"{file} is not valid JSON: choose another --out.") from error
+    difference = first_difference(before, config)
+    if difference:
+        name, old, new = difference
+        raise UserError(
+            f"{path} was made with {name} = {old}, this command has {new}: choose another --out, "
+            f"or repeat that run with --config {file}."
+        )
+
+
+def first_difference(before: Any, now: Any, name: str = "") -> tuple[str, str, str] | None:
+    """Return the dotted name of the first value that differs, and both values as JSON; None where all agree.
+
+    >>> first_difference({"options": {"seed": 0}}, {"options": {"seed": 1}})
+    ('options.seed', '0', '1')
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in [*now, *(key for key in before if key not in now)]:
+            found = first_difference(before.get(key), now.get(key), f"{name}.{key}" if name else key)
+            if found:
+                return found
+        return None
+    if before == now:
+        return None
+    return name, json.dumps(before, ensure_ascii=False), json.dumps(now, ensure_ascii=False)
