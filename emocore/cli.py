@@ -39,26 +39,38 @@ def parse(options_class: type[Options], arguments: Sequence[str]) -> Options:
     Raises UserError, in one sentence, for anything that the command line has wrong; SystemExit(0) after `--help`.
     """
     rest, config = _take_config(list(arguments))
-    defaults = _from_config(options_class, config) if config else None
+    defaults: dict[str, Any] = {"default": _from_config(options_class, config)} if config else {}
     messages = io.StringIO()
     try:
         with contextlib.redirect_stderr(messages):
-            return tyro.cli(
+            options: Options = tyro.cli(
                 options_class,
                 args=rest,
-                default=defaults,
                 description=_description(options_class),
                 config=(tyro.conf.FlagConversionOff,),
+                **defaults,
             )
+            return options
     except SystemExit as error:
         if error.code == 0:
             raise
         raise UserError(_one_sentence(messages.getvalue())) from None
 
 
-def options_to_json(options: Any, leave_out: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the options as JSON values, without those that do not decide the result."""
-    return {name: value for name, value in dataclasses.asdict(options).items() if name not in leave_out}
+def options_to_json(options: Any, leave_out: Sequence[str] = (), paths: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the options as JSON values, without those that do not decide the result.
+
+    `paths` are made absolute, so that `--config` repeats the run from any folder.
+    """
+    values = {name: value for name, value in dataclasses.asdict(options).items() if name not in leave_out}
+    for name in paths:
+        value = values[name]
+        values[name] = _absolute(value) if isinstance(value, str) else [_absolute(path) for path in value]
+    return values
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(path) if Path(path).exists() else path  # noqa: PTH100 - resolve() would follow links
 
 
 def _description(options_class: type[Any]) -> str:
@@ -88,7 +100,9 @@ def _from_config(options_class: type[Options], file: str) -> Options:
     try:
         saved = json.loads(Path(file).read_text())["options"]
     except OSError as error:
-        raise UserError(f"--config {file} cannot be read ({error.strerror}): name an earlier run's config.json.") from error
+        raise UserError(
+            f"--config {file} cannot be read ({error.strerror}): name an earlier run's config.json."
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"--config {file} is not a config.json that emocore wrote.") from error
     fields = {field.name: field for field in dataclasses.fields(options_class)}  # type: ignore[arg-type]
@@ -120,4 +134,3 @@ def check_choice(name: str, value: str, known: Sequence[str]) -> None:
     """
     if value not in known:
         raise UserError(f"{name} {value!r} is unknown: choose one of {', '.join(known)}.")
-

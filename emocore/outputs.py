@@ -39,12 +39,15 @@ def output_folder(out: str, config: Mapping[str, Any], last_file: str) -> Iterat
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(
-                f"Another run is writing to {out}: wait until it ends, or choose another --out."
-            ) from error
+            raise UserError(f"Another run is writing to {out}: wait until it ends, or choose another --out.") from error
         _check_ours(path)
         _claim(path, json.loads(json.dumps(config)))
         yield OutputFolder(path, finished=(path / last_file).exists())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file that `write_json` wrote."""
+    return dict(json.loads(path.read_text()))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,8 +1,8 @@
 """How the generated actors look and sound, and how each of them plays the eight emotions.
 
 The directions in which an emotion moves the voice follow the review of Juslin & Laukka (2003, *Psychological
-Bulletin* 129), those in which it moves the face the action units (AU) of EMFACS (Friesen & Ekman, 1983). The sizes
-are ours: they make a demonstration, not a model of people.
+Bulletin* 129), those in which it moves the face the action units (AU) of EMFACS (Friesen & Ekman, 1983). The
+sizes are ours: they make a demonstration, not a model of people.
 """
 
 from dataclasses import dataclass
@@ -84,8 +84,8 @@ EMOTION_FACE = {
     "disgust": FaceStyle(0.0, 0.0, 0.5, 0.0, 0.3, 0.5, 0.9, 0.8, 0.0, 0.4, 0.0, 0.0, 0.05, 0.0),
     "surprised": FaceStyle(0.8, 0.9, 0.0, 0.7, 0.0, 0.0, 0.0, 0.0, 0.05, 0.0, 0.0, 0.0, 0.7, 0.0),
 }
-FACE_HABIT = 0.16
-FACE_TAKE = 0.14
+FACE_HABIT = 0.12
+FACE_TAKE = 0.1
 
 INTENSITY = {"normal": 0.75, "strong": 1.15}
 
@@ -124,9 +124,9 @@ class Actor:
     face_habits: Floats
 
 
-SKINS = ((186, 208, 240), (150, 184, 226), (124, 160, 208), (92, 128, 182), (70, 98, 148), (58, 78, 118))
-HAIRS = ((30, 32, 40), (28, 48, 84), (54, 92, 138), (96, 156, 204), (40, 62, 128), (140, 142, 146))
-IRISES = ((40, 60, 90), (110, 90, 50), (70, 110, 70), (30, 40, 55))
+SKINS = ((186, 208, 240), (150, 184, 226), (124, 160, 208), (100, 138, 190), (84, 116, 168), (70, 96, 142))
+HAIRS = ((30, 32, 40), (28, 48, 84), (38, 68, 108), (96, 156, 204), (40, 62, 128), (140, 142, 146))
+IRISES = ((30, 44, 70), (84, 66, 40), (48, 74, 50), (24, 32, 44))
 
 
 def make_actor(number: int, seed: int, habit_noise: float) -> Actor:

@@ -1,4 +1,4 @@
-"""Faces of the generated corpus: a cartoon head whose features follow action units (Ekman & Friesen's FACS, 1978).
+"""Faces of the generated corpus: a cartoon head that follows action units (Ekman & Friesen's FACS, 1978).
 
 Lengths are in half widths of the face, y points down, the origin lies between the eyes.
 """
@@ -59,11 +59,11 @@ class _Easel:
         cv2.polylines(self.picture, pixels, False, colour, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
 
     def _pixels(self, points: Floats) -> npt.NDArray[np.int32]:
-        return np.rint((points @ self.turn + self.origin) * (1 << SUBPIXEL_BITS)).astype(np.int32)
+        return np.asarray(np.rint((points @ self.turn + self.origin) * (1 << SUBPIXEL_BITS)), np.int32)
 
 
 def draw(look: Look, pose: Pose, wall: Picture) -> Picture:
-    """Return the wall with the actor's head before it and the word SYNTHETIC below, uint8[size, size, 3] BGR."""
+    """Return the wall with the actor's head and the word SYNTHETIC before it, uint8[size, size, 3] BGR."""
     easel = _Easel(wall, pose)
     shift = 0.10 * pose.yaw  # the features travel over the head as it turns
     _draw_head(easel, look, pose)
@@ -75,27 +75,21 @@ def draw(look: Look, pose: Pose, wall: Picture) -> Picture:
     picture = cv2.GaussianBlur(easel.picture, (3, 3), 0.6)
     size = len(picture)
     at = (round(0.03 * size), round(0.975 * size))
-    cv2.putText(
-        picture, "SYNTHETIC", at, cv2.FONT_HERSHEY_SIMPLEX, size / 560, (250, 250, 250), 1, cv2.LINE_AA
-    )
-    return picture
+    cv2.putText(picture, "SYNTHETIC", at, cv2.FONT_HERSHEY_SIMPLEX, size / 560, (250, 250, 250), 1, cv2.LINE_AA)
+    return np.asarray(picture, np.uint8)
 
 
 def _opening(pose: Pose) -> float:
     """Return how far the lips part: the jaw follows the voice, more so under AU26."""
     style = pose.style
-    return (
-        0.02
-        + 0.16 * pose.mouth * (1 - 0.35 * style.lip_tighten)
-        + style.jaw_drop * (0.10 + 0.16 * pose.mouth)
-    )
+    return 0.02 + 0.16 * pose.mouth * (1 - 0.35 * style.lip_tighten) + style.jaw_drop * (0.10 + 0.16 * pose.mouth)
 
 
 def _draw_head(easel: _Easel, look: Look, pose: Pose) -> None:
     x, y = CIRCLE.T
     fall = look.hair_length
     hair = 1.12 * np.column_stack([x * np.where(y > 0, 1 + 0.06 * fall, 1), y * np.where(y < 0, 1.08, fall)])
-    easel.fill(hair + (0, -0.12), look.hair)
+    easel.fill(hair + np.array([0, -0.12]), look.hair)
     easel.fill(np.array([[-0.34, 0.6], [0.34, 0.6], [0.42, 1.7], [-0.42, 1.7]]), _shade(look.skin, 0.82))
     easel.fill(1.7 * CIRCLE * (1, 0.6) + (0, 2.42), look.shirt)
     for side in (-1, 1):
@@ -108,7 +102,8 @@ def _draw_head(easel: _Easel, look: Look, pose: Pose) -> None:
     if look.bearded:
         beard = face[y > 0.25] * (0.985, 0.985)
         easel.fill(
-            np.vstack([beard, [[-0.55, 0.45], [0, 0.40], [0.55, 0.45]]]), _mix(look.skin, look.hair, 0.6)
+            np.vstack([beard, [[-0.55, 0.45], [0, 0.40], [0.55, 0.45]]]),
+            _mix(look.skin, _shade(look.hair, 0.55), 0.6),
         )
     angle = np.linspace(np.pi, 2 * np.pi, 20)
     fringe = np.column_stack([1.03 * np.cos(angle), 1.08 * np.sin(angle) - 0.05])
@@ -117,33 +112,31 @@ def _draw_head(easel: _Easel, look: Look, pose: Pose) -> None:
     flush = 0.12 + 0.25 * pose.style.cheek_raise
     for side in (-1, 1):
         cheek = (side * 0.55 + 0.06 * pose.yaw, 0.42 - 0.08 * pose.style.cheek_raise)
-        easel.fill(CIRCLE * (0.2, 0.14) + cheek, _mix(look.skin, _shade(look.skin, 0.75)[:2] + [235], flush))
+        easel.fill(CIRCLE * (0.2, 0.14) + cheek, _mix(look.skin, [*_shade(look.skin, 0.75)[:2], 235], flush))
 
 
 def _draw_eye(easel: _Easel, look: Look, pose: Pose, side: int, shift: float) -> None:
     style = pose.style
     middle = np.array([side * look.eye_spacing + shift, 0.0])
-    socket = _shade(look.skin, 0.86)
+    socket = _shade(look.skin, 0.78)
     easel.fill(CIRCLE * (0.27, 0.21) + middle, socket)
     upper = 0.12 + 0.09 * style.upper_lid_raise - 0.035 * style.lid_tighten - 0.055 * style.lid_droop
     upper = max(0.012, max(0.045, upper) * pose.lids)
-    lower = max(
-        0.012, (0.09 - 0.05 * style.cheek_raise - 0.045 * style.lid_tighten) * (0.4 + 0.6 * pose.lids)
-    )
+    lower = max(0.012, (0.09 - 0.05 * style.cheek_raise - 0.045 * style.lid_tighten) * (0.4 + 0.6 * pose.lids))
     bow = 1 - LEFT_TO_RIGHT**2
     x = 0.2 * LEFT_TO_RIGHT
     top = np.column_stack([x, -upper * bow]) + middle
     bottom = np.column_stack([x, lower * bow]) + middle
-    easel.fill(np.vstack([top, bottom[::-1]]), EYE_WHITE)
-    iris = middle + (0.03 * pose.yaw, -0.005)
-    easel.fill(CIRCLE * 0.092 + iris, look.iris)
+    easel.fill(np.vstack([top, bottom[::-1]]), _mix(EYE_WHITE, look.skin, 0.45))
+    iris = middle + np.array([0.03 * pose.yaw, -0.005])
+    easel.fill(CIRCLE * 0.098 + iris, look.iris)
     easel.fill(CIRCLE * 0.045 + iris, INK)
     easel.fill(CIRCLE * 0.018 + iris + (0.03, -0.035), EYE_WHITE)
     # Lids are skin over the iris, up and down to the socket's rim.
     rim = 0.21 * np.sqrt(bow)
     easel.fill(np.vstack([top, np.column_stack([x, -rim])[::-1] + middle]), socket)
     easel.fill(np.vstack([bottom, np.column_stack([x, rim])[::-1] + middle]), socket)
-    easel.stroke(top, INK, 0.05 if look.female else 0.035)
+    easel.stroke(top, INK, 0.06 if look.female else 0.045)
     easel.stroke(bottom, _shade(look.skin, 0.55), 0.015)
     if style.cheek_raise > 0.35:
         for slope in (-0.07, 0.03):
@@ -181,23 +174,20 @@ def _draw_nose(easel: _Easel, look: Look, style: FaceStyle, shift: float) -> Non
     for side in (-1, 1):
         if style.nose_wrinkle > 0.3:
             for y in (0.02, 0.10):
-                wrinkle = np.array([[side * 0.03, y], [side * 0.13, y - 0.06]]) + (shift, 0)
+                wrinkle = np.array([[side * 0.03 + shift, y], [side * 0.13 + shift, y - 0.06]])
                 easel.stroke(wrinkle, dark, 0.025)
         fold = max(style.upper_lip_raise, style.corner_pull, style.nose_wrinkle)
         if fold > 0.3:
-            line = np.array([[side * 0.2, tip_y - 0.02], [side * 0.36, tip_y + 0.14], [side * 0.42, 0.62]])
-            easel.stroke(line + (shift, 0), _mix(look.skin, dark, min(1.0, fold)), 0.025)
+            x = side * np.array([0.2, 0.36, 0.42]) + shift
+            line = np.column_stack([x, [tip_y - 0.02, tip_y + 0.14, 0.62]])
+            easel.stroke(line, _mix(look.skin, dark, min(1.0, fold)), 0.025)
 
 
 def _draw_mouth(easel: _Easel, look: Look, pose: Pose, shift: float) -> None:
     style = pose.style
     opening = _opening(pose)
     half_width = look.mouth_width * (
-        1
-        + 0.38 * style.corner_pull
-        + 0.38 * style.lip_stretch
-        - 0.22 * style.lip_tighten
-        - 0.28 * style.jaw_drop
+        1 + 0.38 * style.corner_pull + 0.38 * style.lip_stretch - 0.22 * style.lip_tighten - 0.28 * style.jaw_drop
     )
     corners = 0.17 * style.corner_depress - 0.16 * style.corner_pull + 0.03 * style.lip_stretch
     bow = 1 - LEFT_TO_RIGHT**2
@@ -205,9 +195,7 @@ def _draw_mouth(easel: _Easel, look: Look, pose: Pose, shift: float) -> None:
     raised = opening * 0.35 + 0.13 * style.upper_lip_raise
     x = half_width * LEFT_TO_RIGHT + shift
     top = np.column_stack([x, MOUTH_Y + corners * (1 - bow) - raised * bow**0.7])
-    bottom = np.column_stack(
-        [x, MOUTH_Y + corners * (1 - bow) + opening * bow ** (0.7 - 0.3 * style.lip_stretch)]
-    )
+    bottom = np.column_stack([x, MOUTH_Y + corners * (1 - bow) + opening * bow ** (0.7 - 0.3 * style.lip_stretch)])
     lip = (0.075 if look.female else 0.055) * (1 - 0.6 * style.lip_tighten)
     over = top - np.column_stack([0 * x, lip * (bow**0.5 - 0.25 * bow**6)])
     under = bottom + np.column_stack([0 * x, 1.35 * lip * bow**0.5])

@@ -1,4 +1,4 @@
-"""Films of the generated corpus: a face that speaks, rises to its expression, blinks and moves before a wall."""
+"""Films of the generated corpus: a face that speaks, rises to its expression, blinks and moves."""
 
 from collections.abc import Iterator
 
@@ -49,9 +49,9 @@ def _poses(style: FaceStyle, mouth: Floats, rng: np.random.Generator) -> Iterato
     for blink in rng.choice(frames, size=int(rng.integers(1, 3)), replace=False):
         lids *= 1 - np.exp(-(((time - blink) / 1.5) ** 2))
     # Columns: x, y (half widths of the face), roll (radians), yaw.
-    still = rng.standard_normal(4) * (0.05, 0.04, 0.03, 0.25)
+    still = rng.standard_normal(4) * (0.04, 0.03, 0.025, 0.2)
     drift = gaussian_filter1d(rng.standard_normal((frames, 4)), 8, axis=0, mode="nearest")
-    path = still + drift * (0.2, 0.15, 0.15, 0.8)
+    path = still + drift * (0.15, 0.12, 0.1, 0.6)
     path[:, 1] += 0.03 * gaussian_filter1d(mouth, 2)
     for frame in range(frames):
         now = FaceStyle(*(np.array(style) * strength[frame]))

@@ -1,4 +1,4 @@
-"""Voices of the generated corpus: a glottal source through formant resonators, one of two RAVDESS statements."""
+"""Voices of the generated corpus: a glottal source through formant resonators, in two RAVDESS statements."""
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -15,8 +15,8 @@ ROOM_NOISE_DBFS = -66.0
 HIGHER_FORMANTS_HZ = (3500.0, 4500.0)  # F4 and F5 of a man, Klatt (1980)
 BANDWIDTHS_HZ = np.array([70.0, 90.0, 130.0, 220.0, 300.0])
 
-# F1, F2, F3 in hertz (vowels of men: Peterson & Barney, 1952), then the gains of voicing, of hissing noise (s, z)
-# and of the duller noise of bursts.
+# F1, F2, F3 in hertz (vowels of men: Peterson & Barney, 1952), then the gains of voicing, of hissing noise
+# (s, z) and of the duller noise of bursts.
 PHONES = {
     "ih": (390, 1990, 2550, 1.00, 0.0, 0.0),
     "ah": (640, 1190, 2390, 0.90, 0.0, 0.0),
@@ -36,16 +36,16 @@ PHONES = {
 # "Kids are talking by the door", "Dogs are sitting by the door": phone, milliseconds, stress.
 _BY_THE_DOOR = "b 60 0,aa 70 0,ih 60 0,dh 45 0,ah 50 0,d 55 0,ao 150 0.8,r 100 0"
 STATEMENTS = {
-    1: f"k 75 0,ih 95 1,d 45 0,z 65 0,aa 75 0,r 50 0,t 75 0,ao 135 0.9,k 65 0,ih 60 0,ng 75 0,{_BY_THE_DOOR}",
-    2: f"d 60 0,ao 130 1,g 55 0,z 65 0,aa 75 0,r 50 0,s 90 0,ih 90 0.9,t 65 0,ih 60 0,ng 75 0,{_BY_THE_DOOR}",
+    "kids": "k 75 0,ih 95 1,d 45 0,z 65 0,aa 75 0,r 50 0,t 75 0,ao 135 0.9,k 65 0,ih 60 0,ng 75 0",
+    "dogs": "d 60 0,ao 130 1,g 55 0,z 65 0,aa 75 0,r 50 0,s 90 0,ih 90 0.9,t 65 0,ih 60 0,ng 75 0",
 }
 
 
-def speak(actor: Actor, style: VoiceStyle, statement: int, rng: np.random.Generator) -> Floats:
+def speak(actor: Actor, style: VoiceStyle, statement: str, rng: np.random.Generator) -> Floats:
     """Return one spoken statement as samples in [-1, 1] at 48 kHz, a whole number of video frames long."""
-    phones, spoken_seconds = _phone_tracks(statement, style.rate_percent, rng)
+    phones, progress = _phone_tracks(statement, style.rate_percent, rng)
     formants_hz, gains, stress = phones[:, :3], phones[:, 3:6], phones[:, 6]
-    f0_hz = _f0_contour(actor.f0_hz, style, stress, spoken_seconds, rng)
+    f0_hz = _f0_contour(actor.f0_hz, style, stress, progress, rng)
     loudness = 10 ** (gaussian_filter1d(stress, 8) * (2 + 0.5 * style.accent_semitones) / 20)
 
     flow = _glottal_flow(_to_samples(f0_hz), style, rng)
@@ -58,13 +58,13 @@ def speak(actor: Actor, style: VoiceStyle, statement: int, rng: np.random.Genera
     level = 10 ** ((actor.level_dbfs + style.level_db) / 20)
     speech *= level / np.sqrt(np.mean(speech[np.abs(speech) > 1e-6] ** 2))
     speech += 10 ** (ROOM_NOISE_DBFS / 20) * _room_noise(len(speech), rng)
-    return speech * min(1.0, 0.98 / np.abs(speech).max())
+    return np.asarray(speech * min(1.0, 0.98 / np.abs(speech).max()))
 
 
-def _phone_tracks(statement: int, rate_percent: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Return float[blocks, 7] (F1, F2, F3, three gains, stress) and the spoken seconds' share, float[blocks]."""
+def _phone_tracks(statement: str, rate_percent: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Return float[blocks, 7] (F1, F2, F3, three gains, stress) and the progress in the statement."""
     rows, blocks = [], []
-    for entry in STATEMENTS[statement].split(","):
+    for entry in f"{STATEMENTS[statement]},{_BY_THE_DOOR}".split(","):
         phone, milliseconds, stress = entry.split()
         seconds = float(milliseconds) / 1000 / (1 + rate_percent / 100) * np.exp(rng.normal(0, 0.08))
         blocks.append(max(3, round(seconds * BLOCKS_PER_SECOND)))
@@ -81,9 +81,7 @@ def _phone_tracks(statement: int, rate_percent: float, rng: np.random.Generator)
     return tracks, progress
 
 
-def _f0_contour(
-    f0_hz: float, style: VoiceStyle, stress: Floats, progress: Floats, rng: np.random.Generator
-) -> Floats:
+def _f0_contour(f0_hz: float, style: VoiceStyle, stress: Floats, progress: Floats, rng: np.random.Generator) -> Floats:
     wander = gaussian_filter1d(rng.standard_normal(len(stress)), 15, mode="wrap") * 2
     seconds = np.arange(len(stress)) / BLOCKS_PER_SECOND
     tremor = np.sin(2 * np.pi * (rng.uniform(5, 8) * seconds + rng.random()))
@@ -104,7 +102,7 @@ def _to_samples(blocks: Floats) -> Floats:
 
 
 def _glottal_flow(f0_hz: Floats, style: VoiceStyle, rng: np.random.Generator) -> Floats:
-    """Return the air flow through the vocal folds, 0 to 1: Rosenberg's (1971) trigonometric pulse, cycle by cycle."""
+    """Return the air flow through the vocal folds, 0 to 1: Rosenberg's (1971) trigonometric pulses."""
     spare = 8
     cycle = (np.cumsum(f0_hz) / SAMPLE_RATE_HZ).astype(int)
     jitter = 1 + style.jitter_percent / 100 * rng.standard_normal(cycle[-1] + spare)
@@ -116,11 +114,11 @@ def _glottal_flow(f0_hz: Floats, style: VoiceStyle, rng: np.random.Generator) ->
     opening = 0.5 - 0.5 * np.cos(np.pi * phase / peak)
     closing = np.cos(0.5 * np.pi * (phase - peak) / (opened - peak))
     flow = np.where(phase < peak, opening, np.where(phase < opened, closing, 0))
-    return flow * shimmer[np.minimum(cycle.astype(int), len(shimmer) - 1)]
+    return np.asarray(flow * shimmer[np.minimum(cycle.astype(int), len(shimmer) - 1)])
 
 
 def _voice_source(flow: Floats, style: VoiceStyle, rng: np.random.Generator) -> Floats:
-    """Return the flow's derivative (what the lips radiate) with tilt, and aspiration noise while the folds are open."""
+    """Return the flow's derivative (what lips radiate) with tilt, and aspiration while the folds are open."""
     pulses = np.diff(flow, prepend=0.0)
     if style.tilt_db > 0:
         corner_hz = 3000 / np.sqrt(10 ** (style.tilt_db / 10) - 1)

@@ -46,8 +46,7 @@ def folder_rows(
         for folder, parts in levels.items()
     }
     return [
-        {**file.row(), **says[_parent(file.below)], "clip": file.below, "actor": actor_of(file.below)}
-        for file in files
+        {**file.row(), **says[_parent(file.below)], "clip": file.below, "actor": actor_of(file.below)} for file in files
     ]
 
 
@@ -74,9 +73,7 @@ def actor_finder(actor_from: str | None) -> Callable[[str], str | None]:
     except re.error as error:
         raise UserError(f"--actor-from {actor_from!r} is not a regular expression: {error}.") from error
     if not pattern.groups:
-        raise UserError(
-            f"--actor-from {actor_from!r} has no group: put the actor in parentheses, as in '^([^/]+)/'."
-        )
+        raise UserError(f"--actor-from {actor_from!r} has no group: put the actor in parentheses, as in '^([^/]+)/'.")
 
     def actor_of(below: str) -> str | None:
         match = pattern.search(below)
@@ -86,16 +83,12 @@ def actor_finder(actor_from: str | None) -> Callable[[str], str | None]:
 
 
 def _check_labels(levels: Mapping[str, Sequence[str]], emotions: Mapping[str, str]) -> None:
-    depths = sorted(
-        {depth for parts in levels.values() for depth, name in enumerate(parts) if name in emotions}
-    )
+    depths = sorted({depth for parts in levels.values() for depth, name in enumerate(parts) if name in emotions})
     for folder in sorted(levels):
         parts = levels[folder]
         if any(name in emotions for name in parts):
             continue
-        unknown = [
-            parts[depth] for depth in depths if depth < len(parts) and parts[depth].lower() not in SPLITS
-        ]
+        unknown = [parts[depth] for depth in depths if depth < len(parts) and parts[depth].lower() not in SPLITS]
         if unknown:
             raise UserError(
                 f"Unknown emotion {unknown[0]!r} of folder {folder!r}, where others are named by emotion: "
@@ -109,11 +102,9 @@ def _parent(below: str) -> str:
 
 
 def _levels(folder: str) -> list[str]:
-    mark = MEMBER.rstrip("/")
-    return [
-        level[: -len(".zip" + mark)] if level.lower().endswith(".zip" + mark) else level
-        for level in folder.split("/")
-    ]
+    mark = ".zip" + MEMBER.rstrip("/")
+    levels = [level for level in folder.split("/") if level not in ("", ".")]
+    return [level[: -len(mark)] if level.lower().endswith(mark) else level for level in levels]
 
 
 def _nearest(parts: Iterable[str], known: Mapping[str, str]) -> str | None:

@@ -30,9 +30,7 @@ def groups(clips: pa.Table, group_column: str | None = None, actor_from: str | N
     one. Raises UserError for an unknown column, a bad expression, or both at once.
     """
     if group_column is not None and actor_from is not None:
-        raise UserError(
-            f"--group-column {group_column!r} and --actor-from {actor_from!r} both name groups: give one."
-        )
+        raise UserError(f"--group-column {group_column!r} and --actor-from {actor_from!r} both name groups: give one.")
     column = group_column or "actor"
     if actor_from is not None:
         find = actor_finder(actor_from)
@@ -86,9 +84,7 @@ def _column(clips: pa.Table, column: str) -> list[str | None]:
         values: list[str | None] = pc.map_lookup(clips["extra"], pa.scalar(column), "first").to_pylist()
         if any(values):
             return [value or None for value in values]
-    raise UserError(
-        f"No clip has a column {column!r} to group by: expected one of {', '.join(_choices(clips))}."
-    )
+    raise UserError(f"No clip has a column {column!r} to group by: expected one of {', '.join(_choices(clips))}.")
 
 
 def _choices(clips: pa.Table) -> list[str]:

@@ -83,9 +83,7 @@ def _rows(
 ) -> tuple[list[Row], list[Row]]:
     if kind == "manifest" or (kind == "auto" and _is_manifest_file(root)):
         if not _is_manifest_file(root):
-            raise UserError(
-                f"{root!r} is no manifest: expected a file ending in {' or '.join(MANIFEST_SUFFIXES)}."
-            )
+            raise UserError(f"{root!r} is no manifest: expected a file ending in {' or '.join(MANIFEST_SUFFIXES)}.")
         return manifest_rows(root, mapping, actor_from)
     files, failures = _scan(root, _CORPUS)
     if kind == "ravdess" or (kind == "auto" and any(is_ravdess_name(_stem(file.below)) for file in files)):

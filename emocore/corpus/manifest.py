@@ -82,9 +82,7 @@ def _read(manifest: str) -> list[dict[str, str]]:
         ) from error
     names = [name.strip().lower() if name.strip().lower() in KNOWN else name for name in names]
     if "path" not in names:
-        raise UserError(
-            f"Manifest {manifest!r} has no column 'path', only {names}: expected path, emotion, actor, …."
-        )
+        raise UserError(f"Manifest {manifest!r} has no column 'path', only {names}: expected path, emotion, actor, ….")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"Manifest {manifest!r} has two columns {twice!r}: expected every name once.")
@@ -142,9 +140,7 @@ def _parse_cell(name: str, cell: str, mapping: Mapping[str, str] | None) -> Any:
 def _path_cell(where: str, cells: Mapping[str, str]) -> str:
     path = cells["path"]
     if not path:
-        raise UserError(
-            f"{where}: path is empty, expected a file, absolute or relative to the manifest's folder."
-        )
+        raise UserError(f"{where}: path is empty, expected a file, absolute or relative to the manifest's folder.")
     if "\0" in path:
         raise UserError(f"{where}: path {path!r} holds a zero character, which no file name can.")
     try:
@@ -173,9 +169,7 @@ def _merge(rated: Sequence[tuple[str, Row]]) -> Row:
     extras = [row["extra"] for _, row in rated]
     shared = {name for name in extras[0] if len({extra.get(name) for extra in extras}) == 1}
     merged["extra"] = sorted((name, extras[0][name]) for name in shared) or None
-    votes = np.array(
-        [sum(row.get("emotion") == emotion for _, row in rated) for emotion in EMOTIONS], np.float32
-    )
+    votes = np.array([sum(row.get("emotion") == emotion for _, row in rated) for emotion in EMOTIONS], np.float32)
     if votes.any():
         merged["emotion"] = EMOTIONS[int(votes.argmax())]  # argmax: the first of a tie
         merged["soft_label"] = votes / votes.sum()

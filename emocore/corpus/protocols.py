@@ -39,7 +39,7 @@ _NO_ROWS: Rows = np.empty(0, np.int64)
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """Row indices into a table of clips: what to fit on, what to choose on (perhaps nothing), what to test on."""
+    """Row indices into a table of clips: to fit on, to choose on (perhaps none) and to test on."""
 
     name: str
     train: Rows
@@ -80,7 +80,8 @@ def inner_folds(
 ) -> list[tuple[Rows, Rows]]:
     """Return (train, test) pairs that part these rows by actor, balanced by gender.
 
-    There are n, or one an actor where there are fewer actors. Clips of unknown actors are parted by take. Raises UserError where there is only one group.
+    There are n, or one an actor where there are fewer actors. Clips of unknown actors are parted by take.
+    Raises UserError where there is only one group.
     """
     values, gender = _part(clips, rows, group_column, actor_from)
     n = min(n, len(gender))
@@ -99,9 +100,10 @@ def draw_validation(
     group_column: str | None = None,
     actor_from: str | None = None,
 ) -> tuple[Rows, Rows]:
-    """Return (train, validation) of these rows: validation is a share of the actors of each gender, at least one.
+    """Return (train, validation) of these rows: validation is a share of the actors of each gender.
 
-    Clips of unknown actors are drawn by take. Raises UserError where there is only one group.
+    It is one actor at least. Clips of unknown actors are drawn by take. Raises UserError where there is only
+    one group.
     """
     values, gender = _part(clips, rows, group_column, actor_from)
     _check_several(gender, "validation actors")
@@ -112,9 +114,7 @@ def draw_validation(
     size = {kind: len(names) for kind, names in waiting.items()}
     drawn: set[str] = set()
     for _ in range(wanted):  # the gender with the smallest share so far, of these the larger
-        kind = min(
-            (k for k in waiting if waiting[k]), key=lambda k: (1 - len(waiting[k]) / size[k], -size[k], k)
-        )
+        kind = min((k for k in waiting if waiting[k]), key=lambda k: (1 - len(waiting[k]) / size[k], -size[k], k))
         drawn.add(waiting[kind].pop())
     inside = np.array([value in drawn for value in values])
     return rows[~inside], rows[inside]
@@ -123,11 +123,9 @@ def draw_validation(
 def check_disjoint(
     clips: pa.Table, fold: Fold, *, group_column: str | None = None, actor_from: str | None = None
 ) -> None:
-    """Raise UserError where identical bytes, a take or an actor stand both in test and in train or validation."""
+    """Raise UserError where identical bytes, a take or an actor stand in test and in train or validation."""
     known = np.concatenate([fold.train, fold.validation])
-    content = (
-        clips["content_id"].to_pylist() if "content_id" in clips.column_names else [None] * clips.num_rows
-    )
+    content = clips["content_id"].to_pylist() if "content_id" in clips.column_names else [None] * clips.num_rows
     group = groups(clips, group_column, actor_from)
     keys: dict[str, Sequence[str | None]] = {
         "hold identical bytes": content,
@@ -151,12 +149,10 @@ def _by_actor(protocol: str, _: pa.Table, group: Groups, __: int) -> tuple[list[
         if not 1 <= number <= 24:
             raise UserError(
                 f"Protocol {protocol!r} parts the RAVDESS actors 1 to 24 and found {group.column} "
-                f"{_name(value)}: choose grouped5, or say where the path holds the actor (--actor-from REGEX)."
+                f"{_name(value)}: choose grouped5, or say where the path holds it (--actor-from REGEX)."
             )
     actors = np.array(numbers)
-    return _test_on(
-        protocol, {str(n): np.isin(actors, test) for n, test in enumerate(ACTOR_FOLDS[protocol], 1)}
-    )
+    return _test_on(protocol, {str(n): np.isin(actors, test) for n, test in enumerate(ACTOR_FOLDS[protocol], 1)})
 
 
 def _loso(_: pa.Table, group: Groups, __: int) -> tuple[list[Fold], int]:
@@ -181,8 +177,8 @@ def _given(clips: pa.Table, _: Groups, __: int) -> tuple[list[Fold], int]:
     for side, rows in {"train": train, "test": test}.items():
         if not len(rows):
             raise UserError(
-                f"Protocol 'given' found no {side!r} clip: name a folder level or a manifest's split train and "
-                f"test, or choose grouped5."
+                f"Protocol 'given' found no {side!r} clip: name a folder level or a manifest's split "
+                f"train and test, or choose grouped5."
             )
     return [Fold("given", train, validation, test)], 0
 
@@ -218,8 +214,7 @@ def _test_on(protocol: str, tests: Mapping[str, npt.NDArray[np.bool_]]) -> tuple
     if not folds:
         wanted = ", ".join(f"{actor:02d}" for actors in ACTOR_FOLDS[protocol] for actor in actors)
         raise UserError(
-            f"Protocol {protocol!r} tests on actors {wanted} and none is present: give their clips, "
-            f"or choose loso."
+            f"Protocol {protocol!r} tests on actors {wanted} and none is present: give their clips, or choose loso."
         )
     return folds, len(tests) - len(folds)
 

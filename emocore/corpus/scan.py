@@ -107,9 +107,8 @@ def scan(root: str) -> tuple[list[MediaFile], list[Row]]:
 def _walk(root: str) -> Iterator[MediaFile | Row]:
     entered: set[str] = set()
     folders = [(root, "")]
-    links: list[
-        tuple[str, str]
-    ] = []  # wait until every folder proper was entered: its own path names it best
+    # Links wait until every folder proper was entered: its own path names it best.
+    links: list[tuple[str, str]] = []
     while folders or links:
         folder, below = folders.pop() if folders else heapq.heappop(links)
         real = realpath(folder)

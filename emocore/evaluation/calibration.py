@@ -155,9 +155,7 @@ def _as_shares(targets: NDArray[np.generic], shape: tuple[int, ...]) -> Floats:
         return np.eye(shape[1])[targets] if len(targets) else np.zeros(shape)
     if len(shape) == 2 and targets.shape == (0,) and shape[0] == 0:
         return np.zeros(shape)
-    raise ValueError(
-        f"Expected targets int[n] or float[n, k] for logits {shape}, got {targets.dtype} {targets.shape}."
-    )
+    raise ValueError(f"Expected targets int[n] or float[n, k] for logits {shape}, got {targets.dtype} {targets.shape}.")
 
 
 def _answers(probabilities: Floats, truth: Ints) -> tuple[Floats, Floats]:

@@ -95,9 +95,7 @@ def accuracy(confusion: Ints) -> float | None:
 def recall(confusion: Ints) -> dict[str, float | None]:
     """Share of each emotion's clips that were recognised, from int64[8, 8]; None for one without clips."""
     totals = confusion.sum(axis=1)
-    return {
-        name: int(confusion[i, i]) / int(totals[i]) if totals[i] else None for i, name in enumerate(EMOTIONS)
-    }
+    return {name: int(confusion[i, i]) / int(totals[i]) if totals[i] else None for i, name in enumerate(EMOTIONS)}
 
 
 def uar(confusion: Ints) -> float | None:
@@ -132,9 +130,7 @@ def intervals(
     }
 
 
-def _resample(
-    emotion: Ints, predicted: Ints, units: Ints | None, draws: int, rng: np.random.Generator
-) -> Floats:
+def _resample(emotion: Ints, predicted: Ints, units: Ints | None, draws: int, rng: np.random.Generator) -> Floats:
     """Draw wrong and right counts of each emotion, float64[draws, 8, 2], by units int64[n] or by clips."""
     cells = 2 * len(EMOTIONS)
     cell = emotion * 2 + (predicted == emotion)
@@ -192,13 +188,11 @@ def _checked(emotion: Ints, probabilities: Floats) -> tuple[Ints, Floats]:
     probabilities = np.asarray(probabilities, dtype=np.float64)
     if emotion.ndim != 1 or probabilities.shape != (len(emotion), len(EMOTIONS)):
         raise ValueError(
-            f"Expected emotion[n] and probabilities[n, {len(EMOTIONS)}], "
-            f"got {emotion.shape} and {probabilities.shape}."
+            f"Expected emotion[n] and probabilities[n, {len(EMOTIONS)}], got {emotion.shape} and {probabilities.shape}."
         )
     if np.any((emotion < -1) | (emotion >= len(EMOTIONS))):
         raise ValueError(
-            f"The emotions must be -1 or indices below {len(EMOTIONS)}: "
-            f"got {emotion.min()} to {emotion.max()}."
+            f"The emotions must be -1 or indices below {len(EMOTIONS)}: got {emotion.min()} to {emotion.max()}."
         )
     if not np.all(np.isfinite(probabilities)):
         raise ValueError("The probabilities must be finite: got NaN or infinity.")

@@ -65,9 +65,7 @@ def confusion_plot(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -
 
 
 @rc_context(STYLE)
-def recall_plot(
-    recall: dict[str, float | None], ranges: dict[str, list[float] | None], chance: float
-) -> Markup:
+def recall_plot(recall: dict[str, float | None], ranges: dict[str, list[float] | None], chance: float) -> Markup:
     """Draw each emotion's recall as a dot with its interval, and the chance level as a line."""
     names = [name for name in recall if recall[name] is not None]
     figure, axes = _canvas(55 + 24 * len(names))

@@ -38,8 +38,12 @@ PROTOCOLS = {
         "Five folds by group, each tested once.",
         "Speaker-independent only where the groups are speakers.",
     ),
-    "given": ("Trained and tested as the corpus says.", "Speaker-independent only if that split is."),
-    "all": ("Trained on everything.", "Not a test: no actor was held out."),
+    "given": ("Trained and tested as the corpus says.", "Speaker-independent only if its split is."),
+    "all": (
+        "Trained on everything; the figures come from three inner folds, in which every actor is scored by a model "
+        "that never heard that actor.",
+        INDEPENDENT,
+    ),
     "as-is": (
         "A finished model, without training, on everything given.",
         "Speaker-independent only if the model never saw these actors in training.",
@@ -50,9 +54,9 @@ PROTOCOLS = {
 def render_run(config: Mapping[str, Any], metrics: Mapping[str, Any], predictions: pa.Table) -> str:
     """Return the page of a train or evaluate run, from config.json, metrics.json and a PREDICTIONS table.
 
-    Read from `config`: `model`, `corpus` (one name or several; "ravdess" adds its licence and human accuracy),
-    `trained_on` (the same, for a finished model), `synthetic` (true adds a warning), `versions`; everything
-    else is listed under settings. Without a labelled clip the page shows distributions only.
+    Read from `config`: `model`, `corpus` (one name or several; "ravdess" adds its licence and the accuracy
+    of people), `trained_on` (the same, for a finished model), `synthetic` (true adds a warning), `versions`;
+    everything else is listed under settings. Without a labelled clip the page shows distributions only.
     """
     rows = predictions.to_pylist()
     labelled = [row for row in rows if row["emotion"] is not None]
@@ -79,7 +83,7 @@ def render_labels(
     labels: pa.Table | Iterable[pa.Table],
     failures: pa.Table,
 ) -> str:
-    """Return the page of a labelled archive, from LABELS (whole, or in parts that are read once) and FAILURES.
+    """Return the page of a labelled archive, from LABELS (whole, or in parts read once) and FAILURES.
 
     `config` as in `render_run`; `summary` is listed as it is.
     """

@@ -9,7 +9,7 @@ from emocore.evaluation.bias import Gap
 from emocore.evaluation.calibration import Bin
 from emocore.evaluation.metrics import Interval
 
-ABSENT = "–"  # noqa: RUF001 - the typographic dash is what readers see
+ABSENT = "–"
 SPACE = "\N{NO-BREAK SPACE}"
 MOST_ROWS = 60
 JOINER = "\N{ZERO WIDTH JOINER}"  # holds emoji together
@@ -114,7 +114,11 @@ def emotion_table(column: str, rows: Sequence[Mapping[str, Any]]) -> Table:
         if any(v is not None for v in values):
             gap = ABSENT if None in values else f"{100 * (values[-1] - values[0]):+.1f}"
             body.append([name, *map(percent, values), *([gap] if pair else [])])
-    head = ["emotion", *(plain(row["group"]) for row in rows), *(["difference, points"] if pair else [])]
+    head = [
+        "emotion",
+        *(plain(row["group"]) for row in rows),
+        *([f"{plain(rows[1]['group'])} minus {plain(rows[0]['group'])}, points"] if pair else []),
+    ]
     return Table(f"Recall by emotion and {column}", head, body)
 
 
@@ -136,9 +140,7 @@ def fold_table(folds: Sequence[Mapping[str, Any]]) -> Table:
         actors = fold["test_actors"]
         more = f" and {len(actors) - 12} more" if len(actors) > 12 else ""
         who = plain(actors[:12]) + more
-        rows.append(
-            [plain(fold["name"]), who, f"{fold['n']:,}", percent(fold["accuracy"]), percent(fold["uar"])]
-        )
+        rows.append([plain(fold["name"]), who, f"{fold['n']:,}", percent(fold["accuracy"]), percent(fold["uar"])])
     return Table("Results of each fold", ["fold", "test actors", "clips", "accuracy", "UAR"], rows, text=2)
 
 
@@ -179,7 +181,7 @@ def failure_table(failures: Sequence[Mapping[str, Any]], most: int = 5) -> Table
             count = f"{len(rows):,}" if i == 0 else ""
             body.append([reason, count, plain(row["path"]), plain(row["detail"])])
     head = ["reason", "files", "example", "detail"]
-    return Table(f"Files that could not be labelled, up to {most} examples a reason", head, body, text=4)
+    return Table(f"Failures by reason, up to {most} examples each", head, body, text=4)
 
 
 def count_table(caption: str, column: str, counts: Mapping[str, int]) -> Table:

@@ -13,6 +13,7 @@ from emocore.features.mfcc import COLUMNS, N_FRAMES, N_MFCC, article_features
 from emocore.media.audio import decode_audio, prepare
 from emocore.media.container import open_container
 from emocore.media.source import content_id, open_source
+from emocore.models.base import Inputs
 from emocore.schema import CLIPS, LISTING, MFCC_FRAMES
 
 # A file that cannot be used: these three say why, and are null for every other.
@@ -52,6 +53,13 @@ def featurize_batch(planned: pa.Table, config: FeatureConfig) -> pa.Table:
     return _to_table(planned, [by_content[first] for first in firsts])
 
 
+def inputs_of(featurized: pa.Table, inputs: Inputs) -> NDArray[np.float32]:
+    """Return what a model reads of rows that have features: the columns [n, 160], or the frames [n, 157, 39]."""
+    if inputs == "frames":
+        return np.asarray(featurized["frames"].combine_chunks().to_numpy_ndarray(), np.float32)
+    return np.column_stack([featurized[name].to_numpy() for name in COLUMNS]).astype(np.float32)
+
+
 def _featurize_file(path: str, config: FeatureConfig) -> _Result:
     identity: str | None = None
     try:
@@ -61,14 +69,11 @@ def _featurize_file(path: str, config: FeatureConfig) -> _Result:
                 sound = decode_audio(container)
         if sound is None:
             return _Result(identity, state="no_audio")
-        columns, frames = article_features(
-            prepare(sound, config.sample_rate_hz, config.level), config.sample_rate_hz
-        )
+        columns, frames = article_features(prepare(sound, config.sample_rate_hz, config.level), config.sample_rate_hz)
     except MediaError as fault:
         return _Result(identity, fault=fault)
     except Exception as error:  # one strange file must not take the archive along
-        fault = MediaError("featurize", "internal", f"{type(error).__name__}: {error}")
-        return _Result(identity, fault=fault)
+        return _Result(identity, fault=MediaError("featurize", "internal", f"{type(error).__name__}: {error}"))
     state = "silent" if sound.silent else "ok"
     return _Result(identity, sound.duration_seconds, state, None, columns, frames)
 
@@ -91,8 +96,10 @@ def _to_table(planned: pa.Table, results: list[_Result]) -> pa.Table:
     made["frames"] = pa.ExtensionArray.from_storage(MFCC_FRAMES, storage)
     return pa.Table.from_arrays(
         [
-            planned[field.name].combine_chunks() if field.name in PLANNED.names
-            else made[field.name] if isinstance(made[field.name], pa.Array)
+            planned[field.name].combine_chunks()
+            if field.name in PLANNED.names
+            else made[field.name]
+            if isinstance(made[field.name], pa.Array)
             else pa.array(made[field.name], field.type)
             for field in FEATURIZED
         ],

@@ -1,6 +1,7 @@
 """The sound track of a file, as one channel of samples at the rate that the features ask for."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import av
 import librosa
@@ -45,9 +46,7 @@ def decode_audio(container: InputContainer) -> Sound | None:
         return None
     stream = container.streams.audio[0]
     if not 1 <= stream.channels <= MAX_CHANNELS:
-        raise MediaError(
-            "decode", "too_large", f"{stream.channels} sound channels: from 1 to {MAX_CHANNELS} are read"
-        )
+        raise MediaError("decode", "too_large", f"{stream.channels} sound channels: from 1 to {MAX_CHANNELS} are read")
     rate = int(stream.rate or 0)
     chunks = _decode_chunks(container, rate)
     if not chunks:
@@ -68,7 +67,9 @@ def _decode_chunks(container: InputContainer, rate: int) -> list[NDArray[np.floa
             samples += len(chunks[-1])
             if samples > MAX_AUDIO_SECONDS * rate:
                 raise MediaError(
-                    "decode", "too_large", f"more than {MAX_AUDIO_SECONDS:.0f} s of sound: cut the file into parts"
+                    "decode",
+                    "too_large",
+                    f"more than {MAX_AUDIO_SECONDS:.0f} s of sound: cut the file into parts",
                 )
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError("decode", "broken", f"the sound track cannot be decoded ({error})") from error
@@ -76,19 +77,22 @@ def _decode_chunks(container: InputContainer, rate: int) -> list[NDArray[np.floa
 
 
 def _one_channel(frame: av.AudioFrame) -> NDArray[np.float32]:
-    values = frame.to_ndarray()
+    values: NDArray[Any] = frame.to_ndarray()
     if not frame.format.is_planar:
         values = values.reshape(-1, len(frame.layout.channels)).T
+    scaled: NDArray[np.floating[Any]]
     if values.dtype.kind == "u":  # 8-bit samples are the only unsigned ones, and rest at 128
-        values = values.astype(np.int16) - 128
-        return (values.mean(axis=0, dtype=np.float32) / np.float32(128)).astype(np.float32)
-    full_scale = np.float32(1.0 if values.dtype.kind == "f" else -float(np.iinfo(values.dtype).min))
-    return (values.astype(np.float32) / full_scale).mean(axis=0, dtype=np.float32)
+        scaled = (values.astype(np.float32) - 128) / 128
+    elif values.dtype.kind == "i":
+        scaled = values.astype(np.float32) / -float(np.iinfo(values.dtype).min)
+    else:
+        scaled = values.astype(np.float32)
+    return np.asarray(scaled.mean(axis=0), np.float32)
 
 
 def _check_whole(container: InputContainer, seconds: float) -> None:
     stream = container.streams.audio[0]
-    if demuxer(container) not in EXACT_DURATION or not stream.duration:
+    if demuxer(container) not in EXACT_DURATION or not stream.duration or not stream.time_base:
         return
     stated = float(stream.duration * stream.time_base)
     if seconds < stated - max(TRUNCATION_SECONDS, 0.01 * stated):

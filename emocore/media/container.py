@@ -2,12 +2,12 @@
 
 import io
 import struct
-from typing import BinaryIO
 
 import av
 from av.container import InputContainer
 
 from emocore.errors import MediaError
+from emocore.media.source import Stream
 
 # Playlists, concat scripts and SDP are demuxers too, and would open other files or addresses: only these may run.
 DEMUXERS = ("wav", "w64", "flac", "mp3", "ogg", "mov", "matroska", "avi", "aac", "aiff")
@@ -22,7 +22,7 @@ _OPTIONS = {
 }
 
 
-def open_container(stream: BinaryIO) -> InputContainer:
+def open_container(stream: Stream) -> InputContainer:
     """Open the container in the stream's bytes. Raises MediaError: unsupported, broken, or truncated."""
     head = stream.read(12)
     is_wav = head[:4] == b"RIFF" and head[8:] == b"WAVE"
@@ -38,7 +38,7 @@ def open_container(stream: BinaryIO) -> InputContainer:
         raise MediaError("open", "broken", f"the container cannot be opened ({error})") from error
 
 
-def _check_wav_whole(stream: BinaryIO) -> None:
+def _check_wav_whole(stream: Stream) -> None:
     """Raise MediaError where the data chunk states more bytes than follow: FFmpeg reads such a file as a short one."""
     while len(chunk := stream.read(8)) == 8:
         name, stated = struct.unpack("<4sI", chunk)

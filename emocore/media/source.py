@@ -2,13 +2,14 @@
 
 import hashlib
 import io
+import re
 import zipfile
 from pathlib import Path
-from typing import BinaryIO
 
 from emocore.errors import MediaError
 
 MEMBER = "!/"
+Stream = io.BufferedReader | io.BytesIO
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"})
 MEDIA_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
@@ -20,16 +21,16 @@ def split_member(path: str) -> tuple[str, str | None]:
     >>> split_member("/data/speech.zip!/Actor_01/a.wav"), split_member("/data/wow!/a.wav")
     (('/data/speech.zip', 'Actor_01/a.wav'), ('/data/wow!/a.wav', None))
     """
-    archive, mark, member = path.partition(f".zip{MEMBER}")
-    return (f"{archive}.zip", member) if mark else (path, None)
+    found = re.search(rf"\.zip{MEMBER}", path, re.IGNORECASE)
+    return (path[: found.start() + 4], path[found.end() :]) if found else (path, None)
 
 
-def open_source(path: str) -> BinaryIO:
+def open_source(path: str) -> Stream:
     """Open the bytes for reading and seeking. Raises MediaError (stage open)."""
     file, member = split_member(path)
     try:
         if member is None:
-            stream: BinaryIO = Path(file).open("rb")
+            stream: Stream = Path(file).open("rb")  # noqa: SIM115 - the caller closes it
         else:
             with zipfile.ZipFile(file) as archive:
                 stream = io.BytesIO(archive.read(member))
@@ -46,7 +47,7 @@ def open_source(path: str) -> BinaryIO:
     return stream
 
 
-def content_id(stream: BinaryIO) -> str:
+def content_id(stream: Stream) -> str:
     """Return the SHA-256 of the stream's bytes in hexadecimal, and rewind it."""
     stream.seek(0)
     digest = hashlib.file_digest(stream, "sha256").hexdigest()

@@ -8,9 +8,7 @@ from emocore.labels import EMOTIONS
 from emocore.schema import PROBABILITIES
 
 
-def answer_columns(
-    probabilities: NDArray[np.float64], absent: NDArray[np.bool_] | None = None
-) -> dict[str, pa.Array]:
+def answer_columns(probabilities: NDArray[np.float64], absent: NDArray[np.bool_] | None = None) -> dict[str, pa.Array]:
     """Return predicted, confidence, runner_up and the eight p columns for probabilities [n, 8].
 
     The answer is the largest of the p columns as they are stored, in float32. Where `absent` [n] is true there
@@ -25,7 +23,5 @@ def answer_columns(
         "predicted": pa.array(names[order[:, 0]], pa.string(), mask=mask),
         "confidence": pa.array(shares[rows, order[:, 0]], pa.float32(), mask=mask),
         "runner_up": pa.array(names[order[:, 1]], pa.string(), mask=mask),
-        **{
-            name: pa.array(shares[:, i], pa.float32(), mask=mask) for i, name in enumerate(PROBABILITIES)
-        },
+        **{name: pa.array(shares[:, i], pa.float32(), mask=mask) for i, name in enumerate(PROBABILITIES)},
     }

@@ -19,9 +19,7 @@ class Classifier(Protocol):
 
     inputs: ClassVar[Inputs]
 
-    def __init__(
-        self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None
-    ) -> None: ...
+    def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None: ...
 
     def fit(
         self,

@@ -20,7 +20,7 @@ from emocore.evaluation.calibration import softmax
 from emocore.labels import EMOTIONS
 from emocore.models.base import Classifier
 from emocore.models.catalogue import classifier_class
-from emocore.models.fitting import Fitted, Recipe
+from emocore.models.fitting import Recipe
 from emocore.outputs import write_json
 from emocore.schema import SCHEMA_VERSION, write_table
 
@@ -48,24 +48,24 @@ class Bundle:
 
 
 def save_bundle(
-    folder: Path, fitted: Fitted, recipe: Recipe, features: FeatureConfig, training: pa.Table, facts: Mapping[str, Any]
+    folder: Path, files: Mapping[str, bytes], recipe: Recipe, training: pa.Table, facts: Mapping[str, Any]
 ) -> None:
-    """Write the bundle; bundle.json comes last. `training` holds clip, take, path, actor and content_id."""
+    """Write the bundle; bundle.json comes last. `files` is what the classifier saved, `training` its clips.
+
+    `facts` holds at least `temperature`, `features`, `features_hash`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    fitted.classifier.save(folder)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
     write_table(training.select(["clip", "take", "path", "actor", "content_id"]), folder / _TRAINING)
     card = {
         "schema_version": SCHEMA_VERSION,
         "model": recipe.model,
-        "settings": {**recipe.settings, **fitted.chosen},
         "seed": recipe.seed,
         "balanced": recipe.balanced,
         "emotions": list(EMOTIONS),
-        "temperature": fitted.temperature,
-        "features": features.to_json(),
-        "features_hash": features.hash(),
-        "versions": versions(),
         **facts,
+        "versions": versions(),
     }
     write_json(folder / _CARD, card)
 
@@ -99,9 +99,7 @@ def bundle_folder(run: str) -> Path:
     for folder in (Path(run) / "model", Path(run)):
         if (folder / _CARD).is_file():
             return folder
-    raise UserError(
-        f"{run} holds no finished model: name the folder that jobs/train.py or jobs/tune.py wrote."
-    )
+    raise UserError(f"{run} holds no finished model: name the folder that jobs/train.py or jobs/tune.py wrote.")
 
 
 def training_clips(folder: Path) -> Path:
@@ -120,6 +118,8 @@ def bundle_hash(folder: Path) -> str:
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that decide a result."""
     names = ("ray", "numpy", "librosa", "av", "scikit-learn", "keras", "pyarrow")
-    return {"emocore": __version__, "python": platform.python_version(), **{name: version(name) for name in names}}
-
-
+    return {
+        "emocore": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in names},
+    }

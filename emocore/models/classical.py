@@ -1,4 +1,4 @@
-"""The article's models over the 160 columns: support vectors, a random forest, a perceptron, boosted trees."""
+"""The article's models over the 160 columns: support vectors, a forest, a perceptron, boosted trees."""
 
 import json
 import warnings
@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
-from emocore.models.base import Settings, weighted_rows
+from emocore.models.base import Inputs, Pair, Settings, weighted_rows
 
 # What skops may bring to life from a bundle beside its own defaults. Everything else is refused.
 TRUSTED_TYPES = (
@@ -49,7 +49,7 @@ ESTIMATORS: dict[str, tuple[Callable[..., Any], bool, dict[str, Any], bool]] = {
 class SklearnClassifier:
     """One of ESTIMATORS behind a scaler, fitted on soft labels."""
 
-    inputs: ClassVar = "columns"
+    inputs: ClassVar[Inputs] = "columns"
 
     def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None:
         make, scaled, defaults, seeded = ESTIMATORS[name]
@@ -70,7 +70,7 @@ class SklearnClassifier:
         x: NDArray[np.float32],
         soft: NDArray[np.float32],
         weights: NDArray[np.float32],
-        validation: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,  # noqa: ARG002 - nothing stops early
+        validation: Pair | None = None,
     ) -> Settings:
         """Fit on float32[n, 160], soft labels [n, 8], and the classes' weights [8]; return settings it chose: none."""
         rows, target, weight = weighted_rows(soft, weights)
@@ -126,9 +126,9 @@ class SklearnClassifier:
 class XgboostClassifier:
     """Boosted trees over the 160 columns, with XGBoost's own defaults, fitted on soft labels."""
 
-    inputs: ClassVar = "columns"
+    inputs: ClassVar[Inputs] = "columns"
 
-    def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None:  # noqa: ARG002 - all families share the signature
+    def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None:
         self.booster = xgboost.XGBClassifier(**(settings or {}), random_state=seed, n_jobs=threads)
         self.classes = np.zeros(0, np.int64)
 
@@ -137,7 +137,7 @@ class XgboostClassifier:
         x: NDArray[np.float32],
         soft: NDArray[np.float32],
         weights: NDArray[np.float32],
-        validation: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,  # noqa: ARG002 - nothing stops early
+        validation: Pair | None = None,
     ) -> Settings:
         """Fit on float32[n, 160], soft labels [n, 8], and the classes' weights [8]; return settings it chose: none."""
         rows, target, weight = weighted_rows(soft, weights)

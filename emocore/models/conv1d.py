@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
-from emocore.models.base import Pair, Settings
+from emocore.models.base import Inputs, Pair, Settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-import keras  # noqa: E402 - TensorFlow reads its log level when it is imported
-import tensorflow as tf  # noqa: E402
+import keras
+import tensorflow as tf
 
 DEFAULTS: Settings = {
     "epochs": 80,
@@ -28,9 +28,9 @@ DEFAULTS: Settings = {
 class Conv1dClassifier:
     """Three convolutions over time, averaged, and a dense layer of eight logits."""
 
-    inputs: ClassVar = "frames"
+    inputs: ClassVar[Inputs] = "frames"
 
-    def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None:  # noqa: ARG002 - all families share the signature
+    def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None:
         self.settings = {**DEFAULTS, **(settings or {})}
         self.seed = seed
         self.network: Any = None
@@ -95,7 +95,8 @@ class Conv1dClassifier:
             classifier.network = keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
         except (ValueError, TypeError) as error:
             raise UserError(
-                f"{folder / 'model.keras'} is no network of ours ({str(error).splitlines()[0]}): use a bundle that you trust."
+                f"{folder / 'model.keras'} is no network of ours ({str(error).splitlines()[0]}): "
+                "use a bundle that you trust."
             ) from error
         return classifier
 

@@ -42,7 +42,12 @@ class Fitted:
 
 
 def fit_inner(
-    recipe: Recipe, x: NDArray[np.float32], soft: NDArray[np.float32], train: Rows, held: Rows, threads: int = 1
+    recipe: Recipe,
+    x: NDArray[np.float32],
+    soft: NDArray[np.float32],
+    train: Rows,
+    held: Rows,
+    threads: int = 1,
 ) -> InnerFit:
     """Fit on the rows `train` of inputs [n, …] and soft labels [n, 8], and score the rows `held`."""
     classifier = classifier_class(recipe.model)(recipe.model, recipe.seed, threads, recipe.settings)

@@ -1,0 +1,34 @@
+# The two commands of a newcomer: make demo, make test. Needs python3 (3.11 to 3.13) and make, nothing else.
+PYTHON ?= python3
+EXTRA ?= cpu
+BIN := .venv/bin
+
+.PHONY: demo test check install clean
+.DEFAULT_GOAL := demo
+
+demo: install
+	@$(BIN)/python jobs/demo.py --out runs/demo
+
+test: install
+	@$(BIN)/python -m pytest
+
+check: install
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+install: .venv/.installed
+
+# pip compiles the packages as it installs them: without that each worker would spend 19 s on importing TensorFlow.
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	  || { echo "emocore needs Python 3.11, 3.12 or 3.13: name one with make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "$(PYTHON) has no venv or ensurepip: install them (on Debian and Ubuntu: apt install python3-venv)"; exit 2; }
+	@echo "Installing the pinned packages into .venv (about 2 GB, a few minutes, once)"
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRA),dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv runs

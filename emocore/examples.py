@@ -1,0 +1,124 @@
+"""What a model is trained and tested on: feature tables, selected, joined, and as arrays."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from emocore.config import FeatureConfig
+from emocore.corpus.selection import Channel, select
+from emocore.errors import UserError
+from emocore.features.mfcc import COLUMNS
+from emocore.features.stage import inputs_of
+from emocore.models.base import Inputs
+from emocore.schema import SCHEMA_VERSION, read_tables
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Clips (schema.CLIPS), their inputs [n, …] and soft labels [n, 8], row by row; and how the inputs were made."""
+
+    clips: pa.Table
+    x: NDArray[np.float32]
+    soft: NDArray[np.float32]
+    features: FeatureConfig
+    synthetic: bool
+
+    @property
+    def truth(self) -> NDArray[np.int64]:
+        """The raters' majority, an index into EMOTIONS, int64[n]; −1 where unlabelled."""
+        return np.where(self.soft.sum(axis=1) > 0, self.soft.argmax(axis=1), -1)
+
+
+def is_features(path: str) -> bool:
+    """Whether the path is a folder that `featurize` finished."""
+    return (Path(path) / MANIFEST).is_file()
+
+
+def read_manifest(folder: str) -> dict[str, Any]:
+    """Return manifest.json. Raises UserError where it is another schema version's, or no manifest of ours."""
+    path = Path(folder) / MANIFEST
+    try:
+        manifest = dict(json.loads(path.read_text()))
+        version = manifest["schema_version"]
+        if FeatureConfig(**manifest["features"]).hash() != manifest["features_hash"]:
+            raise UserError(
+                f"{folder} holds features that this release computes otherwise: featurize the corpus again."
+            )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not the manifest of feature tables: featurize the corpus again.") from error
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"{folder} has schema version {version}, this release reads {SCHEMA_VERSION}: featurize the corpus again."
+        )
+    return manifest
+
+
+def load_examples(folders: Sequence[str], inputs: Inputs, channel: Channel, features: FeatureConfig) -> Examples:
+    """Load FEATURES folders as one set of examples: usable clips, one a take.
+
+    `features` is what is asked for. Raises UserError where a folder's features were made otherwise, where it
+    lacks the MFCC frames that `inputs` asks for, share a clip, or hold nothing usable.
+    """
+    manifests = {folder: read_manifest(folder) for folder in folders}
+    for folder, manifest in manifests.items():
+        _check_config(folder, manifest, features)
+        if inputs == "frames" and not manifest["mfcc"]:
+            raise UserError(f"{folder} holds no MFCC frames, which this model reads: featurize with --mfcc True.")
+    clips = pa.concat_tables([read_tables(Path(folder) / "clips") for folder in folders])
+    _check_unique(clips["clip"])
+    usable = clips.filter(pc.equal(clips["state"], "ok"))
+    if not usable.num_rows:
+        raise UserError(f"{', '.join(folders)}: none of the {clips.num_rows} clips has sound in it: give other files.")
+    chosen = select(usable, channel=channel, media="audio").combine_chunks()
+    x = _join(chosen["clip"], folders, inputs)
+    soft = chosen["soft_label"].combine_chunks().to_numpy_ndarray()
+    return Examples(chosen, x, soft, features, any(manifest["synthetic"] for manifest in manifests.values()))
+
+
+def labelled(examples: Examples) -> Examples:
+    """Return the examples that have a label. Raises UserError where none has one."""
+    rows = np.flatnonzero(examples.truth >= 0)
+    if not len(rows):
+        raise UserError(
+            f"None of the {examples.clips.num_rows} clips is labelled: name the folders by emotion, or give a manifest."
+        )
+    return Examples(
+        examples.clips.take(rows),
+        examples.x[rows],
+        examples.soft[rows],
+        examples.features,
+        examples.synthetic,
+    )
+
+
+def _check_config(folder: str, manifest: dict[str, Any], config: FeatureConfig) -> None:
+    found = FeatureConfig(**manifest["features"])
+    for name, wanted in config.to_json().items():
+        if found.to_json()[name] != wanted:
+            raise UserError(
+                f"{folder} was featurized with {name} = {found.to_json()[name]}, {wanted} is asked for: "
+                "featurize the corpus again with that setting."
+            )
+
+
+def _check_unique(clips: pa.ChunkedArray) -> None:
+    counts = pc.value_counts(clips)
+    twice = counts.filter(pc.greater(pc.struct_field(counts, "counts"), 1))
+    if len(twice):
+        raise UserError(f"The clip {twice[0]['values'].as_py()!r} stands in two of the tables given: give it once.")
+
+
+def _join(chosen: pa.ChunkedArray, folders: Sequence[str], inputs: Inputs) -> NDArray[np.float32]:
+    table, columns = ("audio", list(COLUMNS)) if inputs == "columns" else ("mfcc", ["frames"])
+    rows = pa.concat_tables([read_tables(Path(folder) / table, ["clip", *columns]) for folder in folders])
+    taken = rows.take(pc.index_in(chosen, rows["clip"]).combine_chunks())
+    return inputs_of(taken, inputs)

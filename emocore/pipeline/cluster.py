@@ -1,0 +1,23 @@
+"""Where Ray runs: the cluster whose address is set, else this machine, started inside this process."""
+
+import logging
+import os
+
+import ray
+from ray.data import DataContext
+
+
+def connect() -> None:
+    """Start Ray, or join the cluster that RAY_ADDRESS names; does nothing where this process has done so."""
+    if not ray.is_initialized():
+        # Under `uv run` Ray would start every worker through uv; our dependencies are installed already.
+        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if os.environ.get("RAY_ADDRESS"):
+            ray.init(logging_level=logging.ERROR)
+        else:
+            ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    context = DataContext.get_current()
+    context.enable_progress_bars = False  # ours count files, and stay readable in a job's log
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)

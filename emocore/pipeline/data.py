@@ -1,0 +1,108 @@
+"""The DATA of a command: feature tables as they are, corpora featurized on the way."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from emocore.config import FeatureConfig, Level
+from emocore.corpus.listing import Listing, list_corpora
+from emocore.corpus.scan import check_local
+from emocore.errors import UserError
+from emocore.examples import Examples, is_features, load_examples, read_manifest
+from emocore.models.base import Inputs
+from emocore.pipeline.featurize import featurize, fingerprint
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusOptions:
+    """How a corpus is read."""
+
+    corpus: Literal["auto", "ravdess", "folder", "manifest"] = "auto"
+    """how the labels are written: RAVDESS names, folders named by emotion, or a manifest's columns"""
+    map: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=EMOTION …")] = ()
+    """what labels of your own stand for"""
+    actor_from: str | None = None
+    """regular expression on the path below the corpus; its first group is the actor"""
+    sample_rate_hz: int | None = None
+    """sample rate of the audio features, in Hz; 22050 unless feature tables say otherwise"""
+    level: Level | None = None
+    """loudness as recorded, or with every clip's peak at full scale; as-is unless feature tables say otherwise"""
+    max_failures: int | None = None
+    """stop with exit code 3 beyond so many failed files; no limit by default"""
+    seed: int = 0
+    """seed of everything drawn at random"""
+
+    def features(self, base: FeatureConfig | None = None) -> FeatureConfig:
+        """Return the feature configuration: what was asked for, and `base` for what was not."""
+        given = {"sample_rate_hz": self.sample_rate_hz, "level": self.level}
+        return replace(base or FeatureConfig(), **{name: value for name, value in given.items() if value is not None})
+
+    def list(self, roots: tuple[str, ...]) -> Listing:
+        """List the corpora. Raises UserError."""
+        return list_corpora(roots, kind=self.corpus, mapping=_mapping(self.map), actor_from=self.actor_from)
+
+
+@dataclass(frozen=True)
+class Data:
+    """The folders of feature tables, the corpora still to be featurized, and what names them all."""
+
+    features: tuple[str, ...]
+    corpora: tuple[str, ...]
+    listing: Listing | None
+    fingerprint: str
+
+
+def find_data(paths: tuple[str, ...], options: CorpusOptions) -> Data:
+    """Tell feature tables from corpora, and list the latter. Raises UserError where a path is neither."""
+    if not paths:
+        raise UserError("No DATA given: name at least one corpus or folder of feature tables.")
+    for path in paths:
+        check_local(path)
+    features = tuple(path for path in paths if is_features(path))
+    corpora = tuple(path for path in paths if not is_features(path))
+    for path in corpora:
+        if (Path(path) / "config.json").exists() and (Path(path) / "clips").is_dir():
+            raise UserError(f"{path} holds unfinished feature tables: repeat the command that made them.")
+    if not corpora and (options.map or options.corpus != "auto"):
+        option = "--map" if options.map else "--corpus"
+        raise UserError(f"{option} says how a corpus is read, and {paths[0]} is featurized already: leave it out.")
+    listing = options.list(corpora) if corpora else None
+    names = [str(read_manifest(path)["fingerprint"]) for path in features]
+    names += [fingerprint(listing)] if listing else []
+    return Data(features, corpora, listing, hashlib.sha256(" ".join(names).encode()).hexdigest()[:16])
+
+
+def load_data(
+    data: Data,
+    out: Path,
+    options: CorpusOptions,
+    inputs: Inputs,
+    channel: Literal["speech", "song", "all"],
+    features: FeatureConfig | None = None,
+) -> Examples:
+    """Featurize the corpora into OUT/features, and load everything. `features`: what a bundle asks for."""
+    folders = list(data.features)
+    if features is None:
+        features = options.features(FeatureConfig(**read_manifest(folders[0])["features"]) if folders else None)
+    if data.listing is not None:
+        folders.append(str(out / "features"))
+        featurize(
+            data.listing,
+            folders[-1],
+            features,
+            frames=inputs == "frames",
+            options={"seed": options.seed},
+            roots=data.corpora,
+            max_failures=options.max_failures,
+        )
+    return load_examples(folders, inputs, channel, features)
+
+
+def _mapping(pairs: tuple[str, ...]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair:
+            raise UserError(f"--map {pair!r} is not LABEL=EMOTION: write for instance --map bored=neutral.")
+    return dict(pair.split("=", 1) for pair in pairs)

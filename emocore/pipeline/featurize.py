@@ -1,0 +1,127 @@
+"""Media to feature tables, on many workers."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from emocore.config import FeatureConfig
+from emocore.corpus.demo import NOTICE_NAME
+from emocore.corpus.listing import Listing
+from emocore.features.stage import AUDIO, PLANNED, featurize_batch
+from emocore.models.bundle import versions
+from emocore.outputs import output_folder, write_json
+from emocore.pipeline import cluster
+from emocore.pipeline.shards import (
+    done_row,
+    failure_rows,
+    plan_shards,
+    run_shards,
+    shard_file,
+    write_listing_failures,
+)
+from emocore.schema import CLIPS, SCHEMA_VERSION, read_tables, write_table
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Featurized:
+    """What a finished feature folder holds."""
+
+    clips: int
+    failures: int
+    already_finished: bool
+
+
+def featurize(
+    listing: Listing,
+    out: str,
+    features: FeatureConfig,
+    *,
+    frames: bool,
+    options: dict[str, Any],
+    roots: Sequence[str],
+    max_failures: int | None = None,
+) -> Featurized:
+    """Write the FEATURES folder of a listing, shard by shard; the same call goes on where it stopped."""
+    identity = fingerprint(listing)
+    config = {
+        "command": "featurize",
+        "options": options,
+        "data": identity,
+        "features_hash": features.hash(),
+        "schema_version": SCHEMA_VERSION,
+    }
+    with output_folder(out, config, MANIFEST) as folder:
+        if not folder.finished:
+            cluster.connect()
+            write_listing_failures(listing.failures, folder.path)
+            run_shards(
+                plan_shards(listing.clips),
+                folder.path / "clips",
+                "featurize",
+                featurize_shard,
+                max_failures=max_failures,
+                features=features,
+                out=folder.path,
+                frames=frames,
+            )
+        counts = _counts(folder.path)
+        if not folder.finished:
+            manifest = {
+                "kind": "features",
+                "schema_version": SCHEMA_VERSION,
+                "features": features.to_json(),
+                "features_hash": features.hash(),
+                "fingerprint": identity,
+                "seed": options.get("seed", 0),
+                "mfcc": frames,
+                "synthetic": is_synthetic(roots),
+                **counts,
+                "versions": versions(),
+            }
+            write_json(folder.path / MANIFEST, manifest)
+        return Featurized(**counts, already_finished=folder.finished)
+
+
+def featurize_shard(shard: pa.Table, features: FeatureConfig, out: Path, frames: bool) -> pa.Table:
+    """Featurize one shard and commit it: its file in clips/ comes last, and says that the others are whole."""
+    table = featurize_batch(shard.select(PLANNED.names), features)
+    failures = failure_rows(table)
+    good = table.filter(pc.is_null(table["reason"]))
+    heard = good.filter(pc.is_valid(good[AUDIO[0].name]))
+    if failures.num_rows:
+        write_table(failures, shard_file(out / "failures", shard))
+    write_table(heard.select(["clip", *(field.name for field in AUDIO)]), shard_file(out / "audio", shard))
+    if frames:
+        write_table(heard.select(["clip", "frames"]), shard_file(out / "mfcc", shard))
+    write_table(good.select(CLIPS.names), shard_file(out / "clips", shard))
+    return done_row(shard, failures.num_rows)
+
+
+def fingerprint(listing: Listing) -> str:
+    """Return 16 hexadecimal digits over every path and size, in order."""
+    digest = hashlib.sha256()
+    for path, size in zip(listing.clips["path"].to_pylist(), listing.clips["bytes"].to_pylist(), strict=True):
+        digest.update(f"{path}\0{size}\0".encode())
+    for path in listing.failures["path"].to_pylist():
+        digest.update(f"{path}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def is_synthetic(roots: Sequence[str]) -> bool:
+    """Whether any of the corpora says of itself that it is generated."""
+    return any((Path(root) / NOTICE_NAME).exists() for root in roots)
+
+
+def _counts(out: Path) -> dict[str, int]:
+    failures = out / "failures"
+    return {
+        "clips": read_tables(out / "clips", ["clip"]).num_rows,
+        "failures": read_tables(failures, ["path"]).num_rows if failures.exists() else 0,
+    }

@@ -1,0 +1,152 @@
+"""Label an archive: every file under the folders becomes a row in labels/ or in failures/."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import tyro
+
+from emocore.cli import options_to_json
+from emocore.corpus.listing import list_media
+from emocore.errors import UserError
+from emocore.evaluation.report import render_labels
+from emocore.features.stage import PLANNED, featurize_batch, inputs_of
+from emocore.labels import EMOTIONS
+from emocore.models.answers import answer_columns
+from emocore.models.bundle import Bundle, bundle_folder, bundle_hash, load_bundle, versions
+from emocore.outputs import output_folder, read_json, write_json, write_text
+from emocore.pipeline import cluster
+from emocore.pipeline.featurize import fingerprint, is_synthetic
+from emocore.pipeline.shards import (
+    done_row,
+    failure_rows,
+    plan_shards,
+    run_shards,
+    shard_file,
+    write_listing_failures,
+)
+from emocore.schema import FAILURES, LABELS, SCHEMA_VERSION, read_tables, write_table
+
+SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions:
+    """What `label` is told."""
+
+    media: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MEDIA…")]
+    """folders, zips, media files, or manifests"""
+    model: str
+    """the RUN folder of a finished model"""
+    out: str
+    """the LABELS folder to write"""
+    max_failures: int | None = None
+    """stop with exit code 3 beyond so many failed files; no limit by default"""
+    seed: int = 0
+    """recorded in config.json: labelling itself draws nothing at random"""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A finished archive: summary.json, and whether an earlier call had finished it."""
+
+    summary: dict[str, Any]
+    already_finished: bool
+
+
+class Labeller:
+    """A model that is loaded once a process, and labels one batch after the other."""
+
+    def __init__(self, model_dir: str) -> None:
+        self.bundle = load_bundle(model_dir)
+
+    def __call__(self, featurized: pa.Table) -> pa.Table:
+        """Return LABELS rows for FEATURIZED rows without faults; a state other than ok has a null answer."""
+        heard = pc.equal(featurized["state"], "ok").to_numpy(zero_copy_only=False)
+        probabilities = np.zeros((featurized.num_rows, len(EMOTIONS)))
+        if heard.any():
+            x = inputs_of(featurized.filter(pa.array(heard)), self.bundle.classifier.inputs)
+            probabilities[heard] = self.bundle.probabilities(x)
+        answers = answer_columns(probabilities, absent=~heard)
+        columns = {name: answers[name] if name in answers else featurized[name] for name in LABELS.names}
+        return pa.table(columns, LABELS)
+
+
+_labeller = cache(Labeller)
+
+
+def label_shard(shard: pa.Table, model_dir: str, out: Path) -> pa.Table:
+    """Decode, predict and commit one shard: its file in labels/ comes last."""
+    labeller = _labeller(model_dir)
+    table = featurize_batch(shard.select(PLANNED.names), labeller.bundle.features)
+    failures = failure_rows(table)
+    if failures.num_rows:
+        write_table(failures, shard_file(out / "failures", shard))
+    labels = labeller(table.filter(pc.is_null(table["reason"])))
+    write_table(labels, shard_file(out / "labels", shard))
+    return done_row(shard, failures.num_rows)
+
+
+def label(options: LabelOptions) -> Labelled:
+    """Label every supported file under MEDIA, and write the LABELS folder. Raises UserError, TooManyFailures."""
+    if not options.media:
+        raise UserError("No MEDIA given: name at least one folder, zip, media file or manifest.")
+    folder_of_model = bundle_folder(options.model)
+    bundle = load_bundle(options.model)
+    listing = list_media(options.media)
+    model_hash = bundle_hash(folder_of_model)
+    config = {
+        "command": "label",
+        "options": options_to_json(options, leave_out=("out", "max_failures"), paths=("media", "model")),
+        "data": fingerprint(listing),
+        "model_hash": model_hash,
+        "schema_version": SCHEMA_VERSION,
+    }
+    with output_folder(options.out, config, SUMMARY) as folder:
+        if not folder.finished:
+            started = time.monotonic()
+            cluster.connect()
+            write_listing_failures(listing.failures, folder.path)
+            run_shards(
+                plan_shards(listing.clips),
+                folder.path / "labels",
+                "label",
+                label_shard,
+                max_failures=options.max_failures,
+                model_dir=str(folder_of_model),
+                out=folder.path,
+            )
+            _conclude(folder.path, options, bundle, model_hash, time.monotonic() - started)
+        return Labelled(read_json(folder.path / SUMMARY), folder.finished)
+
+
+def _conclude(out: Path, options: LabelOptions, bundle: Bundle, model_hash: str, seconds: float) -> None:
+    labels = read_tables(out / "labels") if (out / "labels").exists() else LABELS.empty_table()
+    failures = read_tables(out / "failures") if (out / "failures").exists() else FAILURES.empty_table()
+    summary = {
+        "files": labels.num_rows + failures.num_rows,
+        "labels": labels.num_rows,
+        "failures": failures.num_rows,
+        "failures_by_reason": dict(Counter(failures["reason"].to_pylist()).most_common()),
+        "states": dict(Counter(labels["state"].to_pylist()).most_common()),
+        "predicted": dict(Counter(value for value in labels["predicted"].to_pylist() if value).most_common()),
+        "model": bundle.model,
+        "model_hash": model_hash,
+        "seconds": round(seconds, 2),
+        "versions": versions(),
+    }
+    page = {
+        **options_to_json(options),
+        "model": bundle.model,
+        "trained_on": bundle.card.get("corpus", []),
+        "synthetic": is_synthetic(options.media) or bool(bundle.card.get("synthetic")),
+        "versions": versions(),
+    }
+    write_text(out / "report.html", render_labels(page, summary, labels, failures))
+    write_json(out / SUMMARY, summary)

@@ -1,0 +1,132 @@
+"""An archive in shards: each is planned on the driver, worked on by one task, and committed by that task alone."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+
+from emocore.errors import MediaError, TooManyFailures
+from emocore.features.stage import PLANNED
+from emocore.media.source import content_id, open_source
+from emocore.pipeline.progress import Counter
+from emocore.schema import FAILURES, write_table
+
+SHARD_FILES = 64
+_HASH_CHUNK = 256
+SHARD = "shard"
+DONE = pa.schema([(SHARD, pa.int64()), ("files", pa.int64()), ("failed", pa.int64())])
+
+
+def plan_shards(clips: pa.Table, finds_duplicates: bool = True) -> list[pa.Table]:
+    """Cut a LISTING into shards of PLANNED rows with a `shard` number; files with equal bytes stay together.
+
+    The same listing gives the same shards, whatever the cluster.
+    """
+    first_of = _find_duplicates(clips) if finds_duplicates else {}
+    paths = clips["path"].to_pylist()
+    place = {path: i for i, path in enumerate(paths)}
+    order = sorted(range(len(paths)), key=lambda i: (place[first_of.get(paths[i], paths[i])], i))
+    planned = clips.append_column("duplicate_of", pa.array([first_of.get(path) for path in paths], pa.string()))
+    planned = planned.take(pa.array(order, pa.int64())).combine_chunks().cast(PLANNED)
+    shards: list[pa.Table] = []
+    start = 0
+    firsts = planned["duplicate_of"].to_pylist()
+    while start < len(order):
+        end = min(start + SHARD_FILES, len(order))
+        while end < len(order) and firsts[end] is not None:
+            end += 1
+        shards.append(_numbered(planned.slice(start, end - start), len(shards)))
+        start = end
+    return shards
+
+
+def run_shards(
+    shards: Sequence[pa.Table],
+    folder: Path,
+    what: str,
+    stage: Callable[..., Any],
+    *,
+    max_failures: int | None,
+    **arguments: Any,
+) -> None:
+    """Run a stage over the shards that are not committed yet; the stage commits its shard and returns a DONE row.
+
+    `folder` holds one Parquet file for every committed shard; `arguments` go to the stage. Raises TooManyFailures
+    beyond `max_failures`.
+    """
+    waiting = [shard for shard in shards if not shard_file(folder, shard).exists()]
+    with Counter(what, sum(shard.num_rows for shard in waiting), "files") as counter:
+        if not waiting:
+            return
+        data = ray.data.from_arrow(waiting).map_batches(
+            stage, batch_size=None, batch_format="pyarrow", num_cpus=1, fn_kwargs=arguments
+        )
+        for done in data.iter_rows():
+            counter.add(done["files"], done["failed"])
+            if max_failures is not None and counter.failed > max_failures:
+                raise TooManyFailures(
+                    f"{counter.failed} files failed, more than --max-failures {max_failures}: see the failures folder."
+                )
+
+
+def shard_file(folder: Path, shard: pa.Table) -> Path:
+    """Return where the shard's rows of this table lie."""
+    return folder / f"{shard[SHARD][0].as_py():06d}.parquet"
+
+
+def failure_rows(featurized: pa.Table) -> pa.Table:
+    """Return the FAILURES rows of a batch whose faults stand in columns."""
+    failed = featurized.filter(pc.is_valid(featurized["reason"]))
+    return (
+        failed.append_column("attempts", pa.array([1] * failed.num_rows, pa.int32()))
+        .select(FAILURES.names)
+        .cast(FAILURES)
+    )
+
+
+def write_listing_failures(failures: pa.Table, out: Path) -> None:
+    """Write what could not even be listed beside the shards' failures."""
+    if failures.num_rows:
+        write_table(failures, out / "failures" / "listing.parquet")
+
+
+def done_row(shard: pa.Table, failed: int) -> pa.Table:
+    """Return the one DONE row of a committed shard."""
+    return pa.Table.from_pylist(
+        [{SHARD: shard[SHARD][0].as_py(), "files": shard.num_rows, "failed": failed}], schema=DONE
+    )
+
+
+def _numbered(shard: pa.Table, number: int) -> pa.Table:
+    return shard.append_column(SHARD, pa.array([number] * shard.num_rows, pa.int64()))
+
+
+def _find_duplicates(clips: pa.Table) -> dict[str, str]:
+    """Return path → first path with the same bytes; only files of equal size are read for it."""
+    by_size: dict[int, list[str]] = {}
+    for path, size in zip(clips["path"].to_pylist(), clips["bytes"].to_pylist(), strict=True):
+        by_size.setdefault(size, []).append(path)
+    alike = [path for paths in by_size.values() if len(paths) > 1 for path in paths]
+    chunks = [alike[i : i + _HASH_CHUNK] for i in range(0, len(alike), _HASH_CHUNK)]
+    first: dict[str, str] = {}
+    first_of = {}
+    for chunk, ids in zip(chunks, ray.get([_content_ids.remote(chunk) for chunk in chunks]), strict=True):
+        for path, identity in zip(chunk, ids, strict=True):
+            if identity and first.setdefault(identity, path) != path:
+                first_of[path] = first[identity]
+    return first_of
+
+
+@ray.remote(num_cpus=1)
+def _content_ids(paths: list[str]) -> list[str | None]:
+    ids: list[str | None] = []
+    for path in paths:
+        try:
+            with open_source(path) as stream:
+                ids.append(content_id(stream))
+        except MediaError:
+            ids.append(None)  # becomes a failure where the file is decoded
+    return ids

@@ -1,0 +1,26 @@
+"""The few lines that a finished job prints."""
+
+from pathlib import Path
+from typing import Any
+
+from emocore.pipeline.runs import Summary
+
+
+def run_lines(summary: Summary, out: str) -> str:
+    """Return a run's figures, and the path of its report."""
+    lines = [run_line(summary.metrics), str(Path(out) / "report.html")]
+    if summary.already_finished:
+        lines.insert(0, f"{out} was finished already: choose another --out to run it again.")
+    return "\n".join(lines)
+
+
+def run_line(metrics: dict[str, Any]) -> str:
+    """Return a run's model, protocol, n, accuracy and UAR in one line."""
+    what = f"{metrics['model']}, protocol {metrics['protocol']}"
+    if not metrics["n"]:
+        return f"{what}: no labelled clip of an unseen actor to score"
+    low, high = metrics["ci95_uar"]
+    return (
+        f"{what}, n = {metrics['n']}: accuracy {100 * metrics['accuracy']:.1f} %, UAR {100 * metrics['uar']:.1f} % "
+        f"[{100 * low:.1f}, {100 * high:.1f}] (95 %, {metrics['ci95_resampled']} resampled)"
+    )

@@ -1,0 +1,18 @@
+#!/usr/bin/env python3
+"""See the whole path on a generated corpus: python jobs/demo.py --out DIR."""
+
+from emocore.cli import run_job
+from emocore.pipeline.demo import DemoOptions, run_demo
+
+
+class Demo(DemoOptions):
+    """Generate a small labelled corpus, featurize it, train, evaluate on unseen actors, and label an archive."""
+
+
+def main(options: Demo) -> None:
+    """Run the demo; the last line is the path of the report."""
+    print(run_demo(options))
+
+
+if __name__ == "__main__":
+    run_job(Demo, main)

@@ -1,0 +1,27 @@
+#!/usr/bin/env python3
+"""Label media: python jobs/label.py MEDIA… --model RUN --out LABELS."""
+
+from pathlib import Path
+
+from emocore.cli import run_job
+from emocore.pipeline.labelling import LabelOptions, label
+
+
+class Label(LabelOptions):
+    """Give every supported file under the folders an emotion, with a probability for each of the eight."""
+
+
+def main(options: Label) -> None:
+    """Label, and say what came of it."""
+    done = label(options)
+    state = "was finished already" if done.already_finished else "finished"
+    reasons = ", ".join(f"{count} {reason}" for reason, count in done.summary["failures_by_reason"].items())
+    print(
+        f"{options.out} {state}: {done.summary['labels']:,} labels, {done.summary['failures']:,} failures"
+        + (f" ({reasons})" if reasons else "")
+    )
+    print(Path(options.out) / "report.html")
+
+
+if __name__ == "__main__":
+    run_job(Label, main)
