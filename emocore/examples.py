@@ -49,16 +49,16 @@ def read_manifest(folder: str) -> dict[str, Any]:
     try:
         manifest = dict(json.loads(path.read_text()))
         version = manifest["schema_version"]
-        if FeatureConfig(**manifest["features"]).hash() != manifest["features_hash"]:
+        if version != SCHEMA_VERSION:
             raise UserError(
-                f"{folder} holds features that this release computes otherwise: featurize the corpus again."
+                f"{folder} has schema version {version}, this release reads {SCHEMA_VERSION}: "
+                "featurize the corpus again."
             )
+        current = FeatureConfig(**manifest["features"]).hash()
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not the manifest of feature tables: featurize the corpus again.") from error
-    if version != SCHEMA_VERSION:
-        raise UserError(
-            f"{folder} has schema version {version}, this release reads {SCHEMA_VERSION}: featurize the corpus again."
-        )
+    if current != manifest.get("features_hash"):
+        raise UserError(f"{folder} holds features that this release computes otherwise: featurize the corpus again.")
     return manifest
 
 
@@ -66,7 +66,7 @@ def load_examples(folders: Sequence[str], inputs: Inputs, channel: Channel, feat
     """Load FEATURES folders as one set of examples: usable clips, one a take.
 
     `features` is what is asked for. Raises UserError where a folder's features were made otherwise, where it
-    lacks the MFCC frames that `inputs` asks for, share a clip, or hold nothing usable.
+    lacks the MFCC frames that `inputs` asks for, or where they share a clip or hold nothing usable.
     """
     manifests = {folder: read_manifest(folder) for folder in folders}
     for folder, manifest in manifests.items():

@@ -1,7 +1,7 @@
 """The DATA of a command: feature tables as they are, corpora featurized on the way."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -37,8 +37,9 @@ class CorpusOptions:
 
     def features(self, base: FeatureConfig | None = None) -> FeatureConfig:
         """Return the feature configuration: what was asked for, and `base` for what was not."""
-        given = {"sample_rate_hz": self.sample_rate_hz, "level": self.level}
-        return replace(base or FeatureConfig(), **{name: value for name, value in given.items() if value is not None})
+        base = base or FeatureConfig()
+        rate = base.sample_rate_hz if self.sample_rate_hz is None else self.sample_rate_hz
+        return FeatureConfig(rate, self.level or base.level)
 
     def list(self, roots: tuple[str, ...]) -> Listing:
         """List the corpora. Raises UserError."""
