@@ -19,6 +19,7 @@ Options = TypeVar("Options")
 
 EXIT_WRONG_INPUT = 2
 EXIT_TOO_MANY_FAILURES = 3
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 def run_job(options_class: type[Options], job: Callable[[Options], None]) -> None:
@@ -29,6 +30,8 @@ def run_job(options_class: type[Options], job: Callable[[Options], None]) -> Non
         _stop(str(error), EXIT_WRONG_INPUT)
     except TooManyFailures as error:
         _stop(str(error), EXIT_TOO_MANY_FAILURES)
+    except KeyboardInterrupt:
+        _stop("Interrupted: the same command continues where this one stopped.", EXIT_INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

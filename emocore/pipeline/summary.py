@@ -20,6 +20,9 @@ def run_line(metrics: dict[str, Any]) -> str:
     if not metrics["n"]:
         return f"{what}: no labelled clip of an unseen actor to score"
     low, high = metrics["ci95_uar"]
+    empty = metrics.get("empty_folds", 0)
+    if empty:
+        what += f" ({empty} of its {empty + len(metrics['folds'])} folds without clips)"
     return (
         f"{what}, n = {metrics['n']}: accuracy {100 * metrics['accuracy']:.1f} %, UAR {100 * metrics['uar']:.1f} % "
         f"[{100 * low:.1f}, {100 * high:.1f}] (95 %, {metrics['ci95_resampled']} resampled)"
