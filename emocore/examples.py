@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from emocore.config import FeatureConfig
+from emocore.corpus.groups import actors_in_paths
 from emocore.corpus.selection import Channel, select
 from emocore.errors import UserError
 from emocore.features.mfcc import COLUMNS
 from emocore.features.stage import inputs_of
 from emocore.models.base import Inputs
-from emocore.schema import SCHEMA_VERSION, read_tables
+from emocore.schema import CLIPS, SCHEMA_VERSION, read_tables
 
 MANIFEST = "manifest.json"
 
@@ -63,7 +64,7 @@ def read_manifest(folder: str) -> dict[str, Any]:
 
 
 def load_examples(folders: Sequence[str], inputs: Inputs, channel: Channel, features: FeatureConfig) -> Examples:
-    """Load FEATURES folders as one set of examples: usable clips, one a take.
+    """Load FEATURES folders as one set of examples, sorted by clip: usable clips, one a take.
 
     `features` is what is asked for. Raises UserError where a folder's features were made otherwise, where it
     lacks the MFCC frames that `inputs` asks for, or where they share a clip or hold nothing usable.
@@ -78,7 +79,7 @@ def load_examples(folders: Sequence[str], inputs: Inputs, channel: Channel, feat
     usable = clips.filter(pc.equal(clips["state"], "ok"))
     if not usable.num_rows:
         raise UserError(f"{', '.join(folders)}: none of the {clips.num_rows} clips has sound in it: give other files.")
-    chosen = select(usable, channel=channel, media="audio").combine_chunks()
+    chosen = select(usable, channel=channel, media="audio").sort_by("clip").combine_chunks()
     x = _join(chosen["clip"], folders, inputs)
     soft = chosen["soft_label"].combine_chunks().to_numpy_ndarray()
     return Examples(chosen, x, soft, features, any(manifest["synthetic"] for manifest in manifests.values()))
@@ -91,13 +92,18 @@ def labelled(examples: Examples) -> Examples:
         raise UserError(
             f"None of the {examples.clips.num_rows} clips is labelled: name the folders by emotion, or give a manifest."
         )
-    return Examples(
-        examples.clips.take(rows),
-        examples.x[rows],
-        examples.soft[rows],
-        examples.features,
-        examples.synthetic,
-    )
+    return replace(examples, clips=examples.clips.take(rows), x=examples.x[rows], soft=examples.soft[rows])
+
+
+def with_actors(examples: Examples, actor_from: str) -> Examples:
+    """Return the examples with the actors that a regular expression finds in their paths, where none is known.
+
+    Raises UserError for a bad expression.
+    """
+    found = pa.array(actors_in_paths(examples.clips, actor_from), pa.string())
+    column = examples.clips.column_names.index("actor")
+    actors = pc.coalesce(examples.clips["actor"], found)
+    return replace(examples, clips=examples.clips.set_column(column, CLIPS.field("actor"), actors))
 
 
 def _check_config(folder: str, manifest: dict[str, Any], config: FeatureConfig) -> None:

@@ -122,6 +122,11 @@ def read_tables(folder: Path, columns: list[str] | None = None) -> pa.Table:
     return pa.concat_tables([pq.read_table(path, columns=columns) for path in paths])
 
 
+def read_tables_if_any(folder: Path, schema: pa.Schema) -> pa.Table:
+    """Read all Parquet files of a folder with this schema; no rows where nothing was written."""
+    return read_tables(folder, schema.names) if folder.is_dir() else schema.empty_table()
+
+
 def check_version(schema: pa.Schema, path: Path) -> None:
     """Raise UserError unless the Parquet schema carries this version."""
     found = (schema.metadata or {}).get(VERSION_KEY, b"none").decode()

@@ -4,27 +4,18 @@ import importlib.util
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
-import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import ray
 
-from emocore.cli import run_job
 from emocore.config import FeatureConfig
 from emocore.corpus.demo import DemoSettings, plan, write_clip
 from emocore.corpus.listing import list_corpora
-from emocore.features.mfcc import COLUMNS
-from emocore.labels import EMOTIONS
-from emocore.outputs import write_json
 from emocore.pipeline import cluster as ray_cluster
 from emocore.pipeline.featurize import featurize
 from emocore.pipeline.runs import RunOptions, train
-from emocore.schema import CLIPS, SCHEMA_VERSION, SOFT_LABEL, rows_to_table, write_table
 
 ROOT = Path(__file__).parents[1]
-JOBS = ("demo", "featurize", "train", "evaluate", "label")
 
 
 @dataclass(frozen=True)
@@ -95,55 +86,33 @@ def bundle(features, tmp_path_factory):
     return out
 
 
-def acted(actors, emotions=EMOTIONS, times=2):
-    """Rows for `write_features`: every actor plays every emotion so many times."""
-    return [
-        {"clip": f"{actor}-{emotion}-{n}", "actor": actor, "emotion": emotion}
-        for actor in actors
-        for emotion in emotions
-        for n in range(times)
-    ]
+@pytest.fixture(scope="session")
+def job_modules():
+    """jobs/*.py, imported under names of their own."""
+    modules = {}
+    for path in sorted((ROOT / "jobs").glob("*.py")):
+        spec = importlib.util.spec_from_file_location(f"emocore_job_{path.stem}", path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        modules[path.stem] = module
+    return modules
 
 
-def write_features(folder, rows, *, signal=0.7, config=None, **manifest):
-    """Write a FEATURES folder by hand: random columns in which each emotion has a centre of its own.
+@pytest.fixture
+def job(job_modules, monkeypatch, capsys):
+    """Run a job as `python jobs/NAME.py ARGUMENTS` would, but in this process and its Ray session."""
 
-    A clip's columns depend on its own row alone. `x` in a row are its columns, `soft` its soft label, `heard` the
-    emotion whose centre it is given where that is not its label.
-    """
-    config = config or FeatureConfig()
-    centres = np.random.default_rng(1).normal(size=(len(EMOTIONS), len(COLUMNS)))
-    clips, columns = [], []
-    for row in rows:
-        row = dict(row)
-        emotion = row.get("emotion")
-        rng = np.random.default_rng(list(row["clip"].encode()))
-        heard = row.pop("heard", emotion)
-        centre = centres[EMOTIONS.index(heard)] if heard else 0.0
-        columns.append(row.pop("x", signal * centre + rng.normal(size=len(COLUMNS))))
-        soft = np.zeros(len(EMOTIONS), np.float32)
-        if emotion:
-            soft[EMOTIONS.index(emotion)] = 1
-        soft = np.asarray(row.pop("soft", soft), np.float32)
-        defaults = {"take": row["clip"], "path": f"/data/{row['clip']}.wav", "content_id": row["clip"], "state": "ok"}
-        clips.append({**defaults, "soft_label": soft, "duration_seconds": 3.0, **row})
-    table = rows_to_table(clips, CLIPS)
-    audio = {name: np.asarray(columns, np.float32)[:, i] for i, name in enumerate(COLUMNS)}
-    write_table(table, folder / "clips" / "000000.parquet")
-    write_table(
-        rows_to_table([{"clip": row["clip"]} for row in clips], CLIPS).select(["clip"]).append_column_dict(audio)
-        if False
-        else _audio_table(clips, audio),
-        folder / "audio" / "000000.parquet",
-    )
-    facts = {
-        "kind": "features",
-        "schema_version": SCHEMA_VERSION,
-        "features": config.to_json(),
-        "features_hash": config.hash(),
-        "fingerprint": f"{folder.name}-{len(rows)}",
-        "mfcc": False,
-        "synthetic": True,
-    }
-    write_json(folder / "manifest.json", facts | manifest)
-    return folder
+    def run(name, *arguments):
+        module = job_modules[name]
+        monkeypatch.setattr(sys, "argv", [f"jobs/{name}.py", *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            module.run_job(getattr(module, name.capitalize()), module.main)
+        except SystemExit as stop:
+            code = stop.code or 0
+        said = capsys.readouterr()
+        return Outcome(code, said.out, said.err)
+
+    return run

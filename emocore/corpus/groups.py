@@ -32,12 +32,7 @@ def groups(clips: pa.Table, group_column: str | None = None, actor_from: str | N
     if group_column is not None and actor_from is not None:
         raise UserError(f"--group-column {group_column!r} and --actor-from {actor_from!r} both name groups: give one.")
     column = group_column or "actor"
-    if actor_from is not None:
-        find = actor_finder(actor_from)
-        pairs = zip(clips["clip"].to_pylist(), clips["path"].to_pylist(), strict=True)
-        names = [find(_below(clip, path)) for clip, path in pairs]
-    else:
-        names = _column(clips, column)
+    names = actors_in_paths(clips, actor_from) if actor_from is not None else _column(clips, column)
     if column == "actor":
         names = [_actor(name) for name in names]
     takes = clips["take"].to_pylist()
@@ -45,6 +40,13 @@ def groups(clips: pa.Table, group_column: str | None = None, actor_from: str | N
     # The prefix keeps a take named "01" apart from actor 01.
     values[:] = [f"take {take}" if name is None else name for name, take in zip(names, takes, strict=True)]
     return Groups(values, None not in names, column)
+
+
+def actors_in_paths(clips: pa.Table, actor_from: str) -> list[str | None]:
+    """Return what the first group of a regular expression finds in each clip's path. Raises UserError for a bad one."""
+    find = actor_finder(actor_from)
+    pairs = zip(clips["clip"].to_pylist(), clips["path"].to_pylist(), strict=True)
+    return [find(_below(clip, path)) for clip, path in pairs]
 
 
 def genders(clips: pa.Table, values: npt.NDArray[np.object_]) -> dict[str, str]:

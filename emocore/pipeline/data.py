@@ -11,7 +11,7 @@ from emocore.config import FeatureConfig, Level
 from emocore.corpus.listing import Listing, list_corpora
 from emocore.corpus.scan import check_local
 from emocore.errors import UserError
-from emocore.examples import Examples, is_features, load_examples, read_manifest
+from emocore.examples import Examples, is_features, load_examples, read_manifest, with_actors
 from emocore.models.base import Inputs
 from emocore.pipeline.featurize import featurize, fingerprint
 
@@ -99,7 +99,8 @@ def load_data(
             roots=data.corpora,
             max_failures=options.max_failures,
         )
-    return load_examples(folders, inputs, channel, features)
+    examples = load_examples(folders, inputs, channel, features)
+    return with_actors(examples, options.actor_from) if options.actor_from else examples
 
 
 def _mapping(pairs: tuple[str, ...]) -> dict[str, str]:

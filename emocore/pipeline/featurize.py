@@ -24,7 +24,7 @@ from emocore.pipeline.shards import (
     shard_file,
     write_listing_failures,
 )
-from emocore.schema import CLIPS, SCHEMA_VERSION, read_tables, write_table
+from emocore.schema import CLIPS, FAILURES, SCHEMA_VERSION, read_tables_if_any, write_table
 
 MANIFEST = "manifest.json"
 
@@ -120,8 +120,7 @@ def is_synthetic(roots: Sequence[str]) -> bool:
 
 
 def _counts(out: Path) -> dict[str, int]:
-    failures = out / "failures"
     return {
-        "clips": read_tables(out / "clips", ["clip"]).num_rows,
-        "failures": read_tables(failures, ["path"]).num_rows if failures.exists() else 0,
+        "clips": read_tables_if_any(out / "clips", pa.schema([CLIPS.field("clip")])).num_rows,
+        "failures": read_tables_if_any(out / "failures", FAILURES).num_rows,
     }

@@ -31,7 +31,7 @@ from emocore.pipeline.shards import (
     shard_file,
     write_listing_failures,
 )
-from emocore.schema import FAILURES, LABELS, SCHEMA_VERSION, read_tables, write_table
+from emocore.schema import FAILURES, LABELS, SCHEMA_VERSION, read_tables_if_any, write_table
 
 SUMMARY = "summary.json"
 
@@ -127,8 +127,8 @@ def label(options: LabelOptions) -> Labelled:
 
 
 def _conclude(out: Path, options: LabelOptions, bundle: Bundle, model_hash: str, seconds: float) -> None:
-    labels = read_tables(out / "labels") if (out / "labels").exists() else LABELS.empty_table()
-    failures = read_tables(out / "failures") if (out / "failures").exists() else FAILURES.empty_table()
+    labels = read_tables_if_any(out / "labels", LABELS)
+    failures = read_tables_if_any(out / "failures", FAILURES)
     summary = {
         "files": labels.num_rows + failures.num_rows,
         "labels": labels.num_rows,

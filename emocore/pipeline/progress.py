@@ -54,7 +54,8 @@ class Counter:
     def _rate(self) -> str:
         a_second = self.done / max(time.monotonic() - self.started, 1e-9)
         left = duration((self.total - self.done) / a_second) if a_second else "?"
-        return f"{a_second:.1f} a second, {self.failed:,} failed, {left} left"
+        rate = f"{a_second:.1f} a second" if a_second >= 0.5 else f"{60 * a_second:.1f} a minute"
+        return f"{rate}, {self.failed:,} failed, {left} left"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

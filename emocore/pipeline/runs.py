@@ -31,7 +31,7 @@ from emocore.models.catalogue import MODELS, classifier_class, uses_frames
 from emocore.models.fitting import Recipe
 from emocore.outputs import OutputFolder, output_folder, read_json, write_json, write_text
 from emocore.pipeline.data import CorpusOptions, Data, find_data, load_data
-from emocore.pipeline.training import FoldResult, Grouping, run_folds
+from emocore.pipeline.training import FoldResult, run_folds
 from emocore.schema import PREDICTIONS, PROBABILITIES, SCHEMA_VERSION, write_table
 
 METRICS = "metrics.json"
@@ -80,7 +80,7 @@ def train(options: RunOptions, model: str, protocol: str) -> Summary:
                 "or jobs/evaluate.py for every fold."
             )
         recipe = Recipe(model, options.seed, options.class_weight == "balanced")
-        results = run_folds(examples, folds, recipe, _grouping(options), options.cpus_per_fit)
+        results = run_folds(examples, folds, recipe, options.group_column, options.cpus_per_fit)
         _save(folder.path / "model", examples, folds[0], results[0], recipe, data)
         extra = {"estimate": "test" if len(folds[0].test) else "inner-folds"}
         return _write_run(folder, options, examples, results, model, protocol, started, extra)
@@ -105,7 +105,7 @@ def evaluate(options: RunOptions, model: str, protocol: str) -> Summary:
         examples = labelled(load_data(data, folder.path, options, inputs, options.channel))
         folds, empty = _folds(protocol, examples, options)
         recipe = Recipe(name, options.seed, options.class_weight == "balanced", dict(card["settings"]) if card else {})
-        results = run_folds(examples, folds, recipe, _grouping(options), options.cpus_per_fit)
+        results = run_folds(examples, folds, recipe, options.group_column, options.cpus_per_fit)
         extra = {"estimate": "test", "empty_folds": empty}
         return _write_run(folder, options, examples, results, name, protocol, started, extra)
 
@@ -153,19 +153,8 @@ def _open_run(command: str, options: RunOptions, data: Data, model_hash: str | N
     return output_folder(options.out, config, METRICS)
 
 
-def _grouping(options: RunOptions) -> Grouping:
-    return Grouping(options.group_column, options.actor_from if options.group_column is None else None)
-
-
 def _folds(protocol: str, examples: Examples, options: RunOptions) -> tuple[list[Fold], int]:
-    grouping = _grouping(options)
-    return make_folds(
-        protocol,
-        examples.clips,
-        group_column=grouping.group_column,
-        actor_from=grouping.actor_from,
-        seed=options.seed,
-    )
+    return make_folds(protocol, examples.clips, group_column=options.group_column, seed=options.seed)
 
 
 def _check_unseen(folder: Path, examples: Examples) -> None:

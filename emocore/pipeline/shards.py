@@ -20,12 +20,12 @@ SHARD = "shard"
 DONE = pa.schema([(SHARD, pa.int64()), ("files", pa.int64()), ("failed", pa.int64())])
 
 
-def plan_shards(clips: pa.Table, finds_duplicates: bool = True) -> list[pa.Table]:
+def plan_shards(clips: pa.Table) -> list[pa.Table]:
     """Cut a LISTING into shards of PLANNED rows with a `shard` number; files with equal bytes stay together.
 
     The same listing gives the same shards, whatever the cluster.
     """
-    first_of = _find_duplicates(clips) if finds_duplicates else {}
+    first_of = _find_duplicates(clips)
     paths = clips["path"].to_pylist()
     place = {path: i for i, path in enumerate(paths)}
     order = sorted(range(len(paths)), key=lambda i: (place[first_of.get(paths[i], paths[i])], i))

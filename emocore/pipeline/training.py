@@ -36,16 +36,8 @@ class FoldResult:
     files: dict[str, bytes]
 
 
-@dataclass(frozen=True)
-class Grouping:
-    """What stands for the actor: a column, or a regular expression on the path; None: the actor."""
-
-    group_column: str | None = None
-    actor_from: str | None = None
-
-
 def run_folds(
-    examples: Examples, folds: Sequence[Fold], recipe: Recipe, grouping: Grouping, threads: int = 1
+    examples: Examples, folds: Sequence[Fold], recipe: Recipe, group_column: str | None, threads: int = 1
 ) -> list[FoldResult]:
     """Fit and score every fold, in parallel; `threads` CPUs a fit.
 
@@ -53,9 +45,9 @@ def run_folds(
     actor. Raises UserError where a fold leaks, or shows one class only.
     """
     for fold in folds:
-        check_disjoint(examples.clips, fold, group_column=grouping.group_column, actor_from=grouping.actor_from)
+        check_disjoint(examples.clips, fold, group_column=group_column)
         class_weights(examples.soft[fold.train], recipe.balanced)  # says so here where there is but one class
-    inner = [_inner_folds(examples, fold, recipe.seed, grouping) for fold in folds]
+    inner = [_inner_folds(examples, fold, recipe.seed, group_column) for fold in folds]
     cluster.connect()
     data = (ray.put(examples.x), ray.put(examples.soft))
     inner_task, final_task = _inner_task.options(num_cpus=threads), _final_task.options(num_cpus=threads)
@@ -67,11 +59,11 @@ def run_folds(
 
 
 def _inner_folds(
-    examples: Examples, fold: Fold, seed: int, grouping: Grouping
+    examples: Examples, fold: Fold, seed: int, group_column: str | None
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     if len(fold.validation):
         return [(fold.train, fold.validation)]
-    group = groups(examples.clips, grouping.group_column, grouping.actor_from).values[fold.train]
+    group = groups(examples.clips, group_column).values[fold.train]
     if len(set(group)) < 2:
         return []
     pairs = inner_folds(
@@ -79,8 +71,7 @@ def _inner_folds(
         fold.train,
         INNER_FOLDS,
         seed,
-        group_column=grouping.group_column,
-        actor_from=grouping.actor_from,
+        group_column=group_column,
     )
     # A part in which one emotion is all there is cannot be learnt from: small corpora have such.
     return [(train, held) for train, held in pairs if (examples.soft[train].sum(axis=0) > 0).sum() > 1]

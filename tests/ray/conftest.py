@@ -1,0 +1,180 @@
+"""Feature tables written by hand, and media that no recorder would write."""
+
+import struct
+import wave
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from emocore.config import FeatureConfig
+from emocore.features.mfcc import COLUMNS
+from emocore.labels import EMOTIONS
+from emocore.outputs import write_json
+from emocore.schema import CLIPS, SCHEMA_VERSION, rows_to_table, write_table
+
+
+@pytest.fixture(scope="session")
+def acted():
+    """Rows for `write_features`: every actor plays every emotion so many times."""
+
+    def rows(actors, emotions=EMOTIONS, times=2, **columns):
+        return [
+            {
+                "clip": f"{actor}-{emotion}-{n}",
+                "actor": f"{actor:02d}",
+                "gender": "male" if actor % 2 else "female",
+                "emotion": emotion,
+                **columns,
+            }
+            for actor in actors
+            for emotion in emotions
+            for n in range(times)
+        ]
+
+    return rows
+
+
+@pytest.fixture(scope="session")
+def write_features():
+    """Write a FEATURES folder by hand: random columns in which each emotion has a centre of its own.
+
+    A clip's columns depend on its own row alone. In a row, `sounds` is the emotion whose centre it is given where
+    that is not its label, and `soft` its soft label.
+    """
+    centres = dict(zip(EMOTIONS, np.random.default_rng(1).normal(size=(len(EMOTIONS), len(COLUMNS))), strict=True))
+    one_hot = dict(zip(EMOTIONS, np.eye(len(EMOTIONS), dtype=np.float32), strict=True))
+
+    def write(folder, rows, *, signal=0.2, config=None, **manifest):
+        config = config or FeatureConfig()
+        clips, columns = [], []
+        for row in rows:
+            noise = np.random.default_rng(list(row["clip"].encode())).normal(size=len(COLUMNS))
+            columns.append(noise + signal * centres.get(row.get("sounds", row.get("emotion")), 0.0))
+            known = {"path": f"/data/{row['clip']}.wav", "take": row["clip"], "content_id": row["clip"], "state": "ok"}
+            soft = row.get("soft", one_hot.get(row.get("emotion"), np.zeros(len(EMOTIONS), np.float32)))
+            clips.append({**known, "duration_seconds": 3.0, **row, "soft_label": soft})
+        values = np.asarray(columns, np.float32)
+        audio = {"clip": [row["clip"] for row in rows], **{name: values[:, i] for i, name in enumerate(COLUMNS)}}
+        write_table(rows_to_table(clips, CLIPS), folder / "clips" / "000000.parquet")
+        write_table(pa.table(audio), folder / "audio" / "000000.parquet")
+        facts = {
+            "kind": "features",
+            "schema_version": SCHEMA_VERSION,
+            "features": config.to_json(),
+            "features_hash": config.hash(),
+            "fingerprint": f"{folder.name}-{len(rows)}",
+            "mfcc": False,
+            "synthetic": True,
+        }
+        write_json(folder / "manifest.json", facts | manifest)
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tone():
+    """A chord as int16[samples]: `pitch_hz` decides the bytes."""
+
+    def samples(pitch_hz, seconds=1.0, sample_rate_hz=16_000, peak=8_000):
+        time = np.arange(round(seconds * sample_rate_hz)) / sample_rate_hz
+        wobble = np.sin(2 * np.pi * 3 * time)
+        wave_ = np.sin(2 * np.pi * pitch_hz * time) + 0.5 * np.sin(4 * np.pi * pitch_hz * time + wobble)
+        return np.rint(wave_ / 1.5 * peak).astype(np.int16)
+
+    return samples
+
+
+@pytest.fixture(scope="session")
+def write_wav():
+    """Write 16-bit samples [n] or [n, channels]."""
+
+    def write(path, samples, sample_rate_hz=16_000):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(samples.shape[1] if samples.ndim == 2 else 1)
+            file.setsampwidth(2)
+            file.setframerate(sample_rate_hz)
+            file.writeframes(samples.astype("<i2").tobytes())
+        return path
+
+    return write
+
+
+# Name below `zoo` → the reason of its failures row.
+BAD = {
+    "bad/empty.wav": "empty_file",
+    "bad/text.wav": "unsupported",
+    "bad/truncated.wav": "truncated",
+    "bad/no_samples.wav": "no_samples",
+    "bad/nan.wav": "not_finite",
+    "bad/dangling.wav": "not_found",
+    "bad/broken.zip": "broken",
+}
+GOOD = (
+    "short.wav",
+    "8k.wav",
+    "192k.wav",
+    "five_one.wav",
+    "silent.wav",
+    "with space.wav",
+    "new\nline.wav",
+    "ünïcödé 声.WAV",
+    "😀.wav",
+    "happy birthday, 03-01.wav",
+)
+COPIES = ("copy/a.wav", "copy/b.wav", "z copy.wav")  # equal bytes, in path order
+
+
+@pytest.fixture(scope="session")
+def fill_zoo(tone, write_wav):
+    """Write the GOOD, BAD and COPIES into a folder, with a loop of links and a file that is no medium."""
+
+    def fill(root):
+        write_wav(root / "short.wav", tone(300, 0.1))
+        write_wav(root / "8k.wav", tone(310, 1, 8_000), 8_000)
+        write_wav(root / "192k.wav", tone(320, 0.5, 192_000), 192_000)
+        write_wav(root / "five_one.wav", np.stack([tone(330 + 7 * i) for i in range(6)], axis=1))
+        write_wav(root / "silent.wav", np.zeros(16_000, np.int16))
+        for i, name in enumerate(GOOD[5:]):
+            write_wav(root / name, tone(400 + 20 * i))
+        for name in COPIES:
+            write_wav(root / name, tone(500))
+        bad = root / "bad"
+        whole = write_wav(bad / "truncated.wav", tone(600))
+        whole.write_bytes(whole.read_bytes()[:-9_000])
+        write_wav(bad / "no_samples.wav", np.zeros(0, np.int16))
+        (bad / "empty.wav").touch()
+        (bad / "text.wav").write_text("no sound at all\n" * 40)
+        (bad / "nan.wav").write_bytes(_float_wav(np.full(16_000, np.nan)))
+        (bad / "dangling.wav").symlink_to("nowhere.wav")
+        (bad / "broken.zip").write_bytes(b"PK\x03\x04 and nothing more")
+        (root / "loop").symlink_to(root, target_is_directory=True)
+        (root / "notes.txt").write_text("not a medium\n")
+        return root
+
+    return fill
+
+
+@pytest.fixture(scope="session")
+def zoo(fill_zoo, tmp_path_factory):
+    """A folder with all that `fill_zoo` writes. Read only."""
+    return fill_zoo(tmp_path_factory.mktemp("zoo"))
+
+
+@pytest.fixture(scope="session")
+def zoo_names():
+    """(good and copied, {bad: reason}) below `zoo`."""
+    return {*GOOD, *COPIES}, BAD, COPIES
+
+
+def _float_wav(samples):
+    data = samples.astype("<f4").tobytes()
+    header = struct.pack("<4sIHHIIHH", b"fmt ", 16, 3, 1, 16_000, 64_000, 4, 32)
+    return (
+        struct.pack("<4sI4s", b"RIFF", 36 + len(data), b"WAVE")
+        + header
+        + struct.pack("<4sI", b"data", len(data))
+        + data
+    )

@@ -1,0 +1,158 @@
+"""No unit test starts Ray; sounds and films to decode; tables of clips as `featurize` writes them."""
+
+import importlib.abc
+import json
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pyarrow as pa
+import pytest
+import soundfile
+
+from emocore.config import FeatureConfig
+from emocore.features.mfcc import COLUMNS
+from emocore.labels import EMOTIONS
+from emocore.schema import CLIPS, MFCC_FRAMES, SCHEMA_VERSION, rows_to_table, write_table
+
+NO_RAY = "tests/unit never starts Ray: what needs it belongs in tests/ray"
+
+
+class RefuseRay(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == "ray":
+            raise AssertionError(NO_RAY)
+
+
+def refuse(*arguments, **options):
+    raise AssertionError(NO_RAY)
+
+
+@pytest.fixture(autouse=True)
+def no_ray(monkeypatch):
+    """A test's body cannot import Ray; where a module above it has done so, `ray.init` (remote calls too) fails."""
+    if "ray" in sys.modules:
+        monkeypatch.setattr(sys.modules["ray"], "init", refuse)
+    else:
+        monkeypatch.setattr(sys, "meta_path", [RefuseRay(), *sys.meta_path])
+
+
+def voice(seconds=1.0, rate=22_050, peak=0.5):
+    """A voice-like sweep: at no other lag does it resemble itself."""
+    time = np.arange(round(seconds * rate)) / rate
+    sweep = np.sin(2 * np.pi * (150 * time + 400 * time**2)) + 0.3 * np.sin(2 * np.pi * (300 * time + 800 * time**2))
+    signal = sweep * (1 + 0.5 * np.sin(2 * np.pi * 3 * time))
+    return (peak * signal / np.abs(signal).max()).astype(np.float32)
+
+
+class MediaFiles:
+    """Writes media below a folder with libsndfile or FFmpeg, and returns their paths."""
+
+    voice = staticmethod(voice)
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def bytes(self, name, content):
+        path = self.folder / name
+        path.write_bytes(content)
+        return str(path)
+
+    def sound(self, name, signal=None, rate=22_050, **options):
+        """`signal` float[samples] or [samples, channels]; `options` go to soundfile."""
+        path = self.folder / name
+        soundfile.write(path, voice(rate=rate) if signal is None else signal, rate, **options)
+        return str(path)
+
+    def encoded(self, name, signal, rate, codec=None, video=None, options=None):
+        """`signal` float[samples], or None for a film without sound; `codec` and `video` are FFmpeg's names."""
+        path = str(self.folder / name)
+        with av.open(path, "w", container_options=options or {}) as container:
+            if video:
+                pictures = container.add_stream(video, rate=25)
+                pictures.width = pictures.height = 64
+                pictures.pix_fmt = "yuv420p"
+            sound = None
+            if signal is not None:
+                sound = container.add_stream(codec, rate=rate, layout="mono")
+                sound.format = sound.codec.audio_formats[0]
+                sound.codec_context.open()
+            if video:
+                for i in range(10):
+                    picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 20 * i, np.uint8), format="rgb24")
+                    picture.pts = i
+                    container.mux(pictures.encode(picture))
+                container.mux(pictures.encode(None))
+            if sound is not None:
+                frame = av.AudioFrame.from_ndarray(signal[None, :], format="flt", layout="mono")
+                frame.sample_rate, frame.pts = rate, 0
+                resampler = av.AudioResampler(sound.format, "mono", rate, sound.codec_context.frame_size or None)
+                for part in (*resampler.resample(frame), *resampler.resample(None), None):
+                    container.mux(sound.encode(part))
+        return path
+
+
+@pytest.fixture
+def media_files(tmp_path):
+    return MediaFiles(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def shared_media(tmp_path_factory):
+    """The same, for files that a whole module reads."""
+    return MediaFiles(tmp_path_factory.mktemp("media"))
+
+
+def clip_row(clip, emotion="happy", **others):
+    """A CLIPS row as keyword arguments say it."""
+    soft = np.array([name == emotion for name in EMOTIONS], np.float32)
+    row = {"take": clip, "path": f"/corpus/{clip}", "emotion": emotion, "soft_label": soft, "state": "ok"}
+    return {"clip": clip, **row, **others}
+
+
+def write_features(folder: Path, rows, columns, frames=None, config=None, **manifest):
+    """Write a FEATURES folder: CLIPS rows, float[n, 160] columns and float[n, 157, 39] frames by clip."""
+    config = config or FeatureConfig()
+    write_table(rows_to_table(rows, CLIPS), folder / "clips" / "000000.parquet")
+    heard = [row["clip"] for row in rows if row["clip"] in columns]
+    made = {
+        "audio": ([("clip", "string"), *((name, "float32") for name in COLUMNS)], columns),
+        "mfcc": ([("clip", "string"), ("frames", MFCC_FRAMES)], frames),
+    }
+    for name, (fields, values) in made.items():
+        if values is not None:
+            schema = pa_schema(fields)
+            # Last clip first: nothing says that the tables have one order.
+            content = [dict(zip(schema.names, (clip, *cells(values[clip])), strict=True)) for clip in reversed(heard)]
+            write_table(rows_to_table(content, schema), folder / name / "000000.parquet")
+    content = {
+        "kind": "features",
+        "schema_version": SCHEMA_VERSION,
+        "features": config.to_json(),
+        "features_hash": config.hash(),
+        "fingerprint": "0" * 16,
+        "mfcc": frames is not None,
+        "synthetic": False,
+        **manifest,
+    }
+    (folder / "manifest.json").write_text(json.dumps(content))
+    return str(folder)
+
+
+def cells(values):
+    return [float(value) for value in values] if values.ndim == 1 else [values]
+
+
+def pa_schema(fields):
+    return pa.schema([(name, getattr(pa, kind)() if isinstance(kind, str) else kind) for name, kind in fields])
+
+
+@pytest.fixture
+def make_clip():
+    return clip_row
+
+
+@pytest.fixture
+def make_features():
+    return write_features

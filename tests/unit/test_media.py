@@ -1,0 +1,394 @@
+"""Sound tracks against libsndfile, librosa and the signal that was encoded; broken files against their reason."""
+
+import ctypes
+import hashlib
+import io
+import os
+import struct
+import sys
+import zipfile
+from pathlib import Path
+
+import av
+import librosa
+import numpy as np
+import pytest
+import soundfile
+
+from emocore.errors import MediaError
+from emocore.media import audio
+from emocore.media.audio import Sound, decode_audio, prepare
+from emocore.media.container import open_container
+from emocore.media.source import content_id, open_source
+
+RATE = 22_050
+
+
+def decode(path):
+    with open_source(path) as stream, open_container(stream) as container:
+        return decode_audio(container)
+
+
+def fault(path):
+    with pytest.raises(MediaError) as error:
+        decode(path)
+    return error.value.reason
+
+
+def loaded(path):
+    return librosa.load(path, sr=RATE, mono=True)[0]
+
+
+def assert_as_librosa(path):
+    np.testing.assert_allclose(prepare(decode(path), RATE, "as-is"), loaded(path), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW"])
+def test_every_width_of_a_wav_sample(media_files, subtype):
+    path = media_files.sound("a.wav", subtype=subtype)
+    sound = decode(path)
+    assert (sound.sample_rate_hz, sound.signal.dtype, sound.signal.ndim) == (RATE, np.float32, 1)
+    np.testing.assert_allclose(sound.signal, soundfile.read(path, dtype="float32")[0], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 48_000, 192_000])
+def test_any_rate_becomes_what_librosa_loads(media_files, rate):
+    assert_as_librosa(media_files.sound("a.wav", rate=rate))
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_channels_are_averaged_as_librosa_does(media_files, name, channels):
+    gains = np.linspace(1, -0.4, channels, dtype=np.float32)
+    assert_as_librosa(media_files.sound(name, media_files.voice()[:, None] * gains, 44_100))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "video"),
+    [
+        ("a.mov", "pcm_s16le", "mpeg4"),
+        ("a.avi", "pcm_s16le", "mpeg4"),
+        ("a.mkv", "flac", "mpeg4"),
+        ("only-sound.mkv", "pcm_f32le", None),
+    ],
+)
+def test_lossless_tracks_of_films(media_files, name, codec, video):
+    signal = media_files.voice(rate=44_100)
+    sound = decode(media_files.encoded(name, signal, 44_100, codec, video))
+    assert sound.sample_rate_hz == 44_100
+    np.testing.assert_allclose(sound.signal, signal, atol=1 / 32_767, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "codec", "video"),
+    [
+        ("a.mp3", 44_100, "libmp3lame", None),
+        ("a.opus", 48_000, "libopus", None),
+        ("a.m4a", 44_100, "aac", None),
+        ("a.mp4", 48_000, "aac", "libx264"),
+        ("a.mov", 44_100, "aac", "libx264"),
+        ("a.mkv", 48_000, "libopus", "libx264"),
+        ("a.webm", 48_000, "libopus", "libvpx"),
+        ("a.avi", 44_100, "libmp3lame", "mpeg4"),
+    ],
+)
+def test_lossy_tracks_resemble_what_was_encoded(media_files, name, rate, codec, video):
+    signal = media_files.voice(rate=rate)
+    sound = decode(media_files.encoded(name, signal, rate, codec, video))
+    assert_resembles(sound, signal, rate, lead=1_152 * (name == "a.avi"))  # AVI cannot say where the sound begins
+
+
+@pytest.mark.parametrize(("name", "subtype", "rate"), [("a.ogg", "VORBIS", 44_100), ("b.ogg", "OPUS", 48_000)])
+def test_ogg_resembles_what_libsndfile_encoded(media_files, name, subtype, rate):
+    signal = media_files.voice(rate=rate)
+    sound = decode(media_files.sound(name, signal, rate, format="OGG", subtype=subtype))
+    assert_resembles(sound, signal, rate, lead=-128 * (subtype == "VORBIS"))  # FFmpeg drops the first, short block
+
+
+def test_bare_aac_resembles_what_was_encoded(media_files):
+    signal = media_files.voice(rate=44_100)
+    sound = decode(media_files.encoded("a.aac", signal, 44_100, "aac"))
+    assert_resembles(sound, signal, 44_100, lead=1_024)  # the encoder's delay, which ADTS cannot state
+
+
+def assert_resembles(sound, signal, rate, lead=0):
+    """Equal but for what a codec loses: in place within `lead` samples, and padded by less than two of its frames."""
+    assert sound.sample_rate_hz == rate
+    assert abs(len(sound.signal) - len(signal)) < 2 * 1_152 + abs(lead)
+    n = min(len(sound.signal), len(signal)) - abs(lead)
+    ours, theirs = sound.signal[max(lead, 0) :][:n], signal[max(-lead, 0) :][:n]
+    assert np.corrcoef(ours, theirs)[0, 1] > 0.98
+
+
+def test_a_tenth_of_a_second(media_files):
+    path = media_files.sound("a.wav", media_files.voice(0.1))
+    assert decode(path).duration_seconds == pytest.approx(0.1)
+    assert_as_librosa(path)
+
+
+def test_a_long_header_before_the_samples(media_files):
+    content = Path(media_files.sound("a.wav")).read_bytes()
+    note = b"LIST" + struct.pack("<I", 20_000) + b"INFO" + bytes(19_996)
+    before = content.index(b"data")
+    assert_as_librosa(media_files.bytes("b.wav", content[:before] + note + content[before:]))
+
+
+@pytest.mark.parametrize("stated", [0, 0x7FFFF000, 0xFFFFFFFF])
+def test_a_wav_recorded_into_a_pipe_has_no_length_and_is_read_to_its_end(media_files, stated):
+    path = media_files.sound("a.wav")
+    content = bytearray(Path(path).read_bytes())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = struct.pack("<I", stated)
+    np.testing.assert_allclose(decode(media_files.bytes("b.wav", content)).signal, loaded(path), atol=1e-6)
+
+
+def test_an_odd_chunk_is_followed_by_a_padding_byte(media_files):
+    content = Path(media_files.sound("a.wav")).read_bytes()
+    before = content.index(b"data")
+    odd = content[:before] + b"note" + struct.pack("<I", 3) + b"abc\0" + content[before:]
+    assert_as_librosa(media_files.bytes("b.wav", odd))
+    assert fault(media_files.bytes("c.wav", odd[:-20_000])) == "truncated"
+
+
+def test_a_film_without_sound_is_none(media_files):
+    assert decode(media_files.encoded("a.mp4", None, 0, video="libx264")) is None
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_no_numbers(media_files, bad):
+    signal = media_files.voice()
+    signal[100] = bad
+    assert fault(media_files.sound("a.wav", signal, subtype="FLOAT")) == "not_finite"
+
+
+def test_too_long_counts_samples_not_the_header(media_files, monkeypatch):
+    path = media_files.sound("a.flac", media_files.voice(0.5))
+    monkeypatch.setattr(audio, "MAX_AUDIO_SECONDS", 0.5)
+    assert len(decode(path).signal) == RATE // 2
+    monkeypatch.setattr(audio, "MAX_AUDIO_SECONDS", 0.49)
+    assert fault(path) == "too_large"
+
+
+@pytest.mark.parametrize(("channels", "reason"), [(32, None), (33, "too_large")])
+def test_number_of_channels(media_files, channels, reason):
+    path = media_files.sound("a.wav", np.full((2_205, channels), 0.25, np.float32))
+    assert (reason and fault(path)) == reason
+    if reason is None:
+        np.testing.assert_allclose(decode(path).signal, 0.25, atol=1e-4)
+
+
+def cut(path, share):
+    content = Path(path).read_bytes()
+    Path(path).write_bytes(content[: int(len(content) * share)])
+    return path
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.95])
+def test_a_cut_wav_or_flac(media_files, share):
+    assert fault(cut(media_files.sound("a.wav", media_files.voice(4.0)), share)) == "truncated"
+    assert fault(cut(media_files.sound("a.flac", media_files.voice(4.0)), share)) in {"truncated", "broken"}
+
+
+def test_a_cut_film_whose_index_is_at_the_end(media_files):
+    path = media_files.encoded("a.mp4", media_files.voice(4.0, 44_100), 44_100, "aac", "libx264")
+    assert fault(cut(path, 0.5)) in {"unsupported", "broken", "truncated"}
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "aac"), ("a.mkv", "flac"), ("a.webm", "libopus")])
+def test_a_cut_film_whose_header_states_more(media_files, name, codec):
+    options = {"movflags": "faststart"} if name == "a.mp4" else {}
+    path = media_files.encoded(name, media_files.voice(4.0, 48_000), 48_000, codec, options=options)
+    assert decode(path).duration_seconds == pytest.approx(4.0, abs=0.1)
+    assert fault(cut(path, 0.5)) in {"truncated", "broken"}
+
+
+def test_a_rate_that_changes_midway_does_not_pass_as_one_rate(media_files):
+    parts = [media_files.sound(f"{rate}.mp3", media_files.voice(rate=rate), rate) for rate in (44_100, 22_050)]
+    joined = media_files.bytes("joined.mp3", b"".join(Path(part).read_bytes() for part in parts))
+    try:
+        seconds = decode(joined).duration_seconds
+    except MediaError as error:
+        assert error.reason in {"broken", "unsupported"}
+    else:
+        assert seconds == pytest.approx(2.0, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty_file"),
+        (b"R", "unsupported"),
+        (b"This is a text, whatever its name says.\n" * 40, "unsupported"),
+        (b"RIFF\x24\0\0\0WAVE", "unsupported"),
+        (bytes(100_000), "unsupported"),
+        (b"<html><body>404 Not Found</body></html>", "unsupported"),
+        (b"\xff\xd8\xff\xe0" + bytes(1_000), "unsupported"),
+    ],
+)
+def test_no_media_whatever_the_name(media_files, content, reason):
+    for name in ("a.wav", "a.mp3", "a.mp4"):
+        assert fault(media_files.bytes(name, content)) == reason
+
+
+def test_a_header_alone(media_files):
+    full = Path(media_files.sound("a.wav")).read_bytes()
+    assert fault(media_files.bytes("b.wav", full[:44])) == "truncated"
+    assert fault(media_files.sound("zero.wav", np.zeros(0, np.float32))) == "no_samples"
+    assert fault(media_files.sound("zero.ogg", np.zeros(0, np.float32), subtype="VORBIS")) == "no_samples"
+
+
+def test_noise_in_the_middle_of_a_file_never_crashes(media_files):
+    paths = [
+        media_files.sound("a.flac"),
+        media_files.sound("a.mp3"),
+        media_files.encoded("a.mp4", media_files.voice(rate=44_100), 44_100, "aac", "libx264"),
+    ]
+    rng = np.random.default_rng(0)
+    for path in paths:
+        whole = Path(path).read_bytes()
+        for _ in range(15):
+            content = bytearray(whole)
+            at = int(rng.integers(0, len(content) - 200))
+            content[at : at + 200] = rng.bytes(200)
+            Path(path).write_bytes(content)
+            try:
+                sound = decode(path)
+            except MediaError as error:
+                assert error.stage in {"open", "decode"}
+            else:
+                assert sound is None or np.isfinite(sound.signal).all()
+
+
+def test_a_missing_file_and_one_that_may_not_be_read(media_files, monkeypatch):
+    assert fault(str(media_files.folder / "gone.wav")) == "not_found"
+
+    def denied(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", denied)
+    assert fault(media_files.sound("a.wav")) == "not_permitted"
+
+
+@pytest.mark.parametrize("name", ["with space.wav", "new\nline.wav", "😀 – Ünïcödé 声.wav", "-dash.wav", "a%20b#?.wav"])
+def test_names_are_only_names(media_files, name):
+    assert_as_librosa(media_files.sound(name))
+
+
+# Members of zips
+
+
+@pytest.mark.parametrize("name", ["speech.zip", "SPEECH.ZIP", "a b.Zip"])
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_member_is_the_file_it_holds(media_files, name, method):
+    path = media_files.sound("a.wav")
+    with zipfile.ZipFile(media_files.folder / name, "w", method) as archive:
+        archive.write(path, "Actor_01/ä 😀.wav")
+    member = f"{media_files.folder / name}!/Actor_01/ä 😀.wav"
+    np.testing.assert_array_equal(decode(member).signal, decode(path).signal)
+    with open_source(member) as stream:
+        assert content_id(stream) == hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        assert stream.tell() == 0
+
+
+def test_a_member_that_is_not_there_or_no_zip(media_files):
+    with zipfile.ZipFile(media_files.folder / "a.zip", "w") as archive:
+        archive.writestr("empty.wav", b"")
+    archive = f"{media_files.folder}/a.zip"
+    assert fault(f"{archive}!/b.wav") == "not_found"
+    assert fault(f"{archive}!/empty.wav") == "empty_file"
+    assert fault(f"{media_files.folder}/none.zip!/b.wav") == "not_found"
+    assert fault(media_files.bytes("b.zip", b"no zip") + "!/b.wav") == "broken"
+
+
+def test_a_damaged_member_is_broken_and_nothing_else(media_files):
+    """The stages and the search for duplicates catch MediaError only: zlib's own error would end the job."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.wav", Path(media_files.sound("a.wav")).read_bytes())
+    content = packed.getvalue()
+    reasons = []
+    for at in (60, 200, 1_000):
+        damaged = content[:at] + bytes(byte ^ 0xFF for byte in content[at : at + 40]) + content[at + 40 :]
+        try:
+            reasons.append(fault(media_files.bytes("d.zip", damaged) + "!/a.wav"))
+        except Exception as error:
+            reasons.append(f"{type(error).__module__}.{type(error).__name__}")
+    assert reasons == ["broken"] * 3
+
+
+# Scripts that name other files
+
+SCRIPTS = {
+    "m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{}\n#EXT-X-ENDLIST\n",
+    "concat": "ffconcat version 1.0\nfile '{}'\n",
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n",
+    "dash": '<MPD type="static"><Period><AdaptationSet><Representation><BaseURL>{}</BaseURL></Representation>'
+    "</AdaptationSet></Period></MPD>",
+    "url": "http://127.0.0.1:1/{}",
+}
+
+
+class Watch:
+    """Counts how often a file is opened, by whatever library (inotify)."""
+
+    IN_OPEN = 0x20
+
+    def __init__(self, path):
+        libc = ctypes.CDLL(None, use_errno=True)
+        self.events = libc.inotify_init1(os.O_NONBLOCK)
+        libc.inotify_add_watch(self.events, os.fsencode(path), self.IN_OPEN)
+
+    def opened(self):
+        try:
+            return len(os.read(self.events, 65_536)) // 16
+        except BlockingIOError:
+            return 0
+        finally:
+            os.close(self.events)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+@pytest.mark.parametrize("name", ["a.mp4", "a.wav", "a.m3u8"])
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script_is_refused_and_what_it_names_stays_closed(media_files, script, name):
+    secret = media_files.sound("secret.flac")
+    path = media_files.bytes(name, SCRIPTS[script].format(secret).encode())
+    watch = Watch(secret)
+    assert fault(path) == "unsupported"
+    assert watch.opened() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+def test_without_our_lists_the_script_would_open_the_other_file(media_files):
+    secret = media_files.sound("secret.flac")
+    watch = Watch(secret)
+    with av.open(media_files.bytes("a.mp4", SCRIPTS["concat"].format(secret).encode()), options={"safe": "0"}):
+        pass
+    assert watch.opened() == 1
+
+
+# Level and silence
+
+
+def test_peak_scales_the_largest_magnitude_to_one(media_files):
+    signal = -media_files.voice(peak=0.2)
+    sound = Sound(signal, RATE)
+    np.testing.assert_array_equal(prepare(sound, RATE, "as-is"), signal)
+    peaked = prepare(sound, RATE, "peak")
+    assert np.abs(peaked).max() == 1
+    np.testing.assert_allclose(peaked, librosa.util.normalize(signal), atol=1e-6)
+    np.testing.assert_array_equal(sound.signal, signal)
+
+
+def test_peak_holds_after_resampling_and_leaves_silence_alone(media_files):
+    peaked = prepare(Sound(media_files.voice(rate=48_000, peak=0.2), 48_000), RATE, "peak")
+    assert np.abs(peaked).max() == 1
+    assert not prepare(Sound(np.zeros(100, np.float32), RATE), RATE, "peak").any()
+
+
+@pytest.mark.parametrize(("peak", "silent"), [(0.0, True), (0.99e-3, True), (1.01e-3, False), (0.5, False)])
+def test_silent_below_minus_60_decibels(peak, silent):
+    signal = np.zeros(100, np.float32)
+    signal[50] = -peak
+    assert Sound(signal, RATE).silent is silent
+    assert Sound(signal[:0], RATE).silent
