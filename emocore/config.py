@@ -9,6 +9,7 @@ from typing import Any, Literal
 from emocore.errors import UserError
 
 Level = Literal["as-is", "peak"]
+Inputs = Literal["columns", "frames"]  # what a model reads: the 160 columns [n, 160], or MFCC frames [n, 157, 39]
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from emocore.config import FeatureConfig
+from emocore.config import FeatureConfig, Inputs
 from emocore.corpus.groups import actors_in_paths
 from emocore.corpus.selection import Channel, select
 from emocore.errors import UserError
 from emocore.features.mfcc import COLUMNS
 from emocore.features.stage import inputs_of
-from emocore.models.base import Inputs
 from emocore.schema import CLIPS, SCHEMA_VERSION, read_tables
 
 MANIFEST = "manifest.json"

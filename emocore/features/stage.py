@@ -7,13 +7,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from emocore.config import FeatureConfig
+from emocore.config import FeatureConfig, Inputs
 from emocore.errors import MediaError
 from emocore.features.mfcc import COLUMNS, N_FRAMES, N_MFCC, article_features
 from emocore.media.audio import decode_audio, prepare
 from emocore.media.container import open_container
 from emocore.media.source import content_id, open_source
-from emocore.models.base import Inputs
 from emocore.schema import CLIPS, LISTING, MFCC_FRAMES
 
 # A file that cannot be used: these three say why, and are null for every other.

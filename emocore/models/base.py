@@ -1,15 +1,15 @@
 """What every model shares: how it is called, and how soft labels and class weights reach it."""
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emocore.config import Inputs
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
 
-Inputs = Literal["columns", "frames"]  # the 160 columns [n, 160], or the MFCC frames [n, 157, 39]
 Settings = dict[str, Any]
 Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 

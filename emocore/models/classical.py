@@ -21,9 +21,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
+from emocore.config import Inputs
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
-from emocore.models.base import Inputs, Pair, Settings, weighted_rows
+from emocore.models.base import Pair, Settings, weighted_rows
 
 # What skops may bring to life from a bundle beside its own defaults. Everything else is refused.
 TRUSTED_TYPES = (
@@ -81,7 +82,7 @@ class SklearnClassifier:
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore", ConvergenceWarning)
-            self.pipeline.fit(x[rows], target, sample_weight=weight)
+            self.pipeline.fit(x[rows].astype(np.float64), target, sample_weight=weight)
         self._forget_requests()
         return {}
 
@@ -95,6 +96,8 @@ class SklearnClassifier:
 
     def logits(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return scores float64[n, 8] whose softmax over a temperature is the probability; −inf: class unknown."""
+        # In float64 the sums of a row do not depend, to float32's last bit, on the rows beside it.
+        x = x.astype(np.float64)
         with threadpool_limits(self.threads):
             if hasattr(self.pipeline, "decision_function"):
                 scores = np.asarray(self.pipeline.decision_function(x), dtype=np.float64)

@@ -7,9 +7,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from emocore.config import Inputs
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
-from emocore.models.base import Inputs, Pair, Settings
+from emocore.models.base import Pair, Settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras

@@ -7,12 +7,11 @@ from typing import Annotated, Literal
 
 import tyro
 
-from emocore.config import FeatureConfig, Level
+from emocore.config import FeatureConfig, Inputs, Level
 from emocore.corpus.listing import Listing, list_corpora
 from emocore.corpus.scan import check_local
 from emocore.errors import UserError
 from emocore.examples import Examples, is_features, load_examples, read_manifest, with_actors
-from emocore.models.base import Inputs
 from emocore.pipeline.featurize import featurize, fingerprint
 
 

@@ -12,13 +12,13 @@ import tyro
 from numpy.typing import NDArray
 
 from emocore.cli import options_to_json
+from emocore.config import Inputs
 from emocore.corpus.protocols import PROTOCOLS, Fold, check_disjoint, make_folds
 from emocore.errors import UserError
 from emocore.evaluation.metrics import summarize
 from emocore.evaluation.report import render_run
 from emocore.examples import Examples, labelled
 from emocore.models.answers import answer_columns
-from emocore.models.base import Inputs
 from emocore.models.bundle import (
     bundle_folder,
     bundle_hash,
