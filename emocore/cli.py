@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,16 +43,19 @@ def parse(options_class: type[Options], arguments: Sequence[str]) -> Options:
     Raises UserError, in one sentence, for anything that the command line has wrong; SystemExit(0) after `--help`.
     """
     rest, config = _take_config(list(arguments))
-    defaults: dict[str, Any] = {"default": _from_config(options_class, config)} if config else {}
+    return _parse(options_class, rest, _from_config(options_class, config) if config else None)
+
+
+def _parse(options_class: type[Options], arguments: list[str], defaults: Options | None) -> Options:
     messages = io.StringIO()
     try:
         with contextlib.redirect_stderr(messages):
             options: Options = tyro.cli(
                 options_class,
-                args=rest,
+                args=arguments,
                 description=_description(options_class),
                 config=(tyro.conf.FlagConversionOff,),
-                **defaults,
+                default=tyro.MISSING_NONPROP if defaults is None else defaults,
             )
             return options
     except SystemExit as error:
@@ -100,8 +104,9 @@ def _take_config(arguments: list[str]) -> tuple[list[str], str | None]:
 
 
 def _from_config(options_class: type[Options], file: str) -> Options:
+    """Return the saved options, parsed as if they had been typed; what the run was not told stays missing."""
     try:
-        saved = json.loads(Path(file).read_text())["options"]
+        saved = dict(json.loads(Path(file).read_text())["options"])
     except OSError as error:
         raise UserError(
             f"--config {file} cannot be read ({error.strerror}): name an earlier run's config.json."
@@ -112,12 +117,33 @@ def _from_config(options_class: type[Options], file: str) -> Options:
     unknown = sorted(set(saved) - set(fields))
     if unknown:
         raise UserError(f"--config {file} has the option {unknown[0]!r}, which this command does not have.")
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()}
-    for name, field in fields.items():
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if name not in values and required:
-            values[name] = tyro.MISSING
-    return options_class(**values)
+    required = [
+        name
+        for name, field in fields.items()
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    missing = {name: "-" for name in required if name not in saved}
+    try:
+        options = _parse(options_class, _as_typed(options_class, {**saved, **missing}), None)
+    except UserError as error:
+        raise UserError(f"--config {file} holds a wrong value: {error}") from error
+    return dataclasses.replace(options, **dict.fromkeys(missing, tyro.MISSING))  # type: ignore[type-var]
+
+
+def _as_typed(options_class: type[Any], values: dict[str, Any]) -> list[str]:
+    """Return the arguments that give these values; a positional option comes first."""
+    hints = typing.get_type_hints(options_class, include_extras=True)
+    positional: list[str] = []
+    named: list[str] = []
+    for name, value in values.items():
+        if value is None or value == []:
+            continue
+        texts = [str(item) for item in value] if isinstance(value, list) else [str(value)]
+        if tyro.conf.Positional in getattr(hints[name], "__metadata__", ()):
+            positional += texts
+        else:
+            named += [f"--{name.replace('_', '-')}", *texts]
+    return [*positional, *named]
 
 
 def _one_sentence(box: str) -> str:

@@ -33,7 +33,10 @@ def output_folder(out: str, config: Mapping[str, Any], last_file: str) -> Iterat
     if path.exists() and not path.is_dir():
         raise UserError(f"--out {out} is a file: name a folder, new or empty.")
     _check_ours(path)
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be made ({error.strerror}): name a folder that can be written.") from error
     # Python opens files close-on-exec, so that no worker keeps the lock alive; the kernel drops it with this process.
     with (path / _LOCK).open("w") as lock:
         try:
@@ -80,8 +83,8 @@ def _claim(path: Path, config: dict[str, Any]) -> None:
         write_json(file, config)
         return
     try:
-        before = json.loads(file.read_text())
-    except ValueError as error:
+        before = dict(json.loads(file.read_text()))
+    except (ValueError, TypeError) as error:
         raise UserError(f"{file} is not valid JSON: choose another --out.") from error
     difference = first_difference(before, config)
     if difference:

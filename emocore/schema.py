@@ -117,9 +117,14 @@ def read_tables(folder: Path, columns: list[str] | None = None) -> pa.Table:
     paths = sorted(folder.glob("*.parquet"))
     if not paths:
         raise UserError(f"{folder} holds no Parquet file: expected a table that emocore wrote.")
+    tables = []
     for path in paths:
-        check_version(pq.read_schema(path), path)
-    return pa.concat_tables([pq.read_table(path, columns=columns) for path in paths])
+        try:
+            check_version(pq.read_schema(path), path)
+            tables.append(pq.read_table(path, columns=columns))
+        except pa.ArrowException as error:
+            raise UserError(f"{path} is not a whole Parquet file: make it again.") from error
+    return pa.concat_tables(tables)
 
 
 def read_tables_if_any(folder: Path, schema: pa.Schema) -> pa.Table:

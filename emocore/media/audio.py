@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from emocore.config import Level
 from emocore.errors import MediaError
-from emocore.media.container import EXACT_DURATION, demuxer
+from emocore.media.container import stated_seconds
 
 MAX_AUDIO_SECONDS = 1_200.0
 MAX_CHANNELS = 32
@@ -45,9 +45,11 @@ def decode_audio(container: InputContainer) -> Sound | None:
     if not container.streams.audio:
         return None
     stream = container.streams.audio[0]
-    if not 1 <= stream.channels <= MAX_CHANNELS:
-        raise MediaError("decode", "too_large", f"{stream.channels} sound channels: from 1 to {MAX_CHANNELS} are read")
     rate = int(stream.rate or 0)
+    if not rate or not stream.channels:
+        raise MediaError("open", "unsupported", "a sound track without a sample rate or without channels")
+    if stream.channels > MAX_CHANNELS:
+        raise MediaError("decode", "too_large", f"{stream.channels} sound channels: {MAX_CHANNELS} at most are read")
     chunks = _decode_chunks(container, rate)
     if not chunks:
         raise MediaError("decode", "no_samples", "the sound track holds no samples")
@@ -63,6 +65,9 @@ def _decode_chunks(container: InputContainer, rate: int) -> list[NDArray[np.floa
     samples = 0
     try:
         for frame in container.decode(audio=0):
+            if frame.sample_rate != rate:
+                detail = f"the sample rate changes from {rate} to {frame.sample_rate} Hz midway"
+                raise MediaError("decode", "broken", detail)
             chunks.append(_one_channel(frame))
             samples += len(chunks[-1])
             if samples > MAX_AUDIO_SECONDS * rate:
@@ -91,11 +96,8 @@ def _one_channel(frame: av.AudioFrame) -> NDArray[np.float32]:
 
 
 def _check_whole(container: InputContainer, seconds: float) -> None:
-    stream = container.streams.audio[0]
-    if demuxer(container) not in EXACT_DURATION or not stream.duration or not stream.time_base:
-        return
-    stated = float(stream.duration * stream.time_base)
-    if seconds < stated - max(TRUNCATION_SECONDS, 0.01 * stated):
+    stated = stated_seconds(container, container.streams.audio[0])
+    if stated is not None and seconds < stated - max(TRUNCATION_SECONDS, 0.01 * stated):
         raise MediaError("decode", "truncated", f"{seconds:.2f} s of sound where the header states {stated:.2f} s")
 
 

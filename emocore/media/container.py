@@ -1,18 +1,21 @@
 """Open a media container without letting it open anything else."""
 
 import io
+import re
 import struct
 
 import av
 from av.container import InputContainer
+from av.stream import Stream
 
 from emocore.errors import MediaError
-from emocore.media.source import Stream
+from emocore.media.source import Stream as Bytes
 
 # Playlists, concat scripts and SDP are demuxers too, and would open other files or addresses: only these may run.
 DEMUXERS = ("wav", "w64", "flac", "mp3", "ogg", "mov", "matroska", "avi", "aac", "aiff")
 # The header of these states how long they are; in the others the length is an estimate or read from the last page.
 EXACT_DURATION = frozenset({"wav", "w64", "flac", "mov", "matroska", "aiff"})
+_MATROSKA_DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # where Matroska states a track's length
 # Raw samples need no probing beyond their header; FFmpeg would read seconds of them.
 _WAV_PROBE_BYTES = 4_096
 _UNKNOWN_LENGTHS = frozenset({0, 0x7FFFF000, 0x7FFFFFFF, 0xFFFFFFFF})  # what recorders write into a pipe
@@ -22,7 +25,7 @@ _OPTIONS = {
 }
 
 
-def open_container(stream: Stream) -> InputContainer:
+def open_container(stream: Bytes) -> InputContainer:
     """Open the container in the stream's bytes. Raises MediaError: unsupported, broken, or truncated."""
     head = stream.read(12)
     is_wav = head[:4] == b"RIFF" and head[8:] == b"WAVE"
@@ -38,7 +41,7 @@ def open_container(stream: Stream) -> InputContainer:
         raise MediaError("open", "broken", f"the container cannot be opened ({error})") from error
 
 
-def _check_wav_whole(stream: Stream) -> None:
+def _check_wav_whole(stream: Bytes) -> None:
     """Raise MediaError where the data chunk states more bytes than follow: FFmpeg reads such a file as a short one."""
     while len(chunk := stream.read(8)) == 8:
         name, stated = struct.unpack("<4sI", chunk)
@@ -51,7 +54,15 @@ def _check_wav_whole(stream: Stream) -> None:
         stream.seek(start + stated + stated % 2)
 
 
-def demuxer(container: InputContainer) -> str:
-    """Return the container's demuxer, one of DEMUXERS where it is known."""
-    names = container.format.name.split(",")
-    return next((name for name in names if name in DEMUXERS), names[0])
+def stated_seconds(container: InputContainer, stream: Stream) -> float | None:
+    """Return how long the header says that the stream lasts; None where it does not say, or only estimates."""
+    if not EXACT_DURATION.intersection(container.format.name.split(",")):
+        return None
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    tag = _MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
+    if tag:
+        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
+    if container.duration and len(container.streams) == 1:
+        return float(container.duration / av.time_base)
+    return None

@@ -4,6 +4,7 @@ import hashlib
 import io
 import re
 import zipfile
+import zlib
 from pathlib import Path
 
 from emocore.errors import MediaError
@@ -38,7 +39,7 @@ def open_source(path: str) -> Stream:
         raise MediaError("open", "not_found", f"{path}: no such file") from error
     except PermissionError as error:
         raise MediaError("open", "not_permitted", f"{path}: permission denied") from error
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise MediaError("open", "broken", f"{path}: {error}") from error
     if not stream.read(1):
         stream.close()
