@@ -18,6 +18,8 @@ from emocore.errors import TooManyFailures, UserError
 
 Options = TypeVar("Options")
 
+_RULE = re.compile(r"[\s│|╰+]*[─-]{5,}")  # as tyro draws it, with or without Unicode
+
 EXIT_WRONG_INPUT = 2
 EXIT_TOO_MANY_FAILURES = 3
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -80,6 +82,18 @@ def _absolute(path: str) -> str:
     return os.path.abspath(path) if Path(path).exists() else path  # noqa: PTH100 - resolve() would follow links
 
 
+def check_seed(seed: int) -> None:
+    """Raise UserError unless every library takes the seed."""
+    if not 0 <= seed < 2**32:
+        raise UserError(f"--seed must be from 0 to {2**32 - 1}: got {seed}.")
+
+
+def check_max_failures(limit: int | None) -> None:
+    """Raise UserError unless the limit is a number of files."""
+    if limit is not None and limit < 0:
+        raise UserError(f"--max-failures must be 0 or more: got {limit}.")
+
+
 def _description(options_class: type[Any]) -> str:
     return (
         f"{options_class.__doc__ or ''}\n\n--config FILE takes the options of an earlier run's config.json; "
@@ -88,7 +102,7 @@ def _description(options_class: type[Any]) -> str:
 
 
 def _stop(sentence: str, code: int) -> None:
-    print(sentence, file=sys.stderr)  # noqa: T201 - the one place that speaks to the user about mistakes
+    print(sentence.replace("\n", "\\n"), file=sys.stderr)  # noqa: T201 - the one place that speaks to the user about mistakes
     sys.exit(code)
 
 
@@ -148,8 +162,10 @@ def _as_typed(options_class: type[Any], values: dict[str, Any]) -> list[str]:
 
 def _one_sentence(box: str) -> str:
     plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    lines = [line.strip(" │╭╮╰╯─") for line in plain.splitlines()[1:]]
-    rules = [i for i, line in enumerate(plain.splitlines()[1:]) if "───" in line]
+    lines = [
+        line.strip(" │╭╮╰╯─|+-" if not line.strip(" |").startswith("--") else " │|") for line in plain.splitlines()[1:]
+    ]
+    rules = [i for i, line in enumerate(plain.splitlines()[1:]) if _RULE.match(line)]
     message = " ".join(line for line in lines[: rules[0] if rules else None] if line)
     hint = next((line.split(" ")[0] for line in lines if line.startswith("--") and rules), "")
     hint = f"; perhaps you meant {hint}" if hint and "nrecognized" in message else ""

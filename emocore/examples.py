@@ -73,13 +73,16 @@ def load_examples(folders: Sequence[str], inputs: Inputs, channel: Channel, feat
         _check_config(folder, manifest, features)
         if inputs == "frames" and not manifest["mfcc"]:
             raise UserError(f"{folder} holds no MFCC frames, which this model reads: featurize with --mfcc True.")
-    clips = pa.concat_tables([read_tables(Path(folder) / "clips") for folder in folders])
-    _check_unique(clips["clip"])
+    clips, inputs_by_clip = _read_all(folders, inputs)
     usable = clips.filter(pc.equal(clips["state"], "ok"))
     if not usable.num_rows:
         raise UserError(f"{', '.join(folders)}: none of the {clips.num_rows} clips has sound in it: give other files.")
     chosen = select(usable, channel=channel, media="audio").sort_by("clip").combine_chunks()
-    x = _join(chosen["clip"], folders, inputs)
+    rows = pc.index_in(chosen["clip"], inputs_by_clip["clip"]).combine_chunks()
+    if rows.null_count:
+        lost = chosen["clip"].filter(pc.is_null(rows))[0]
+        raise UserError(f"The clip {str(lost)!r} has no row in the feature tables: featurize the corpus again.")
+    x = inputs_of(inputs_by_clip.take(rows), inputs)
     soft = chosen["soft_label"].combine_chunks().to_numpy_ndarray()
     return Examples(chosen, x, soft, features, any(manifest["synthetic"] for manifest in manifests.values()))
 
@@ -115,15 +118,29 @@ def _check_config(folder: str, manifest: dict[str, Any], config: FeatureConfig) 
             )
 
 
-def _check_unique(clips: pa.ChunkedArray) -> None:
-    counts = pc.value_counts(clips)
-    twice = counts.filter(pc.greater(pc.struct_field(counts, "counts"), 1))
-    if len(twice):
-        raise UserError(f"The clip {twice[0]['values'].as_py()!r} stands in two of the tables given: give it once.")
-
-
-def _join(chosen: pa.ChunkedArray, folders: Sequence[str], inputs: Inputs) -> NDArray[np.float32]:
+def _read_all(folders: Sequence[str], inputs: Inputs) -> tuple[pa.Table, pa.Table]:
+    """Return all clips, and all inputs by clip; a name that an earlier folder used gets its own folder's behind it."""
     table, columns = ("audio", list(COLUMNS)) if inputs == "columns" else ("mfcc", ["frames"])
-    rows = pa.concat_tables([read_tables(Path(folder) / table, ["clip", *columns]) for folder in folders])
-    taken = rows.take(pc.index_in(chosen, rows["clip"]).combine_chunks())
-    return inputs_of(taken, inputs)
+    names: set[str] = set()
+    paths: set[str] = set()
+    all_clips, all_inputs = [], []
+    for folder in folders:
+        clips = read_tables(Path(folder) / "clips")
+        twice = next((path for path in clips["path"].to_pylist() if path in paths), None)
+        if twice is not None:
+            raise UserError(f"The file {twice!r} stands in two of the tables given: give it once.")
+        paths.update(clips["path"].to_pylist())
+        found = read_tables(Path(folder) / table, ["clip", *columns])
+        taken = names.intersection(clips["clip"].to_pylist())
+        names.update(clips["clip"].to_pylist())
+        all_clips.append(_rename(clips, ("clip", "take"), taken, folder))
+        all_inputs.append(_rename(found, ("clip",), taken, folder))
+    return pa.concat_tables(all_clips), pa.concat_tables(all_inputs)
+
+
+def _rename(table: pa.Table, columns: Sequence[str], taken: set[str], folder: str) -> pa.Table:
+    for name in columns if taken else ():
+        values = [f"{value}@{folder}" if value in taken else value for value in table[name].to_pylist()]
+        field = table.schema.field(name)
+        table = table.set_column(table.column_names.index(name), field, pa.array(values, field.type))
+    return table

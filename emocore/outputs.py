@@ -12,6 +12,7 @@ from emocore.errors import UserError
 
 CONFIG = "config.json"
 _LOCK = ".lock"
+_LEFT_BY_A_REFUSED_RUN = {_LOCK, "features"}
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,13 @@ def output_folder(out: str, config: Mapping[str, Any], last_file: str) -> Iterat
         except BlockingIOError as error:
             raise UserError(f"Another run is writing to {out}: wait until it ends, or choose another --out.") from error
         _check_ours(path)
-        _claim(path, json.loads(json.dumps(config)))
-        yield OutputFolder(path, finished=(path / last_file).exists())
+        is_new = _claim(path, json.loads(json.dumps(config)))
+        try:
+            yield OutputFolder(path, finished=(path / last_file).exists())
+        except UserError:
+            if is_new:  # a refused command does not claim the folder
+                (path / CONFIG).unlink()
+            raise
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -70,18 +76,19 @@ def write_text(path: Path, text: str) -> None:
 def _check_ours(path: Path) -> None:
     if not path.exists() or (path / CONFIG).exists():
         return
-    others = sorted(entry.name for entry in path.iterdir() if entry.name != _LOCK)
+    others = sorted(entry.name for entry in path.iterdir() if entry.name not in _LEFT_BY_A_REFUSED_RUN)
     if others:
         raise UserError(
             f"--out {path} holds other things ({others[0]!r}): name a folder that is new, empty, or of this command."
         )
 
 
-def _claim(path: Path, config: dict[str, Any]) -> None:
+def _claim(path: Path, config: dict[str, Any]) -> bool:
+    """Write the config, or compare it with the one that is there; return whether it was written."""
     file = path / CONFIG
     if not file.exists():
         write_json(file, config)
-        return
+        return True
     try:
         before = dict(json.loads(file.read_text()))
     except (ValueError, TypeError) as error:
@@ -93,6 +100,7 @@ def _claim(path: Path, config: dict[str, Any]) -> None:
             f"{path} was made with {name} = {old}, this command has {new}: choose another --out, "
             f"or repeat that run with --config {file}."
         )
+    return False
 
 
 def first_difference(before: Any, now: Any, name: str = "") -> tuple[str, str, str] | None:

@@ -13,7 +13,7 @@ from emocore.corpus.demo import DemoSettings, plan, write_clip
 from emocore.corpus.listing import list_corpora
 from emocore.pipeline import cluster as ray_cluster
 from emocore.pipeline.featurize import featurize
-from emocore.pipeline.runs import RunOptions, train
+from emocore.pipeline.runs import train
 
 ROOT = Path(__file__).parents[1]
 
@@ -79,10 +79,10 @@ def features(corpus, features_of, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def bundle(features, tmp_path_factory):
+def bundle(features, job_modules, tmp_path_factory):
     """The RUN of an svc trained on the whole corpus. Read only."""
     out = tmp_path_factory.mktemp("bundle") / "RUN"
-    train(RunOptions(data=(str(features),), out=str(out)), "svc", "all")
+    train(job_modules["train"].Train(data=(str(features),), out=str(out), model="svc"))
     return out
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -123,8 +124,7 @@ def draw_validation(
 def check_disjoint(
     clips: pa.Table, fold: Fold, *, group_column: str | None = None, actor_from: str | None = None
 ) -> None:
-    """Raise UserError where identical bytes, a take or an actor stand in test and in train or validation."""
-    known = np.concatenate([fold.train, fold.validation])
+    """Raise UserError where identical bytes, a take or an actor stand in two of train, validation and test."""
     content = clips["content_id"].to_pylist() if "content_id" in clips.column_names else [None] * clips.num_rows
     group = groups(clips, group_column, actor_from)
     keys: dict[str, Sequence[str | None]] = {
@@ -132,13 +132,17 @@ def check_disjoint(
         "are recordings of one take": clips["take"].to_pylist(),
         f"have one {group.column}": list(group.values),
     }
-    for same, key in keys.items():
-        first = {key[row]: row for row in reversed(known.tolist()) if key[row] is not None}
-        clash = next((row for row in fold.test.tolist() if key[row] in first), None)
+    sides = (
+        ("trains", "tests", np.concatenate([fold.train, fold.validation]), fold.test),
+        ("trains", "chooses", fold.train, fold.validation),
+    )
+    for (does, does_too, rows, others), (same, key) in product(sides, keys.items()):
+        first = {key[row]: row for row in reversed(rows.tolist()) if key[row] is not None}
+        clash = next((row for row in others.tolist() if key[row] in first), None)
         if clash is not None:
             paths = clips["path"].take([first[key[clash]], clash]).to_pylist()
             raise UserError(
-                f"Fold {fold.name!r} trains on {paths[0]!r} and tests on {paths[1]!r}, which {same}: "
+                f"Fold {fold.name!r} {does} on {paths[0]!r} and {does_too} on {paths[1]!r}, which {same}: "
                 f"leave one of them out, or put both on one side."
             )
 

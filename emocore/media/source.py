@@ -10,6 +10,7 @@ from pathlib import Path
 from emocore.errors import MediaError
 
 MEMBER = "!/"
+MAX_MEMBER_BYTES = 2**31  # a member is read into memory
 Stream = io.BufferedReader | io.BytesIO
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"})
@@ -34,6 +35,8 @@ def open_source(path: str) -> Stream:
             stream: Stream = Path(file).open("rb")  # noqa: SIM115 - the caller closes it
         else:
             with zipfile.ZipFile(file) as archive:
+                if archive.getinfo(member).file_size > MAX_MEMBER_BYTES:
+                    raise MediaError("open", "too_large", f"{path}: over {MAX_MEMBER_BYTES} bytes: unpack the archive")
                 stream = io.BytesIO(archive.read(member))
     except (FileNotFoundError, KeyError) as error:
         raise MediaError("open", "not_found", f"{path}: no such file") from error

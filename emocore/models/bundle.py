@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -77,21 +78,36 @@ def load_bundle(run: str) -> Bundle:
     """
     folder = bundle_folder(run)
     try:
-        card = json.loads((folder / _CARD).read_text())
-        features = FeatureConfig(**card["features"])
-        name, temperature = str(card["model"]), float(card["temperature"])
-        hash_then, version_then = card["features_hash"], card["schema_version"]
+        card = dict(json.loads((folder / _CARD).read_text()))
+        version_then = card["schema_version"]
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / _CARD} is not the card of a bundle ({error}): train the model again.") from error
+        raise UserError(f"{folder / _CARD} is not the card of a bundle: train the model again.") from error
     if version_then != SCHEMA_VERSION:
         raise UserError(
             f"{folder} has schema version {version_then}, this release reads {SCHEMA_VERSION}: train the model again."
         )
+    try:
+        features = FeatureConfig(**card["features"])
+        name, temperature, hash_then = str(card["model"]), float(card["temperature"]), card["features_hash"]
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"temperature {temperature}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / _CARD} is not the card of a bundle ({error}): train the model again.") from error
     if features.hash() != hash_then:
         raise UserError(
             f"{folder} was trained on features {hash_then}, this release computes {features.hash()}: train it again."
         )
-    return Bundle(classifier_class(name).load(folder, name), features, temperature, card)
+    return Bundle(_load_classifier(folder, name), features, temperature, card)
+
+
+def _load_classifier(folder: Path, name: str) -> Classifier:
+    try:
+        return classifier_class(name).load(folder, name)
+    except UserError:
+        raise
+    except Exception as error:  # skops, XGBoost and Keras raise what their readers happen to meet
+        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"The model in {folder} cannot be read ({cause}): train it again.") from error
 
 
 def bundle_folder(run: str) -> Path:

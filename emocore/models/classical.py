@@ -122,6 +122,8 @@ class SklearnClassifier:
             )
         classifier = cls(name)
         classifier.pipeline = skops.io.load(path, trusted=list(TRUSTED_TYPES))
+        if "n_jobs" in classifier.pipeline[-1].get_params():
+            classifier.pipeline[-1].set_params(n_jobs=classifier.threads)
         classifier.classes = np.asarray(classifier.pipeline.classes_, dtype=np.int64)
         return classifier
 

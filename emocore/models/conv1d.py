@@ -18,6 +18,7 @@ import tensorflow as tf
 
 DEFAULTS: Settings = {
     "epochs": 80,
+    "schedule_epochs": 80,
     "patience": 12,
     "batch_size": 32,
     "learning_rate": 1e-3,
@@ -53,7 +54,8 @@ class Conv1dClassifier:
         tf.config.experimental.enable_op_determinism()
         self.known = weights > 0
         self.network = _build(self.settings, x)
-        steps = max(1, -(-len(x) // self.settings["batch_size"])) * self.settings["epochs"]
+        # The schedule is that of all epochs, so that a fit over fewer is the first part of the same training.
+        steps = max(1, -(-len(x) // self.settings["batch_size"])) * self.settings["schedule_epochs"]
         self.network.compile(
             keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(self.settings["learning_rate"], steps)),
             loss=keras.losses.CategoricalCrossentropy(from_logits=True),

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from typing import Any
 
 import ray
 from ray.data import DataContext
@@ -21,3 +22,9 @@ def connect() -> None:
     context.enable_progress_bars = False  # ours count files, and stay readable in a job's log
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def largest_node_cpus() -> int:
+    """Return the CPUs of the largest machine, on which one task may run."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call] # Ray has no types here
+    return max(int(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"])

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from emocore.cli import check_max_failures, check_seed
 from emocore.config import FeatureConfig, Inputs, Level
 from emocore.corpus.listing import Listing, list_corpora
 from emocore.corpus.scan import check_local
@@ -33,6 +34,10 @@ class CorpusOptions:
     """stop with exit code 3 beyond so many failed files; no limit by default"""
     seed: int = 0
     """seed of everything drawn at random"""
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        check_max_failures(self.max_failures)
 
     def features(self, base: FeatureConfig | None = None) -> FeatureConfig:
         """Return the feature configuration: what was asked for, and `base` for what was not."""
@@ -70,7 +75,8 @@ def find_data(paths: tuple[str, ...], options: CorpusOptions) -> Data:
         option = "--map" if options.map else "--corpus"
         raise UserError(f"{option} says how a corpus is read, and {paths[0]} is featurized already: leave it out.")
     listing = options.list(corpora) if corpora else None
-    names = [str(read_manifest(path)["fingerprint"]) for path in features]
+    manifests = [read_manifest(path) for path in features]
+    names = [f"{manifest['fingerprint']} {manifest['features_hash']}" for manifest in manifests]
     names += [fingerprint(listing)] if listing else []
     return Data(features, corpora, listing, hashlib.sha256(" ".join(names).encode()).hexdigest()[:16])
 

@@ -8,7 +8,7 @@ import ray
 from rich.console import Console
 from rich.table import Table
 
-from emocore.cli import options_to_json
+from emocore.cli import check_seed, options_to_json
 from emocore.config import FeatureConfig
 from emocore.corpus.demo import ClipPlan, DemoSettings, plan, write_clip, write_notice
 from emocore.corpus.listing import list_corpora
@@ -18,7 +18,7 @@ from emocore.pipeline import cluster
 from emocore.pipeline.featurize import featurize
 from emocore.pipeline.labelling import LabelOptions, label
 from emocore.pipeline.progress import Counter
-from emocore.pipeline.runs import RunOptions, evaluate, train
+from emocore.pipeline.runs import EvaluateOptions, TrainOptions, evaluate, train
 from emocore.schema import SCHEMA_VERSION
 
 ARCHIVE_ACTORS = 2
@@ -33,15 +33,18 @@ class DemoOptions:
     out: str
     """the folder to write"""
     actors: int = 8
-    """actors of the labelled corpus, 2 to 22; two more are the archive to be labelled"""
+    """actors of the labelled corpus, 4 to 22; two more are the archive to be labelled"""
     seed: int = 0
     """seed of everything drawn at random"""
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if not 4 <= self.actors <= 24 - ARCHIVE_ACTORS:
+            raise UserError(f"--actors must be from 4 to {24 - ARCHIVE_ACTORS}: got {self.actors}.")
 
 
 def run_demo(options: DemoOptions) -> Path:
     """Do it all below `options.out`, show a table, and return the path of the evaluation's report."""
-    if not 4 <= options.actors <= 24 - ARCHIVE_ACTORS:
-        raise UserError(f"--actors must be from 4 to {24 - ARCHIVE_ACTORS}: got {options.actors}.")
     config = {
         "command": "demo",
         "options": options_to_json(options, leave_out=("out",)),
@@ -64,10 +67,11 @@ def run_demo(options: DemoOptions) -> Path:
         )
         rows = []
         for model in _MODELS:
-            run = RunOptions(data=(features,), out=str(out / f"evaluate-{model}"), seed=options.seed)
-            rows.append(evaluate(run, model, "loso").metrics)
-        best = RunOptions(data=(features,), out=str(out / "run"), seed=options.seed)
-        train(best, _MODELS[0], "all")
+            folder_of = str(out / f"evaluate-{model}")
+            told = EvaluateOptions(data=(features,), out=folder_of, model=model, protocol="loso", seed=options.seed)
+            rows.append(evaluate(told).metrics)
+        best = TrainOptions(data=(features,), out=str(out / "run"), model=_MODELS[0], seed=options.seed)
+        train(best)
         labels = label(LabelOptions(media=(str(archive),), model=best.out, out=str(out / "labels"), seed=options.seed))
         write_json(out / "demo.json", {"evaluations": rows, "labels": labels.summary})
         _show(rows, labels.summary)

@@ -63,12 +63,11 @@ def featurize(
             write_listing_failures(listing.failures, folder.path)
             run_shards(
                 plan_shards(listing.clips),
-                folder.path / "clips",
-                "featurize",
+                folder.path,
+                "clips",
                 featurize_shard,
                 max_failures=max_failures,
                 features=features,
-                out=folder.path,
                 frames=frames,
             )
         counts = _counts(folder.path)

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tyro
 
-from emocore.cli import options_to_json
+from emocore.cli import check_max_failures, check_seed, options_to_json
 from emocore.corpus.listing import list_media
 from emocore.errors import UserError
 from emocore.evaluation.report import render_labels
@@ -51,6 +51,10 @@ class LabelOptions:
     seed: int = 0
     """recorded in config.json: labelling itself draws nothing at random"""
 
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        check_max_failures(self.max_failures)
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -63,8 +67,10 @@ class Labelled:
 class Labeller:
     """A model that is loaded once a process, and labels one batch after the other."""
 
-    def __init__(self, model_dir: str) -> None:
+    def __init__(self, model_dir: str, model_hash: str) -> None:
         self.bundle = load_bundle(model_dir)
+        if bundle_hash(Path(model_dir)) != model_hash:
+            raise UserError(f"{model_dir} changed while it was in use: label with a finished model.")
 
     def __call__(self, featurized: pa.Table) -> pa.Table:
         """Return LABELS rows for FEATURIZED rows without faults; a state other than ok has a null answer."""
@@ -78,12 +84,12 @@ class Labeller:
         return pa.table(columns, LABELS)
 
 
-_labeller = cache(Labeller)
+_labeller = lru_cache(maxsize=1)(Labeller)
 
 
-def label_shard(shard: pa.Table, model_dir: str, out: Path) -> pa.Table:
+def label_shard(shard: pa.Table, model_dir: str, model_hash: str, out: Path) -> pa.Table:
     """Decode, predict and commit one shard: its file in labels/ comes last."""
-    labeller = _labeller(model_dir)
+    labeller = _labeller(model_dir, model_hash)
     table = featurize_batch(shard.select(PLANNED.names), labeller.bundle.features)
     failures = failure_rows(table)
     if failures.num_rows:
@@ -115,12 +121,12 @@ def label(options: LabelOptions) -> Labelled:
             write_listing_failures(listing.failures, folder.path)
             run_shards(
                 plan_shards(listing.clips),
-                folder.path / "labels",
-                "label",
+                folder.path,
+                "labels",
                 label_shard,
                 max_failures=options.max_failures,
                 model_dir=str(folder_of_model),
-                out=folder.path,
+                model_hash=model_hash,
             )
             _conclude(folder.path, options, bundle, model_hash, time.monotonic() - started)
         return Labelled(read_json(folder.path / SUMMARY), folder.finished)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import ray
 
 from emocore.errors import MediaError, TooManyFailures
@@ -45,8 +46,8 @@ def plan_shards(clips: pa.Table) -> list[pa.Table]:
 
 def run_shards(
     shards: Sequence[pa.Table],
-    folder: Path,
-    what: str,
+    out: Path,
+    last_table: str,
     stage: Callable[..., Any],
     *,
     max_failures: int | None,
@@ -54,22 +55,28 @@ def run_shards(
 ) -> None:
     """Run a stage over the shards that are not committed yet; the stage commits its shard and returns a DONE row.
 
-    `folder` holds one Parquet file for every committed shard; `arguments` go to the stage. Raises TooManyFailures
-    beyond `max_failures`.
+    The folder `last_table` of `out` holds one Parquet file for every committed shard; `out` and `arguments` go to
+    the stage. Raises TooManyFailures beyond `max_failures`, those of an earlier call included.
     """
-    waiting = [shard for shard in shards if not shard_file(folder, shard).exists()]
-    with Counter(what, sum(shard.num_rows for shard in waiting), "files") as counter:
+    waiting = [shard for shard in shards if not shard_file(out / last_table, shard).exists()]
+    names = {shard_file(out, shard).name for shard in waiting}
+    before = [path for path in (out / "failures").glob("*.parquet") if path.name not in names]
+    failed = sum(pq.read_metadata(path).num_rows for path in before)
+    _check_failures(failed, max_failures)
+    with Counter(stage.__name__.removesuffix("_shard"), sum(shard.num_rows for shard in waiting), "files") as counter:
         if not waiting:
             return
         data = ray.data.from_arrow(waiting).map_batches(
-            stage, batch_size=None, batch_format="pyarrow", num_cpus=1, fn_kwargs=arguments
+            stage, batch_size=None, batch_format="pyarrow", num_cpus=1, fn_kwargs={"out": out, **arguments}
         )
         for done in data.iter_rows():
             counter.add(done["files"], done["failed"])
-            if max_failures is not None and counter.failed > max_failures:
-                raise TooManyFailures(
-                    f"{counter.failed} files failed, more than --max-failures {max_failures}: see the failures folder."
-                )
+            _check_failures(failed + counter.failed, max_failures)
+
+
+def _check_failures(failed: int, limit: int | None) -> None:
+    if limit is not None and failed > limit:
+        raise TooManyFailures(f"{failed} files failed, more than --max-failures {limit}: see the failures folder.")
 
 
 def shard_file(folder: Path, shard: pa.Table) -> Path:

@@ -49,6 +49,10 @@ def run_folds(
         class_weights(examples.soft[fold.train], recipe.balanced)  # says so here where there is but one class
     inner = [_inner_folds(examples, fold, recipe.seed, group_column) for fold in folds]
     cluster.connect()
+    if threads > cluster.largest_node_cpus():
+        raise UserError(
+            f"--cpus-per-fit {threads} is more than any machine here has: at most {cluster.largest_node_cpus()}."
+        )
     data = (ray.put(examples.x), ray.put(examples.soft))
     inner_task, final_task = _inner_task.options(num_cpus=threads), _final_task.options(num_cpus=threads)
     results = []

@@ -20,7 +20,7 @@ NO_RAY = "tests/unit never starts Ray: what needs it belongs in tests/ray"
 
 
 class RefuseRay(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(self, name, *_):
         if name == "ray":
             raise AssertionError(NO_RAY)
 

@@ -1,0 +1,126 @@
+"""The network over MFCC frames: small frames, few epochs, one import of TensorFlow."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+
+from emocore.errors import UserError
+from emocore.models.catalogue import classifier_class
+
+SETTINGS = {"filters": 4, "epochs": 8, "batch_size": 16, "learning_rate": 0.02, "patience": 8}
+KNOWN = [2, 4, 5]
+
+
+def frames(n, seed):
+    """Frames float32[n, 16, 39] in which each emotion lifts rows of its own, and their soft labels."""
+    rng = np.random.default_rng(seed)
+    y = np.array(KNOWN)[np.arange(n) % 3]
+    lift = np.random.default_rng(9).standard_normal((8, 39))
+    x = 50 + 20 * (rng.standard_normal((n, 16, 39)) + lift[y][:, None, :])
+    return x.astype("f4"), np.eye(8, dtype="f4")[y]
+
+
+X, SOFT = frames(48, 0)
+TEST, TEST_SOFT = frames(30, 1)
+WEIGHTS = np.isin(np.arange(8), KNOWN).astype("f4")
+
+
+def make(**settings):
+    return classifier_class("audio-conv1d")("audio-conv1d", 3, 1, {**SETTINGS, **settings})
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    model = make()
+    return model, model.fit(X, SOFT, WEIGHTS, (TEST, TEST_SOFT))
+
+
+def test_threads_are_those_asked_for(fitted):
+    import tensorflow as tf  # noqa: PLC0415 - only this file pays for it, and only when its tests run
+
+    assert tf.config.threading.get_intra_op_parallelism_threads() == 1
+    assert tf.config.threading.get_inter_op_parallelism_threads() == 1
+
+
+def test_it_learns_and_knows_only_what_it_was_shown(fitted):
+    logits = fitted[0].logits(TEST)
+    assert (logits.shape, logits.dtype) == ((30, 8), np.float64)
+    assert np.isneginf(logits[:, [0, 1, 3, 6, 7]]).all()
+    assert (logits.argmax(axis=1) == TEST_SOFT.argmax(axis=1)).mean() > 0.8  # chance: 1/3
+
+
+def test_logits_do_not_depend_on_the_batch(fitted):
+    model, _ = fitted
+    whole = model.logits(TEST)
+    np.testing.assert_array_equal(np.concatenate([model.logits(TEST[i : i + 1]) for i in range(30)]), whole)
+    np.testing.assert_array_equal(np.concatenate([model.logits(TEST[:17]), model.logits(TEST[17:])]), whole)
+    np.testing.assert_array_equal(model.logits(TEST[::-1]), whole[::-1])
+    assert model.logits(TEST[:0]).shape == (0, 8)
+
+
+def test_the_network_meets_one_shape_of_batch(fitted, monkeypatch):
+    """In wide networks TensorFlow's sums differ in the last bits with the batch's size."""
+    model, _ = fitted
+    network, shapes = model.network, set()
+    monkeypatch.setattr(model, "network", lambda x, **options: shapes.add(x.shape) or network(x, **options))
+    for n in (1, 16, 17, 30):
+        model.logits(TEST[:n])
+    assert len(shapes) == 1
+
+
+def test_the_seed_repeats_it_whatever_was_drawn_before(fitted):
+    np.random.random(7)
+    again = make()
+    again.fit(X, SOFT, WEIGHTS, (TEST, TEST_SOFT))
+    np.testing.assert_array_equal(again.logits(TEST), fitted[0].logits(TEST))
+
+
+def loss(logits, soft):
+    return -log_softmax(logits, axis=1)[soft > 0].mean()
+
+
+def test_it_stops_where_the_validation_loss_is_least(fitted):
+    """Labels that are wrong are met worse and worse the more it learns, and right ones better."""
+    wrong = np.roll(TEST_SOFT, 1, axis=0)
+    misled = make()
+    early = misled.fit(X, SOFT, WEIGHTS, (TEST, wrong))["epochs"]
+    assert 1 <= early < fitted[1]["epochs"] <= SETTINGS["epochs"]
+    assert loss(misled.logits(TEST), wrong) < loss(fitted[0].logits(TEST), wrong)
+
+
+def test_saved_and_loaded_it_gives_the_same_logits(fitted, tmp_path):
+    model, _ = fitted
+    model.save(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"model.keras", "known.npy"}
+    loaded = classifier_class("audio-conv1d").load(tmp_path, "audio-conv1d")
+    np.testing.assert_array_equal(loaded.logits(TEST).argmax(axis=1), model.logits(TEST).argmax(axis=1))
+    np.testing.assert_array_equal(loaded.logits(TEST), model.logits(TEST))
+
+
+def refused(folder):
+    with pytest.raises(UserError) as error:
+        classifier_class("audio-conv1d").load(folder, "audio-conv1d")
+    assert "\n" not in str(error.value)
+    assert str(error.value).startswith(f"{folder / 'model.keras'} is no network of ours")
+    assert str(error.value).endswith("use a bundle that you trust.")
+
+
+def test_code_in_a_layer_is_refused(fitted, tmp_path):
+    import keras  # noqa: PLC0415 - see above
+
+    marker, path = tmp_path / "it ran", str(tmp_path / "it ran")
+    code = keras.layers.Lambda(lambda x: (Path(path).touch(), x)[1], output_shape=(16, 39))
+    keras.Sequential([keras.layers.Input((16, 39)), code]).save(tmp_path / "model.keras")
+    marker.unlink(missing_ok=True)
+    np.save(tmp_path / "known.npy", WEIGHTS > 0)
+    refused(tmp_path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", b"\x80\x04\x95", b"PK\x03\x04 half a zip"])
+def test_a_broken_file_is_one_sentence(tmp_path, content):
+    np.save(tmp_path / "known.npy", WEIGHTS > 0)
+    (tmp_path / "model.keras").write_bytes(content)
+    refused(tmp_path)
