@@ -18,7 +18,7 @@ from emocore.errors import TooManyFailures, UserError
 
 Options = TypeVar("Options")
 
-_RULE = re.compile(r"[\s│|╰+]*[─-]{5,}")  # as tyro draws it, with or without Unicode
+_RULE = re.compile(r"[─-]{5}")  # as tyro draws it, with or without Unicode
 
 EXIT_WRONG_INPUT = 2
 EXIT_TOO_MANY_FAILURES = 3
@@ -161,21 +161,14 @@ def _as_typed(options_class: type[Any], values: dict[str, Any]) -> list[str]:
 
 
 def _one_sentence(box: str) -> str:
+    """Return what tyro says in a box: a title with a rule in or below it, the message, a rule, and hints."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    lines = [
-        line.strip(" │╭╮╰╯─|+-" if not line.strip(" |").startswith("--") else " │|") for line in plain.splitlines()[1:]
-    ]
-    rules = [i for i, line in enumerate(plain.splitlines()[1:]) if _RULE.match(line)]
-    message = " ".join(line for line in lines[: rules[0] if rules else None] if line)
-    hint = next((line.split(" ")[0] for line in lines if line.startswith("--") and rules), "")
-    hint = f"; perhaps you meant {hint}" if hint and "nrecognized" in message else ""
-    return f"{message.rstrip('.')}{hint}: see --help for every option." if message else "Wrong options: see --help."
-
-
-def check_choice(name: str, value: str, known: Sequence[str]) -> None:
-    """Raise UserError unless the value is one of the known ones.
-
-    >>> check_choice("--model", "svc", ["svc", "mlp"])
-    """
-    if value not in known:
-        raise UserError(f"{name} {value!r} is unknown: choose one of {', '.join(known)}.")
+    lines = [line.strip(" │|") for line in plain.splitlines()]
+    rules = [*(i for i, line in enumerate(lines) if _RULE.search(line)), len(lines), len(lines)]
+    message = " ".join(line for line in lines[rules[0] + 1 : rules[1]] if line).rstrip(".")
+    options = [line.split(" ")[0] for line in lines if line.startswith("--") and not _RULE.search(line)]
+    if message.startswith("Missing from"):
+        message = f"Missing, and required: {', '.join(re.findall(r'--[a-z-]+', message.split('Unrecognized')[0]))}"
+    elif message.startswith("Unrecognized") and options:
+        message += f"; perhaps you meant {options[0]}"
+    return f"{message or 'Wrong options'}: see --help for every option."

@@ -115,7 +115,10 @@ class SklearnClassifier:
     def load(cls, folder: Path, name: str) -> Self:
         """Read model.skops. Raises UserError where it holds a type outside TRUSTED_TYPES."""
         path = folder / "model.skops"
-        unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
+        try:
+            unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path} is not a whole model: train it again.") from error
         if unknown:
             raise UserError(
                 f"{path} holds the type {unknown[0]}, which no bundle of ours has: use a bundle that you trust."
