@@ -320,7 +320,7 @@ def test_as_is_answers_for_clips_without_a_label(acted, write_features, run, tmp
 
 
 def test_as_is_needs_a_finished_model(four, run, tmp_path):
-    with pytest.raises(UserError, match="give --model the folder of a run, not 'svc'"):
+    with pytest.raises(UserError, match="give --model a RUN folder, not 'svc'"):
         run(evaluate, four, model="svc", protocol="as-is")
     with pytest.raises(UserError, match="holds no finished model"):
         run(evaluate, four, model=tmp_path / "nowhere", protocol="as-is")
