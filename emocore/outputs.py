@@ -38,12 +38,7 @@ def output_folder(out: str, config: Mapping[str, Any], last_file: str) -> Iterat
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out {out} cannot be made ({error.strerror}): name a folder that can be written.") from error
-    # Python opens files close-on-exec, so that no worker keeps the lock alive; the kernel drops it with this process.
-    with (path / _LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"Another run is writing to {out}: wait until it ends, or choose another --out.") from error
+    with folder_lock(path, f"Another run is writing to {out}: wait until it ends, or choose another --out."):
         _check_ours(path)
         is_new = _claim(path, json.loads(json.dumps(config)))
         try:
@@ -52,6 +47,18 @@ def output_folder(out: str, config: Mapping[str, Any], last_file: str) -> Iterat
             if is_new:  # a refused command does not claim the folder
                 (path / CONFIG).unlink()
             raise
+
+
+@contextmanager
+def folder_lock(path: Path, busy: str) -> Iterator[None]:
+    """Lock a folder for this process. Raises UserError with the sentence `busy` where another one holds it."""
+    # Python opens files close-on-exec, so that no worker keeps the lock alive; the kernel drops it with this process.
+    with (path / _LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(busy) from error
+        yield
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ PARTS: dict[str, dict[str, str]] = {
 _SHAPE = re.compile(r"[0-9]{2}(-[0-9]{2}){6}")
 _CODES = {part: {value: code for code, value in values.items()} for part, values in PARTS.items()}
 _NOT_SUNG = ("07", "08")  # disgust and surprised were recorded as speech only
-_NO_SONG = "18"  # this actor's song recordings are not in the published corpus
+NO_SONG = "18"  # this actor's song recordings are not in the published corpus
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,9 @@ def _check_recorded(name: str, codes: dict[str, str]) -> None:
     if codes["channel"] == "02" and codes["emotion"] in _NOT_SUNG:
         sung = [code for code in PARTS["emotion"] if code not in _NOT_SUNG]
         raise _wrong(name, "emotion", codes["emotion"], sung, " in song")
-    if codes["channel"] == "02" and codes["actor"] == _NO_SONG:
-        others = [actor for actor in ACTORS if actor != _NO_SONG]
-        raise _wrong(name, "actor", _NO_SONG, others, " in song")
+    if codes["channel"] == "02" and codes["actor"] == NO_SONG:
+        others = [actor for actor in ACTORS if actor != NO_SONG]
+        raise _wrong(name, "actor", NO_SONG, others, " in song")
 
 
 def _wrong(name: str, part: str, value: str, allowed: Iterable[str], where: str = "") -> UserError:

@@ -1,12 +1,13 @@
 """How far a job is: a bar at a terminal, a line every half minute in a log."""
 
 import sys
+import threading
 import time
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 LOG_SECONDS = 30.0
 
@@ -31,25 +32,41 @@ class Counter:
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
+                TextColumn("{task.fields[state]}"),
             )
             self.bar = Progress(*columns, console=Console())
-            self.bar.add_task(self.what, total=self.total, rate="")
+            self.bar.add_task(self.what, total=self.total, state="")
             self.bar.start()
         else:
-            _say(f"{self.what}: {self.total:,} {self.unit} to do")
+            _say(f"{self.what}: {self._amount(self.total)} to do")
         return self
 
     def add(self, done: int, failed: int = 0) -> None:
         """Count `done` more, of which `failed` failed."""
         self.done += done
         self.failed += failed
+        self._show()
+
+    def note(self, line: str) -> None:
+        """Say something that happens on the way."""
         if self.bar:
-            self.bar.update(self.bar.task_ids[0], completed=self.done, rate=self._rate())
+            self.bar.console.print(line, markup=False, highlight=False)
+        else:
+            _say(line)
+
+    def _show(self) -> None:
+        if self.bar:
+            state = f"{self._done()}, {self._rate()}"
+            self.bar.update(self.bar.task_ids[0], completed=self.done, state=state)
         elif time.monotonic() - self.last_line >= LOG_SECONDS:
             self.last_line = time.monotonic()
-            _say(f"{self.what}: {self.done:,} of {self.total:,} {self.unit}, {self._rate()}")
+            _say(f"{self.what}: {self._done()}, {self._rate()}")
+
+    def _amount(self, number: int) -> str:
+        return f"{number:,} {self.unit}"
+
+    def _done(self) -> str:
+        return f"{self.done:,} of {self._amount(self.total)}"
 
     def _rate(self) -> str:
         a_second = self.done / max(time.monotonic() - self.started, 1e-9)
@@ -63,7 +80,58 @@ class Counter:
         if self.bar:
             self.bar.stop()
         seconds = duration(time.monotonic() - self.started)
-        _say(f"{self.what}: {self.done:,} of {self.total:,} {self.unit} in {seconds}, {self.failed:,} failed")
+        _say(f"{self.what}: {self._done()} in {seconds}, {self.failed:,} failed")
+
+
+class ByteCounter(Counter):
+    """Counts the bytes of several files that arrive at once, each perhaps begun by an earlier run.
+
+    >>> with ByteCounter("download", total=3_000_000, files=2) as counter:
+    ...     counter.at("a.zip", 1_000_000)
+    ...     counter.finish()
+    download: 2 files, 3.0 MB to do
+    download: 1.0 MB of 3.0 MB, 1 of 2 files in 0 s, 0 failed
+    """
+
+    def __init__(self, what: str, total: int, files: int) -> None:
+        super().__init__(what, total, "bytes")
+        self.files, self.whole, self.arrived = files, 0, 0
+        self._positions: dict[str, int] = {}
+        self._lock = threading.RLock()
+
+    def at(self, name: str, position: int) -> None:
+        """Say how many bytes of a file are there; what was there at the first call does not count as arriving."""
+        with self._lock:
+            before = self._positions.get(name)
+            self._positions[name] = position
+            self.arrived += max(position - before, 0) if before is not None else 0
+            self.add(position - (before or 0))
+
+    def finish(self, failed: bool = False) -> None:
+        """Count a file as whole, or as failed."""
+        with self._lock:
+            self.whole += not failed
+            self.add(0, failed=int(failed))
+
+    def _amount(self, number: int) -> str:
+        return f"{self.files:,} files, {megabytes(number)}"
+
+    def _done(self) -> str:
+        return f"{megabytes(self.done)} of {megabytes(self.total)}, {self.whole:,} of {self.files:,} files"
+
+    def _rate(self) -> str:
+        a_second = self.arrived / max(time.monotonic() - self.started, 1e-9)
+        left = duration((self.total - self.done) / a_second) if a_second else "?"
+        return f"{a_second / 1e6:.1f} MB/s, {self.failed:,} failed, {left} left"
+
+
+def megabytes(size: int) -> str:
+    """Return a number of bytes for people.
+
+    >>> megabytes(208_468_073), megabytes(14_000_000_000)
+    ('208.5 MB', '14.0 GB')
+    """
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def duration(seconds: float) -> str:
