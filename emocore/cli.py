@@ -82,6 +82,15 @@ def _absolute(path: str) -> str:
     return os.path.abspath(path) if Path(path).exists() else path  # noqa: PTH100 - resolve() would follow links
 
 
+def check_choice(name: str, value: str, known: Sequence[str]) -> None:
+    """Raise UserError unless the value is one of the known ones.
+
+    >>> check_choice("--model", "svc", ["svc", "mlp"])
+    """
+    if value not in known:
+        raise UserError(f"{name} {value!r} is unknown: choose one of {', '.join(known)}.")
+
+
 def check_seed(seed: int) -> None:
     """Raise UserError unless every library takes the seed."""
     if not 0 <= seed < 2**32:

@@ -157,6 +157,7 @@ class PictureMaker:
         self.converter = VideoReformatter()  # keeps its tables from frame to frame
 
     def __call__(self, index: int, frame: Any) -> Picture:
+        """Return the picture of the frame with this index."""
         plane = self.converter.reformat(frame, format="bgr24").planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
         bgr = rows[:, : 3 * plane.width].reshape(plane.height, plane.width, 3)

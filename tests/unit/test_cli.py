@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import pytest
 import tyro
 
-from emocore.cli import options_to_json, parse, run_job
+from emocore.cli import check_choice, options_to_json, parse, run_job
 from emocore.errors import TooManyFailures, UserError
 
 
@@ -155,6 +155,12 @@ def test_help_names_every_option_with_its_default(capsys):
     page = capsys.readouterr().out
     for name in ("--out", "--level", "--sample-rate-hz", "22050", "as-is", "--config", "Cook something"):
         assert name in page
+
+
+def test_choice():
+    check_choice("--model", "svc", ["svc", "mlp"])
+    with pytest.raises(UserError, match=r"^--model 'svm' is unknown: choose one of svc, mlp\.$"):
+        check_choice("--model", "svm", ["svc", "mlp"])
 
 
 # The whole way: arguments to exit code
