@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import math
 import os
 import re
 import sys
@@ -89,6 +90,12 @@ def check_choice(name: str, value: str, known: Sequence[str]) -> None:
     """
     if value not in known:
         raise UserError(f"{name} {value!r} is unknown: choose one of {', '.join(known)}.")
+
+
+def check_positive(name: str, value: float) -> None:
+    """Raise UserError unless the value is finite and above zero."""
+    if not 0 < value < math.inf:
+        raise UserError(f"{name} must be above 0: got {value}.")
 
 
 def check_seed(seed: int) -> None:

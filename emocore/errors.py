@@ -11,8 +11,11 @@ Reason = Literal[
     "unsupported",  # not a media container that we read, whatever its name says
     "broken",  # the container or its stream cannot be decoded
     "truncated",  # less sound or fewer pictures than its header states
+    "no_pictures",  # a film without a single picture
     "no_samples",  # a sound track without a single sample
     "not_finite",  # the samples hold NaN or infinity
+    "too_slow",  # over the time that one file may take
+    "killed",  # ended the process that read it, twice
     "too_large",  # over a limit on lengths or sizes
     "internal",  # a fault of ours that hit only this file
 ]

@@ -74,7 +74,7 @@ def load_examples(folders: Sequence[str], inputs: Inputs, channel: Channel, feat
         if inputs == "frames" and not manifest["mfcc"]:
             raise UserError(f"{folder} holds no MFCC frames, which this model reads: featurize with --mfcc True.")
     clips, inputs_by_clip = _read_all(folders, inputs)
-    usable = clips.filter(pc.equal(clips["state"], "ok"))
+    usable = clips.filter(pc.is_in(clips["state"], pa.array(["ok", "no_video"])))
     if not usable.num_rows:
         raise UserError(f"{', '.join(folders)}: none of the {clips.num_rows} clips has sound in it: give other files.")
     chosen = select(usable, channel=channel, media="audio").sort_by("clip").combine_chunks()

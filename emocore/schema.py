@@ -1,6 +1,7 @@
 """The typed tables that travel between stages and lie on disk, and the version that readers insist on."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,15 @@ CLIPS = pa.schema(
         pa.field("content_id", pa.string()),  # SHA-256 of the bytes
         pa.field("duplicate_of", pa.string()),  # the path of the first file with the same bytes
         pa.field("duration_seconds", pa.float64()),
-        pa.field("state", pa.string()),  # ok | silent | no_audio
+        pa.field("state", pa.string()),  # ok | silent | no_audio | no_video
+    ]
+)
+PICTURES = pa.schema(
+    [
+        ("clip", pa.string()),
+        ("frame_index", pa.int32()),  # among all pictures of the film, in the order in which they are shown
+        ("time_seconds", pa.float64()),
+        ("image", pa.fixed_shape_tensor(pa.uint8(), [256, 256])),
     ]
 )
 FAILURES = pa.schema(
@@ -98,6 +107,17 @@ def rows_to_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Ta
         else:
             columns.append(pa.array(values, field.type))
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+@contextmanager
+def table_writer(schema: pa.Schema, path: Path) -> Iterator[Callable[[pa.Table], None]]:
+    """Write one Parquet file in parts; it is there whole, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    versioned = schema.with_metadata({VERSION_KEY: SCHEMA_VERSION.encode()})
+    with pq.ParquetWriter(temporary, versioned) as writer:
+        yield lambda table: writer.write_table(table.replace_schema_metadata(versioned.metadata))
+    temporary.replace(path)
 
 
 def write_table(table: pa.Table, path: Path) -> None:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import tyro
 
-from emocore.cli import options_to_json, run_job
+from emocore.cli import check_positive, options_to_json, run_job
+from emocore.media.reading import Reading
 from emocore.pipeline.data import CorpusOptions
 from emocore.pipeline.featurize import featurize
 
@@ -21,6 +22,14 @@ class Featurize(CorpusOptions):
     """the FEATURES folder to write"""
     mfcc: bool = False
     """keep the 157×39 MFCC frames of every clip, which audio-conv1d reads (24 KB a clip)"""
+    frames: bool = False
+    """keep pictures of the films, 256×256 in grey (64 KB each)"""
+    every: int = 20
+    """which pictures: 20 takes those at frame indices 0, 20, 40 …"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive("--every", self.every)
 
 
 def main(options: Featurize) -> None:
@@ -29,7 +38,8 @@ def main(options: Featurize) -> None:
         options.list(options.corpora),
         options.out,
         options.features(),
-        frames=options.mfcc,
+        mfcc=options.mfcc,
+        reading=Reading(options.every if options.frames else None, options.seconds_per_file),
         options=options_to_json(options, leave_out=("out", "max_failures"), paths=("corpora",)),
         roots=options.corpora,
         max_failures=options.max_failures,

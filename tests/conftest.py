@@ -61,7 +61,7 @@ def features_of(cluster):
             list_corpora(roots),
             str(out),
             config or FeatureConfig(),
-            frames=frames,
+            mfcc=frames,
             options=options,
             roots=roots,
             max_failures=max_failures,

@@ -1,5 +1,7 @@
 """From a batch of listed files to a batch of features: one open per file, faults as columns."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +12,11 @@ from numpy.typing import NDArray
 from emocore.config import FeatureConfig, Inputs
 from emocore.errors import MediaError
 from emocore.features.mfcc import COLUMNS, N_FRAMES, N_MFCC, article_features
-from emocore.media.audio import decode_audio, prepare
-from emocore.media.container import open_container
+from emocore.media.audio import prepare
+from emocore.media.reading import SOUND_ONLY, Media, Reading, read_media
 from emocore.media.source import content_id, open_source
-from emocore.schema import CLIPS, LISTING, MFCC_FRAMES
+from emocore.media.video import Picture
+from emocore.schema import CLIPS, LISTING, MFCC_FRAMES, PICTURES
 
 # A file that cannot be used: these three say why, and are null for every other.
 FAULT = [pa.field("stage", pa.string()), pa.field("reason", pa.string()), pa.field("detail", pa.string())]
@@ -38,18 +41,50 @@ class _Result:
     frames: NDArray[np.float32] | None = None
 
 
-def featurize_batch(planned: pa.Table, config: FeatureConfig) -> pa.Table:
+Guard = Callable[[str], AbstractContextManager[object]]
+Sink = Callable[[str, list[Picture]], None]
+
+
+def featurize_batch(
+    planned: pa.Table,
+    config: FeatureConfig,
+    reading: Reading = SOUND_ONLY,
+    guard: Guard = nullcontext,
+    sink: Sink | None = None,
+) -> pa.Table:
     """Return FEATURIZED rows for PLANNED rows, in their order; files with equal bytes are computed once a batch.
 
-    A row with a fault has null features; so has one without sound, whose state is "no_audio".
+    A row with a fault has null features; so has one without sound, whose state is "no_audio". `guard(path)` is
+    entered around each file, and may raise MediaError; `sink(clip, pictures)` takes each clip's pictures, at once,
+    so that they need not be held.
     """
-    paths = planned["path"].to_pylist()
-    firsts = [first or path for first, path in zip(planned["duplicate_of"].to_pylist(), paths, strict=True)]
-    by_content: dict[str, _Result] = {}
-    for path, first in zip(paths, firsts, strict=True):
-        if first not in by_content:
-            by_content[first] = _featurize_file(path, config)
-    return _to_table(planned, [by_content[first] for first in firsts])
+    rows_of: dict[str, list[int]] = {}
+    paths, clips = planned["path"].to_pylist(), planned["clip"].to_pylist()
+    for row, first in enumerate(planned["duplicate_of"].to_pylist()):
+        rows_of.setdefault(first or paths[row], []).append(row)
+    results = [_Result()] * planned.num_rows
+    for rows in rows_of.values():
+        result, pictures = _featurize_file(paths[rows[0]], config, reading, guard)
+        for row in rows:
+            results[row] = result
+            if sink and pictures:
+                sink(clips[row], pictures)
+    return _to_table(planned, results)
+
+
+def picture_rows(clip: str, pictures: list[Picture]) -> pa.Table:
+    """Return a clip's pictures as PICTURES rows."""
+    images = np.stack([picture.image for picture in pictures])
+    storage = pa.FixedSizeListArray.from_arrays(pa.array(images.ravel()), images[0].size)
+    return pa.table(
+        {
+            "clip": [clip] * len(pictures),
+            "frame_index": [picture.frame_index for picture in pictures],
+            "time_seconds": [picture.time_seconds for picture in pictures],
+            "image": pa.ExtensionArray.from_storage(PICTURES.field("image").type, storage),
+        },
+        PICTURES,
+    )
 
 
 def inputs_of(featurized: pa.Table, inputs: Inputs) -> NDArray[np.float32]:
@@ -59,21 +94,27 @@ def inputs_of(featurized: pa.Table, inputs: Inputs) -> NDArray[np.float32]:
     return np.column_stack([featurized[name].to_numpy() for name in COLUMNS]).astype(np.float32)
 
 
-def _featurize_file(path: str, config: FeatureConfig) -> _Result:
+def _featurize_file(path: str, config: FeatureConfig, reading: Reading, guard: Guard) -> tuple[_Result, list[Picture]]:
     identity: str | None = None
     try:
-        with open_source(path) as stream:
+        with guard(path), open_source(path) as stream:
             identity = content_id(stream)
-            with open_container(stream) as container:
-                sound = decode_audio(container)
-        if sound is None:
-            return _Result(identity, state="no_audio")
-        columns, frames = article_features(prepare(sound, config.sample_rate_hz, config.level), config.sample_rate_hz)
+            media = read_media(stream, reading)
+        return _compute(identity, media, config, reading), media.pictures or []
     except MediaError as fault:
-        return _Result(identity, fault=fault)
+        return _Result(identity, fault=fault), []
     except Exception as error:  # one strange file must not take the archive along
-        return _Result(identity, fault=MediaError("featurize", "internal", f"{type(error).__name__}: {error}"))
-    state = "silent" if sound.silent else "ok"
+        ours = MediaError("featurize", "internal", f"{type(error).__name__}: {error}")
+        return _Result(identity, fault=ours), []
+
+
+def _compute(identity: str, media: Media, config: FeatureConfig, reading: Reading) -> _Result:
+    sound = media.sound
+    if sound is None:
+        return _Result(identity, media.duration_seconds, state="no_audio")
+    signal = prepare(sound, config.sample_rate_hz, config.level)
+    columns, frames = article_features(signal, config.sample_rate_hz)
+    state = "silent" if sound.silent else "no_video" if reading.every and media.pictures is None else "ok"
     return _Result(identity, sound.duration_seconds, state, None, columns, frames)
 
 

@@ -6,14 +6,14 @@ from typing import Any
 import av
 import librosa
 import numpy as np
-from av.container import InputContainer
+from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
 from emocore.config import Level
 from emocore.errors import MediaError
-from emocore.media.container import stated_seconds
 
-MAX_AUDIO_SECONDS = 1_200.0
+MAX_SECONDS = 1_200.0
+MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
 MAX_CHANNELS = 32
 SILENCE_PEAK = 1e-3  # −60 dB of full scale
 TRUNCATION_SECONDS = 0.1
@@ -37,48 +37,61 @@ class Sound:
         return not len(self.signal) or float(np.abs(self.signal).max()) < SILENCE_PEAK
 
 
-def decode_audio(container: InputContainer) -> Sound | None:
-    """Decode the first sound track at its own rate, channels averaged; None where there is no track.
+class SoundCollector:
+    """Takes the packets of a sound track, and gives the sound: channels averaged, at the track's own rate.
 
-    Raises MediaError: broken, truncated, no_samples, not_finite, or too_large.
+    Raises MediaError: unsupported, broken, truncated, no_samples, not_finite, or too_large.
     """
-    if not container.streams.audio:
-        return None
-    stream = container.streams.audio[0]
-    rate = int(stream.rate or 0)
-    if not rate or not stream.channels:
-        raise MediaError("open", "unsupported", "a sound track without a sample rate or without channels")
-    if stream.channels > MAX_CHANNELS:
-        raise MediaError("decode", "too_large", f"{stream.channels} sound channels: {MAX_CHANNELS} at most are read")
-    chunks = _decode_chunks(container, rate)
-    if not chunks:
-        raise MediaError("decode", "no_samples", "the sound track holds no samples")
-    signal = np.concatenate(chunks)
-    if not np.isfinite(signal).all():
-        raise MediaError("decode", "not_finite", "the samples hold NaN or infinity")
-    _check_whole(container, len(signal) / rate)
-    return Sound(signal, rate)
+
+    def __init__(self, stream: AudioStream) -> None:
+        self.stream = stream
+        self.rate = int(stream.rate or 0)
+        self.chunks: list[NDArray[np.float32]] = []
+        self.samples = 0
+        if not self.rate or not stream.channels:
+            raise MediaError("open", "unsupported", "a sound track without a sample rate or without channels")
+        if stream.channels > MAX_CHANNELS:
+            raise MediaError(
+                "decode", "too_large", f"{stream.channels} sound channels: {MAX_CHANNELS} at most are read"
+            )
+        if not MIN_RATE_HZ <= self.rate <= MAX_RATE_HZ:
+            detail = f"{self.rate} samples a second: from {MIN_RATE_HZ} to {MAX_RATE_HZ} are read"
+            raise MediaError("decode", "too_large", detail)
+
+    def feed(self, packet: Any) -> None:
+        """Decode one packet of the track."""
+        try:
+            for frame in self.stream.codec_context.decode(packet):
+                self._take(frame)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise MediaError("decode", "broken", f"the sound track cannot be decoded ({error})") from error
+
+    def _take(self, frame: av.AudioFrame) -> None:
+        if frame.sample_rate != self.rate:
+            detail = f"the sample rate changes from {self.rate} to {frame.sample_rate} Hz midway"
+            raise MediaError("decode", "broken", detail)
+        chunk = _one_channel(frame)
+        self.samples += len(chunk)
+        self.chunks.append(chunk)
+        if self.samples > MAX_SECONDS * self.rate:
+            raise MediaError("decode", "too_large", f"more than {MAX_SECONDS:.0f} s of sound: cut the file into parts")
+
+    def finish(self, stated_seconds: float | None) -> Sound:
+        """Return the whole sound; `stated_seconds` is what the header says that it lasts."""
+        if not self.samples:
+            raise MediaError("decode", "no_samples", "the sound track holds no samples")
+        sound = Sound(np.concatenate(self.chunks), self.rate)
+        if not np.isfinite(sound.signal).all():
+            raise MediaError("decode", "not_finite", "the samples hold NaN or infinity")
+        check_whole("sound", sound.duration_seconds, stated_seconds)
+        return sound
 
 
-def _decode_chunks(container: InputContainer, rate: int) -> list[NDArray[np.float32]]:
-    chunks: list[NDArray[np.float32]] = []
-    samples = 0
-    try:
-        for frame in container.decode(audio=0):
-            if frame.sample_rate != rate:
-                detail = f"the sample rate changes from {rate} to {frame.sample_rate} Hz midway"
-                raise MediaError("decode", "broken", detail)
-            chunks.append(_one_channel(frame))
-            samples += len(chunks[-1])
-            if samples > MAX_AUDIO_SECONDS * rate:
-                raise MediaError(
-                    "decode",
-                    "too_large",
-                    f"more than {MAX_AUDIO_SECONDS:.0f} s of sound: cut the file into parts",
-                )
-    except (av.error.FFmpegError, ValueError) as error:
-        raise MediaError("decode", "broken", f"the sound track cannot be decoded ({error})") from error
-    return [chunk for chunk in chunks if len(chunk)]
+def check_whole(what: str, seconds: float, stated_seconds: float | None) -> None:
+    """Raise MediaError where there is less than the header states."""
+    if stated_seconds is not None and seconds < stated_seconds - max(TRUNCATION_SECONDS, 0.01 * stated_seconds):
+        detail = f"{seconds:.2f} s of {what} where the header states {stated_seconds:.2f} s"
+        raise MediaError("decode", "truncated", detail)
 
 
 def _one_channel(frame: av.AudioFrame) -> NDArray[np.float32]:
@@ -93,12 +106,6 @@ def _one_channel(frame: av.AudioFrame) -> NDArray[np.float32]:
     else:
         scaled = values.astype(np.float32)
     return np.asarray(scaled.mean(axis=0), np.float32)
-
-
-def _check_whole(container: InputContainer, seconds: float) -> None:
-    stated = stated_seconds(container, container.streams.audio[0])
-    if stated is not None and seconds < stated - max(TRUNCATION_SECONDS, 0.01 * stated):
-        raise MediaError("decode", "truncated", f"{seconds:.2f} s of sound where the header states {stated:.2f} s")
 
 
 def prepare(sound: Sound, sample_rate_hz: int, level: Level) -> NDArray[np.float32]:

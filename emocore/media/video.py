@@ -9,14 +9,16 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from av.container import InputContainer
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from emocore.errors import MediaError
+from emocore.media.audio import MAX_SECONDS
 
 PICTURE_PIXELS = 256
+MAX_PIXELS = 2**26  # 67 million; 8K has 33
+MAX_PICTURES = 4_096  # 256 MiB of them
 # Pictures that nothing refers to can be left undecoded in these codecs, and the others come out the same.
 _SKIPPING_CODECS = frozenset({"h264", "hevc", "mpeg4"})
 
@@ -34,7 +36,7 @@ class Picture:
     image: NDArray[np.uint8]
 
 
-def may_skip(stream: VideoStream) -> bool:
+def can_skip(stream: VideoStream) -> bool:
     """Whether a packet's picture can be left undecoded without changing another, as far as the header tells."""
     codec = stream.codec_context.name
     if codec not in _SKIPPING_CODECS:
@@ -55,6 +57,7 @@ class _Ranks:
     """Numbers packets by presentation time, as soon as no later packet can come before them."""
 
     waiting: list[int] = field(default_factory=list)
+    last_pts: int | None = None
     rank_of: dict[int, int] = field(default_factory=dict)
     ranked: int = 0
     last_dts: int | None = None
@@ -63,7 +66,7 @@ class _Ranks:
         pts, dts = packet.pts, packet.dts
         if pts is None or dts is None or pts < dts or (self.last_dts is not None and dts <= self.last_dts):
             raise CannotSkip
-        if packet.is_corrupt or pts in self.rank_of or (self.last_dts is None and not packet.is_keyframe):
+        if packet.is_corrupt or (self.last_dts is None and not packet.is_keyframe):
             raise CannotSkip
         self.last_dts = dts
         if not packet.is_discard:
@@ -73,8 +76,9 @@ class _Ranks:
     def _settle(self, before: int | None) -> None:
         while self.waiting and (before is None or self.waiting[0] < before):
             pts = heapq.heappop(self.waiting)
-            if pts in self.rank_of:
+            if pts == self.last_pts:
                 raise CannotSkip
+            self.last_pts = pts
             self.rank_of[pts] = self.ranked
             self.ranked += 1
 
@@ -159,7 +163,7 @@ class PictureMaker:
     def __call__(self, index: int, frame: Any) -> Picture:
         """Return the picture of the frame with this index."""
         plane = self.converter.reformat(frame, format="bgr24").planes[0]
-        rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+        rows: NDArray[np.uint8] = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
         bgr = rows[:, : 3 * plane.width].reshape(plane.height, plane.width, 3)
         grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
         image = cv2.resize(grey, (self.size, self.size), interpolation=cv2.INTER_AREA)
@@ -175,25 +179,45 @@ def _seconds(index: int, frame: Any, stream: VideoStream) -> float:
     raise MediaError("decode", "broken", "the pictures carry no times, and the stream no frame rate")
 
 
-def decode_pictures(container: InputContainer, every: int = 20, size: int = PICTURE_PIXELS) -> list[Picture]:
-    """Return the pictures at frame indices 0, every, 2·every … of the first video stream."""
-    stream = container.streams.video[0]
-    stream.thread_type = "NONE"
-    stream.codec_context.thread_count = 1
-    if may_skip(stream):
+class PictureCollector:
+    """Takes the packets of a film, and gives every n-th picture.
+
+    Raises CannotSkip where the film must be read again without skipping; MediaError: broken, or too_large.
+    """
+
+    def __init__(self, stream: VideoStream, every: int, may_skip: bool = True, size: int = PICTURE_PIXELS) -> None:
+        context = stream.codec_context
+        if context.width * context.height > MAX_PIXELS:
+            detail = f"pictures of {context.width} × {context.height}: {MAX_PIXELS} pixels at most are read"
+            raise MediaError("decode", "too_large", detail)
+        context.thread_type, context.thread_count = "NONE", 1  # a task computes on the CPUs that it asked for
+        context.options = {"max_pixels": str(MAX_PIXELS)}  # a film may change its size midway
+        self.skipping = may_skip and can_skip(stream)
+        self.decoder = SkippingDecoder(stream, every) if self.skipping else PlainDecoder(stream, every)
+        self.make = PictureMaker(stream, size)
+        self.stream = stream
+        self.end_seconds = 0.0
+        self.pictures: list[Picture] = []
+
+    def feed(self, packet: Any) -> None:
+        """Decode one packet of the film."""
+        if packet.pts is not None and self.stream.time_base:
+            ticks = packet.pts + (packet.duration or 0) - (self.stream.start_time or 0)
+            self.end_seconds = max(self.end_seconds, float(ticks * self.stream.time_base))
+        if self.end_seconds > MAX_SECONDS:
+            raise MediaError("decode", "too_large", f"more than {MAX_SECONDS:.0f} s of film: cut the file into parts")
         try:
-            return _run(container, stream, SkippingDecoder(stream, every), size)
-        except (CannotSkip, av.error.FFmpegError):
-            stream.codec_context.skip_frame = "DEFAULT"
-            container.seek(0)
-            stream.codec_context.flush_buffers()
-    return _run(container, stream, PlainDecoder(stream, every), size)
+            for index, frame in self.decoder.feed(packet):
+                if len(self.pictures) == MAX_PICTURES:
+                    raise MediaError("decode", "too_large", f"more than {MAX_PICTURES} pictures: take fewer (--every)")
+                self.pictures.append(self.make(index, frame))
+        except (av.error.FFmpegError, ValueError) as error:
+            if self.skipping:
+                raise CannotSkip from error
+            raise MediaError("decode", "broken", f"the film cannot be decoded ({error})") from error
 
-
-def _run(container: InputContainer, stream: VideoStream, decoder: Any, size: int) -> list[Picture]:
-    make = PictureMaker(stream, size)
-    pictures = []
-    for packet in container.demux(stream):
-        for index, frame in decoder.feed(packet):
-            pictures.append(make(index, frame))
-    return pictures
+    def finish(self) -> list[Picture]:
+        """Return the pictures, in the order in which they are shown."""
+        if not self.pictures:
+            raise MediaError("decode", "no_pictures", "the film holds no picture")
+        return self.pictures

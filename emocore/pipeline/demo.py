@@ -61,7 +61,7 @@ def run_demo(options: DemoOptions) -> Path:
             listing,
             features,
             FeatureConfig(),
-            frames=False,
+            mfcc=False,
             options={"seed": options.seed},
             roots=[str(corpus)],
         )

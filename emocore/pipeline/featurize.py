@@ -1,7 +1,8 @@
 """Media to feature tables, on many workers."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import pyarrow.compute as pc
 from emocore.config import FeatureConfig
 from emocore.corpus.demo import NOTICE_NAME
 from emocore.corpus.listing import Listing
-from emocore.features.stage import AUDIO, PLANNED, featurize_batch
+from emocore.features.stage import AUDIO, PLANNED, Sink, featurize_batch, picture_rows
+from emocore.media.reading import SOUND_ONLY, Reading
 from emocore.models.bundle import versions
 from emocore.outputs import output_folder, write_json
 from emocore.pipeline import cluster
+from emocore.pipeline.journal import JOURNALS, Journal
 from emocore.pipeline.shards import (
     done_row,
     failure_rows,
@@ -24,7 +27,7 @@ from emocore.pipeline.shards import (
     shard_file,
     write_listing_failures,
 )
-from emocore.schema import CLIPS, FAILURES, SCHEMA_VERSION, read_tables_if_any, write_table
+from emocore.schema import CLIPS, FAILURES, PICTURES, SCHEMA_VERSION, read_tables_if_any, table_writer, write_table
 
 MANIFEST = "manifest.json"
 
@@ -43,7 +46,8 @@ def featurize(
     out: str,
     features: FeatureConfig,
     *,
-    frames: bool,
+    mfcc: bool,
+    reading: Reading = SOUND_ONLY,
     options: dict[str, Any],
     roots: Sequence[str],
     max_failures: int | None = None,
@@ -68,7 +72,8 @@ def featurize(
                 featurize_shard,
                 max_failures=max_failures,
                 features=features,
-                frames=frames,
+                mfcc=mfcc,
+                reading=reading,
             )
         counts = _counts(folder.path)
         if not folder.finished:
@@ -79,7 +84,8 @@ def featurize(
                 "features_hash": features.hash(),
                 "fingerprint": identity,
                 "seed": options.get("seed", 0),
-                "mfcc": frames,
+                "mfcc": mfcc,
+                "every": reading.every,
                 "synthetic": is_synthetic(roots),
                 **counts,
                 "versions": versions(),
@@ -88,19 +94,31 @@ def featurize(
         return Featurized(**counts, already_finished=folder.finished)
 
 
-def featurize_shard(shard: pa.Table, features: FeatureConfig, out: Path, frames: bool) -> pa.Table:
+def featurize_shard(shard: pa.Table, features: FeatureConfig, out: Path, mfcc: bool, reading: Reading) -> pa.Table:
     """Featurize one shard and commit it: its file in clips/ comes last, and says that the others are whole."""
-    table = featurize_batch(shard.select(PLANNED.names), features)
-    failures = failure_rows(table)
+    journal = Journal(shard_file(out / JOURNALS, shard), reading.seconds_per_file)
+    with _pictures_file(shard_file(out / "frames", shard), reading.every) as sink:
+        table = featurize_batch(shard.select(PLANNED.names), features, reading, journal.guard, sink)
+    failures = failure_rows(table, journal.deaths)
     good = table.filter(pc.is_null(table["reason"]))
     heard = good.filter(pc.is_valid(good[AUDIO[0].name]))
     if failures.num_rows:
         write_table(failures, shard_file(out / "failures", shard))
     write_table(heard.select(["clip", *(field.name for field in AUDIO)]), shard_file(out / "audio", shard))
-    if frames:
+    if mfcc:
         write_table(heard.select(["clip", "frames"]), shard_file(out / "mfcc", shard))
     write_table(good.select(CLIPS.names), shard_file(out / "clips", shard))
+    journal.forget()
     return done_row(shard, failures.num_rows)
+
+
+@contextmanager
+def _pictures_file(path: Path, every: int | None) -> Iterator[Sink | None]:
+    if every is None:
+        yield None
+        return
+    with table_writer(PICTURES, path) as write:
+        yield lambda clip, pictures: write(picture_rows(clip, pictures))
 
 
 def fingerprint(listing: Listing) -> str:

@@ -12,17 +12,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tyro
 
-from emocore.cli import check_max_failures, check_seed, options_to_json
+from emocore.cli import check_max_failures, check_positive, check_seed, options_to_json
 from emocore.corpus.listing import list_media
 from emocore.errors import UserError
 from emocore.evaluation.report import render_labels
 from emocore.features.stage import PLANNED, featurize_batch, inputs_of
 from emocore.labels import EMOTIONS
+from emocore.media.reading import Reading
 from emocore.models.answers import answer_columns
 from emocore.models.bundle import Bundle, bundle_folder, bundle_hash, load_bundle, versions
 from emocore.outputs import output_folder, read_json, write_json, write_text
 from emocore.pipeline import cluster
 from emocore.pipeline.featurize import fingerprint, is_synthetic
+from emocore.pipeline.journal import JOURNALS, Journal
 from emocore.pipeline.shards import (
     done_row,
     failure_rows,
@@ -48,12 +50,15 @@ class LabelOptions:
     """the LABELS folder to write"""
     max_failures: int | None = None
     """stop with exit code 3 beyond so many failed files; no limit by default"""
+    seconds_per_file: float = 600.0
+    """time limit of one file, in seconds; beyond it the file is a failure"""
     seed: int = 0
     """recorded in config.json: labelling itself draws nothing at random"""
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
         check_max_failures(self.max_failures)
+        check_positive("--seconds-per-file", self.seconds_per_file)
 
 
 @dataclass(frozen=True)
@@ -87,15 +92,17 @@ class Labeller:
 _labeller = lru_cache(maxsize=1)(Labeller)
 
 
-def label_shard(shard: pa.Table, model_dir: str, model_hash: str, out: Path) -> pa.Table:
+def label_shard(shard: pa.Table, model_dir: str, model_hash: str, out: Path, reading: Reading) -> pa.Table:
     """Decode, predict and commit one shard: its file in labels/ comes last."""
     labeller = _labeller(model_dir, model_hash)
-    table = featurize_batch(shard.select(PLANNED.names), labeller.bundle.features)
-    failures = failure_rows(table)
+    journal = Journal(shard_file(out / JOURNALS, shard), reading.seconds_per_file)
+    table = featurize_batch(shard.select(PLANNED.names), labeller.bundle.features, reading, journal.guard)
+    failures = failure_rows(table, journal.deaths)
     if failures.num_rows:
         write_table(failures, shard_file(out / "failures", shard))
     labels = labeller(table.filter(pc.is_null(table["reason"])))
     write_table(labels, shard_file(out / "labels", shard))
+    journal.forget()
     return done_row(shard, failures.num_rows)
 
 
@@ -127,6 +134,7 @@ def label(options: LabelOptions) -> Labelled:
                 max_failures=options.max_failures,
                 model_dir=str(folder_of_model),
                 model_hash=model_hash,
+                reading=Reading(seconds_per_file=options.seconds_per_file),
             )
             _conclude(folder.path, options, bundle, model_hash, time.monotonic() - started)
         return Labelled(read_json(folder.path / SUMMARY), folder.finished)

@@ -1,6 +1,6 @@
 """An archive in shards: each is planned on the driver, worked on by one task, and committed by that task alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,12 @@ def run_shards(
         if not waiting:
             return
         data = ray.data.from_arrow(waiting).map_batches(
-            stage, batch_size=None, batch_format="pyarrow", num_cpus=1, fn_kwargs={"out": out, **arguments}
+            stage,
+            batch_size=None,
+            batch_format="pyarrow",
+            num_cpus=1,
+            fn_kwargs={"out": out, **arguments},
+            max_retries=-1,  # a file that ends its process twice is left out: see Journal
         )
         for done in data.iter_rows():
             counter.add(done["files"], done["failed"])
@@ -84,14 +89,12 @@ def shard_file(folder: Path, shard: pa.Table) -> Path:
     return folder / f"{shard[SHARD][0].as_py():06d}.parquet"
 
 
-def failure_rows(featurized: pa.Table) -> pa.Table:
-    """Return the FAILURES rows of a batch whose faults stand in columns."""
+def failure_rows(featurized: pa.Table, deaths: Mapping[str, int]) -> pa.Table:
+    """Return the FAILURES rows of a batch whose faults stand in columns; `deaths`: processes that a path ended."""
     failed = featurized.filter(pc.is_valid(featurized["reason"]))
-    return (
-        failed.append_column("attempts", pa.array([1] * failed.num_rows, pa.int32()))
-        .select(FAILURES.names)
-        .cast(FAILURES)
-    )
+    pairs = zip(failed["path"].to_pylist(), failed["reason"].to_pylist(), strict=True)
+    attempts = [deaths.get(path, 0) + (reason != "killed") for path, reason in pairs]
+    return failed.append_column("attempts", pa.array(attempts, pa.int32())).select(FAILURES.names).cast(FAILURES)
 
 
 def write_listing_failures(failures: pa.Table, out: Path) -> None:

@@ -16,6 +16,7 @@ from emocore.corpus.listing import list_corpora
 from emocore.errors import REASONS, STAGES, TooManyFailures, UserError
 from emocore.features import stage
 from emocore.features.mfcc import COLUMNS
+from emocore.media.reading import SOUND_ONLY
 from emocore.outputs import read_json
 from emocore.pipeline import shards
 from emocore.pipeline.featurize import featurize_shard
@@ -132,15 +133,15 @@ def test_equal_bytes_have_a_row_each_that_names_the_first(zoo, zoo_names, featur
 def test_equal_bytes_are_computed_once(zoo, zoo_names, tmp_path, monkeypatch):
     opened = []
 
-    def spy(path, config, real=stage._featurize_file):
+    def spy(path, *rest, real=stage._featurize_file):
         opened.append(path)
-        return real(path, config)
+        return real(path, *rest)
 
     monkeypatch.setattr(stage, "_featurize_file", spy)
     monkeypatch.setattr(shards, "SHARD_FILES", 4)
     clips = list_corpora([zoo]).clips
     for shard in shards.plan_shards(clips):
-        featurize_shard(shard, FeatureConfig(), tmp_path, False)
+        featurize_shard(shard, FeatureConfig(), tmp_path, False, SOUND_ONLY)
     assert len(opened) == len(set(opened)) == clips.num_rows - 2
     assert sum(path.endswith(zoo_names[2]) for path in opened) == 1
 

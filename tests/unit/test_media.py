@@ -17,16 +17,16 @@ import soundfile
 
 from emocore.errors import MediaError
 from emocore.media import audio
-from emocore.media.audio import Sound, decode_audio, prepare
-from emocore.media.container import open_container
+from emocore.media.audio import Sound, prepare
+from emocore.media.reading import SOUND_ONLY, read_media
 from emocore.media.source import content_id, open_source
 
 RATE = 22_050
 
 
 def decode(path):
-    with open_source(path) as stream, open_container(stream) as container:
-        return decode_audio(container)
+    with open_source(path) as stream:
+        return read_media(stream, SOUND_ONLY).sound
 
 
 def fault(path):
@@ -161,9 +161,9 @@ def test_samples_that_are_no_numbers(media_files, bad):
 
 def test_too_long_counts_samples_not_the_header(media_files, monkeypatch):
     path = media_files.sound("a.flac", media_files.voice(0.5))
-    monkeypatch.setattr(audio, "MAX_AUDIO_SECONDS", 0.5)
+    monkeypatch.setattr(audio, "MAX_SECONDS", 0.5)
     assert len(decode(path).signal) == RATE // 2
-    monkeypatch.setattr(audio, "MAX_AUDIO_SECONDS", 0.49)
+    monkeypatch.setattr(audio, "MAX_SECONDS", 0.49)
     assert fault(path) == "too_large"
 
 
