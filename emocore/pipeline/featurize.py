@@ -18,7 +18,7 @@ from emocore.media.reading import SOUND_ONLY, Reading
 from emocore.models.bundle import versions
 from emocore.outputs import output_folder, write_json
 from emocore.pipeline import cluster
-from emocore.pipeline.journal import JOURNALS, Journal
+from emocore.pipeline.journal import JOURNALS, Journal, end_journals
 from emocore.pipeline.shards import (
     done_row,
     failure_rows,
@@ -75,6 +75,7 @@ def featurize(
                 mfcc=mfcc,
                 reading=reading,
             )
+            end_journals(folder.path)
         counts = _counts(folder.path)
         if not folder.finished:
             manifest = {

@@ -62,6 +62,12 @@ class Journal:
         self.path.unlink(missing_ok=True)
 
 
+def end_journals(out: Path) -> None:
+    """Remove the folder of journals, once every shard is committed."""
+    if (out / JOURNALS).is_dir():
+        (out / JOURNALS).rmdir()
+
+
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # where signals cannot be set

@@ -72,11 +72,16 @@ def run_shards(
             batch_format="pyarrow",
             num_cpus=1,
             fn_kwargs={"out": out, **arguments},
-            max_retries=-1,  # a file that ends its process twice is left out: see Journal
+            ray_remote_args_fn=_retry_for_ever,
         )
         for done in data.iter_rows():
             counter.add(done["files"], done["failed"])
             _check_failures(failed + counter.failed, max_failures)
+
+
+def _retry_for_ever() -> dict[str, Any]:
+    # A file that ends its process twice is left out (see Journal), so that retries come to an end.
+    return {"max_retries": -1}
 
 
 def _check_failures(failed: int, limit: int | None) -> None:
