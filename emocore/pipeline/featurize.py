@@ -66,7 +66,7 @@ def featurize(
             cluster.connect()
             write_listing_failures(listing.failures, folder.path)
             run_shards(
-                plan_shards(listing.clips),
+                plan_shards(listing.clips, has_pictures=reading.every is not None),
                 folder.path,
                 "clips",
                 featurize_shard,

@@ -16,12 +16,13 @@ from emocore.pipeline.progress import Counter
 from emocore.schema import FAILURES, write_table
 
 SHARD_FILES = 64
+FILM_SHARD_FILES = 8  # decoding pictures takes some 20 times as long as hearing
 _HASH_CHUNK = 256
 SHARD = "shard"
 DONE = pa.schema([(SHARD, pa.int64()), ("files", pa.int64()), ("failed", pa.int64())])
 
 
-def plan_shards(clips: pa.Table) -> list[pa.Table]:
+def plan_shards(clips: pa.Table, has_pictures: bool = False) -> list[pa.Table]:
     """Cut a LISTING into shards of PLANNED rows with a `shard` number; files with equal bytes stay together.
 
     The same listing gives the same shards, whatever the cluster.
@@ -36,7 +37,7 @@ def plan_shards(clips: pa.Table) -> list[pa.Table]:
     start = 0
     firsts = planned["duplicate_of"].to_pylist()
     while start < len(order):
-        end = min(start + SHARD_FILES, len(order))
+        end = min(start + (FILM_SHARD_FILES if has_pictures else SHARD_FILES), len(order))
         while end < len(order) and firsts[end] is not None:
             end += 1
         shards.append(_numbered(planned.slice(start, end - start), len(shards)))
@@ -66,22 +67,17 @@ def run_shards(
     with Counter(stage.__name__.removesuffix("_shard"), sum(shard.num_rows for shard in waiting), "files") as counter:
         if not waiting:
             return
+        # Ray Data retries for ever when a process dies; a file that ended two is left out, see Journal.
         data = ray.data.from_arrow(waiting).map_batches(
             stage,
             batch_size=None,
             batch_format="pyarrow",
             num_cpus=1,
             fn_kwargs={"out": out, **arguments},
-            ray_remote_args_fn=_retry_for_ever,
         )
         for done in data.iter_rows():
             counter.add(done["files"], done["failed"])
             _check_failures(failed + counter.failed, max_failures)
-
-
-def _retry_for_ever() -> dict[str, Any]:
-    # A file that ends its process twice is left out (see Journal), so that retries come to an end.
-    return {"max_retries": -1}
 
 
 def _check_failures(failed: int, limit: int | None) -> None:
