@@ -35,7 +35,7 @@ def run_job(options_class: type[Options], job: Callable[[Options], None]) -> Non
     except TooManyFailures as error:
         _stop(str(error), EXIT_TOO_MANY_FAILURES)
     except KeyboardInterrupt:
-        _stop("Interrupted: the same command continues where this one stopped.", EXIT_INTERRUPTED)
+        _stop("Interrupted: the same command goes on from what is finished.", EXIT_INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -57,7 +57,6 @@ def _parse(options_class: type[Options], arguments: list[str], defaults: Options
                 options_class,
                 args=arguments,
                 description=_description(options_class),
-                config=(tyro.conf.FlagConversionOff,),
                 default=tyro.MISSING_NONPROP if defaults is None else defaults,
             )
             return options
@@ -168,11 +167,15 @@ def _as_typed(options_class: type[Any], values: dict[str, Any]) -> list[str]:
     for name, value in values.items():
         if value is None or value == []:
             continue
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            named.append(flag if value else flag.replace("--", "--no-", 1))
+            continue
         texts = [str(item) for item in value] if isinstance(value, list) else [str(value)]
         if tyro.conf.Positional in getattr(hints[name], "__metadata__", ()):
             positional += texts
         else:
-            named += [f"--{name.replace('_', '-')}", *texts]
+            named += [flag, *texts]
     return [*positional, *named]
 
 
@@ -184,7 +187,9 @@ def _one_sentence(box: str) -> str:
     message = " ".join(line for line in lines[rules[0] + 1 : rules[1]] if line).rstrip(".")
     options = [line.split(" ")[0] for line in lines if line.startswith("--") and not _RULE.search(line)]
     if message.startswith("Missing from"):
-        message = f"Missing, and required: {', '.join(re.findall(r'--[a-z-]+', message.split('Unrecognized')[0]))}"
+        required, _, unknown = message.partition("Unrecognized")
+        message = f"Missing, and required: {', '.join(re.findall(r'--[a-z-]+', required))}"
+        message += f"; unrecognized{unknown}" if unknown else ""
     elif message.startswith("Unrecognized") and options:
         message += f"; perhaps you meant {options[0]}"
     return f"{message or 'Wrong options'}: see --help for every option."

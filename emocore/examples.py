@@ -1,8 +1,9 @@
 """What a model is trained and tested on: feature tables, selected, joined, and as arrays."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class Examples:
     soft: NDArray[np.float32]
     features: FeatureConfig
     synthetic: bool
+    left_out: dict[str, int] = field(default_factory=dict)  # clips and files that are not among them, by cause
 
     @property
     def truth(self) -> NDArray[np.int64]:
@@ -72,8 +74,9 @@ def load_examples(folders: Sequence[str], inputs: Inputs, channel: Channel, feat
     for folder, manifest in manifests.items():
         _check_config(folder, manifest, features)
         if inputs == "frames" and not manifest["mfcc"]:
-            raise UserError(f"{folder} holds no MFCC frames, which this model reads: featurize with --mfcc True.")
+            raise UserError(f"{folder} holds no MFCC frames, which this model reads: featurize with --mfcc.")
     clips, inputs_by_clip = _read_all(folders, inputs)
+    states = Counter(clips["state"].to_pylist())
     usable = clips.filter(pc.is_in(clips["state"], pa.array(["ok", "no_video"])))
     if not usable.num_rows:
         raise UserError(f"{', '.join(folders)}: none of the {clips.num_rows} clips has sound in it: give other files.")
@@ -84,17 +87,30 @@ def load_examples(folders: Sequence[str], inputs: Inputs, channel: Channel, feat
         raise UserError(f"The clip {str(lost)!r} has no row in the feature tables: featurize the corpus again.")
     x = inputs_of(inputs_by_clip.take(rows), inputs)
     soft = chosen["soft_label"].combine_chunks().to_numpy_ndarray()
-    return Examples(chosen, x, soft, features, any(manifest["synthetic"] for manifest in manifests.values()))
+    left_out = {
+        "failed": sum(manifest.get("failures", 0) for manifest in manifests.values()),
+        "silent": states["silent"],
+        "no_audio": states["no_audio"],
+        "not_selected": usable.num_rows - chosen.num_rows,
+    }
+    synthetic = any(manifest["synthetic"] for manifest in manifests.values())
+    return Examples(chosen, x, soft, features, synthetic, left_out)
 
 
 def labelled(examples: Examples) -> Examples:
     """Return the examples that have a label. Raises UserError where none has one."""
     rows = np.flatnonzero(examples.truth >= 0)
-    if not len(rows):
-        raise UserError(
-            f"None of the {examples.clips.num_rows} clips is labelled: name the folders by emotion, or give a manifest."
-        )
-    return replace(examples, clips=examples.clips.take(rows), x=examples.x[rows], soft=examples.soft[rows])
+    check_labelled(len(rows), examples.clips.num_rows)
+    left_out = {**examples.left_out, "unlabelled": len(examples.truth) - len(rows)}
+    return replace(
+        examples, clips=examples.clips.take(rows), x=examples.x[rows], soft=examples.soft[rows], left_out=left_out
+    )
+
+
+def check_labelled(n_labelled: int, n_clips: int) -> None:
+    """Raise UserError where no clip has a label."""
+    if not n_labelled:
+        raise UserError(f"None of the {n_clips} clips is labelled: name the folders by emotion, or give a manifest.")
 
 
 def with_actors(examples: Examples, actor_from: str) -> Examples:

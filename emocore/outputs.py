@@ -1,6 +1,7 @@
 """The output folder: one run at a time, continued where it stopped, never mixed with anything else."""
 
 import fcntl
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +13,6 @@ from emocore.errors import UserError
 
 CONFIG = "config.json"
 _LOCK = ".lock"
-_LEFT_BY_A_REFUSED_RUN = {_LOCK, "features"}
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ def output_folder(out: str, config: Mapping[str, Any], last_file: str) -> Iterat
     `last_file` is what the command writes last: where it exists, the command had finished. Raises UserError where
     another process holds the lock, where the folder holds other things, or where any setting differs.
     """
-    path = Path(out)
+    path = Path(out).absolute()  # workers may have another working directory
+    check_outlives_job("--out", path)
     if path.exists() and not path.is_dir():
         raise UserError(f"--out {out} is a file: name a folder, new or empty.")
     _check_ours(path)
@@ -61,6 +62,16 @@ def folder_lock(path: Path, busy: str) -> Iterator[None]:
         yield
 
 
+def check_outlives_job(option: str, path: Path) -> None:
+    """Raise UserError where a submitted job would write into Ray's copy of its working directory."""
+    parts = path.resolve().parts
+    if ("runtime_resources", "working_dir_files") in itertools.pairwise(parts):
+        raise UserError(
+            f"{option} {path} lies in the job's copy of the working directory, which Ray deletes: "
+            "name a folder by its whole path, on storage that every node has."
+        )
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file that `write_json` wrote."""
     return dict(json.loads(path.read_text()))
@@ -83,7 +94,8 @@ def write_text(path: Path, text: str) -> None:
 def _check_ours(path: Path) -> None:
     if not path.exists() or (path / CONFIG).exists():
         return
-    others = sorted(entry.name for entry in path.iterdir() if entry.name not in _LEFT_BY_A_REFUSED_RUN)
+    ours = {_LOCK, *(("features",) if (path / "features" / CONFIG).exists() else ())}  # what a refused run left
+    others = sorted(entry.name for entry in path.iterdir() if entry.name not in ours)
     if others:
         raise UserError(
             f"--out {path} holds other things ({others[0]!r}): name a folder that is new, empty, or of this command."

@@ -152,6 +152,11 @@ def read_tables_if_any(folder: Path, schema: pa.Schema) -> pa.Table:
     return read_tables(folder, schema.names) if folder.is_dir() else schema.empty_table()
 
 
+def count_rows(folder: Path) -> int:
+    """Return how many rows the Parquet files of a folder hold, reading none of them."""
+    return sum(pq.read_metadata(path).num_rows for path in folder.glob("*.parquet"))
+
+
 def check_version(schema: pa.Schema, path: Path) -> None:
     """Raise UserError unless the Parquet schema carries this version."""
     found = (schema.metadata or {}).get(VERSION_KEY, b"none").decode()

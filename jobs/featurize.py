@@ -41,7 +41,6 @@ def main(options: Featurize) -> None:
         mfcc=options.mfcc,
         reading=Reading(options.every if options.frames else None, options.seconds_per_file),
         options=options_to_json(options, leave_out=("out", "max_failures"), paths=("corpora",)),
-        roots=options.corpora,
         max_failures=options.max_failures,
     )
     state = "was finished already" if done.already_finished else "finished"

@@ -11,7 +11,7 @@ from emocore.corpus.fetch import discard_part, fetch, part_bytes
 from emocore.corpus.ravdess_record import Archive, files_of_record
 from emocore.corpus.server import Server, Stopped, Transfer
 from emocore.errors import UserError
-from emocore.outputs import folder_lock
+from emocore.outputs import check_outlives_job, folder_lock
 from emocore.pipeline.progress import ByteCounter, Counter, megabytes
 
 ZENODO = "https://zenodo.org"
@@ -70,6 +70,7 @@ def _check_transfer(transfer: Transfer) -> None:
 
 def _make_folder(dest: str) -> Path:
     folder = Path(dest)
+    check_outlives_job("--dest", folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".lock").touch()

@@ -86,7 +86,8 @@ def _rows(
             raise UserError(f"{root!r} is no manifest: expected a file ending in {' or '.join(MANIFEST_SUFFIXES)}.")
         return manifest_rows(root, mapping, actor_from)
     files, failures = _scan(root, _CORPUS)
-    if kind == "ravdess" or (kind == "auto" and any(is_ravdess_name(_stem(file.below)) for file in files)):
+    named = sum(is_ravdess_name(_stem(file.below)) for file in files)
+    if kind == "ravdess" or (kind == "auto" and 2 * named >= len(files) > 0):
         rows, bad = ravdess_rows(files)
         return rows, failures + bad
     return folder_rows(files, mapping, actor_from), failures

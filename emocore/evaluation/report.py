@@ -27,6 +27,8 @@ FEW_ACTORS = 10
 
 INDEPENDENT = "Speaker-independent: no actor stands on both the training and the test side."
 # Name → (what was tested on what, whether that is speaker-independent).
+DEPENDENT = "Not speaker-independent: an actor stands on both the training and the test side."
+UNKNOWN = "The data does not say who speaks: one speaker may stand on both the training and the test side."
 PROTOCOLS = {
     "article": ("Trained on actors 1 to 20, tested on actors 21 to 24.", INDEPENDENT),
     "article-video": ("Trained on actors 1 to 22, tested on actors 23 and 24.", INDEPENDENT),
@@ -60,7 +62,7 @@ def render_run(config: Mapping[str, Any], metrics: Mapping[str, Any], prediction
     """
     rows = predictions.to_pylist()
     labelled = [row for row in rows if row["emotion"] is not None]
-    words, independence = PROTOCOLS.get(metrics["protocol"], ("", ""))
+    words, independence = _independence(metrics)
     view = {
         **_common(config),
         "metrics": metrics,
@@ -75,6 +77,16 @@ def render_run(config: Mapping[str, Any], metrics: Mapping[str, Any], prediction
         **(_scored(metrics, labelled) if labelled and metrics.get("n") else {"scored": False}),
     }
     return _render("report_run.html", view)
+
+
+def _independence(metrics: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a protocol in words, and whether speakers were kept apart: what the run found, else what it promises."""
+    words, promised = PROTOCOLS.get(metrics["protocol"], ("", ""))
+    if metrics["protocol"] == "as-is" or "speaker_independent" not in metrics:
+        return words, promised
+    if metrics.get("group_column"):
+        words = f"{words} Groups: {metrics['group_column']}.".strip()
+    return words, {True: INDEPENDENT, False: DEPENDENT, None: UNKNOWN}[metrics["speaker_independent"]]
 
 
 def render_labels(

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from emocore.config import FeatureConfig, Inputs
 from emocore.errors import MediaError
-from emocore.features.mfcc import COLUMNS, N_FRAMES, N_MFCC, article_features
-from emocore.media.audio import prepare
+from emocore.features.mfcc import COLUMNS, N_FRAMES, N_MFCC, N_SAMPLES, article_features
+from emocore.media.audio import is_silent, prepare
 from emocore.media.reading import SOUND_ONLY, Media, Reading, read_media
 from emocore.media.source import content_id, open_source
 from emocore.media.video import Picture
@@ -114,7 +114,8 @@ def _compute(identity: str, media: Media, config: FeatureConfig, reading: Readin
         return _Result(identity, media.duration_seconds, state="no_audio")
     signal = prepare(sound, config.sample_rate_hz, config.level)
     columns, frames = article_features(signal, config.sample_rate_hz)
-    state = "silent" if sound.silent else "no_video" if reading.every and media.pictures is None else "ok"
+    used = sound.signal[: round(N_SAMPLES / config.sample_rate_hz * sound.sample_rate_hz)]
+    state = "silent" if is_silent(used) else "no_video" if reading.every and media.pictures is None else "ok"
     return _Result(identity, sound.duration_seconds, state, None, columns, frames)
 
 

@@ -31,10 +31,10 @@ class Sound:
         """How long the sound lasts."""
         return len(self.signal) / self.sample_rate_hz
 
-    @property
-    def silent(self) -> bool:
-        """Whether no sample reaches −60 dB of full scale."""
-        return not len(self.signal) or float(np.abs(self.signal).max()) < SILENCE_PEAK
+
+def is_silent(signal: NDArray[np.float32]) -> bool:
+    """Whether no sample of float32[samples] reaches −60 dB of full scale."""
+    return not len(signal) or float(np.abs(signal).max()) < SILENCE_PEAK
 
 
 class SoundCollector:
@@ -44,6 +44,8 @@ class SoundCollector:
     """
 
     def __init__(self, stream: AudioStream) -> None:
+        if stream.codec_context is None:
+            raise MediaError("open", "unsupported", "a sound track in a code that is not known")
         self.stream = stream
         self.rate = int(stream.rate or 0)
         self.chunks: list[NDArray[np.float32]] = []

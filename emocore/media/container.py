@@ -16,6 +16,7 @@ DEMUXERS = ("wav", "w64", "flac", "mp3", "ogg", "mov", "matroska", "avi", "aac",
 # The header of these states how long they are; in the others the length is an estimate or read from the last page.
 EXACT_DURATION = frozenset({"wav", "w64", "flac", "mov", "matroska", "aiff"})
 _MATROSKA_DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # where Matroska states a track's length
+MAX_PIXELS = 2**26  # 67 million; 8K has 33
 # Raw samples need no probing beyond their header; FFmpeg would read seconds of them.
 _WAV_PROBE_BYTES = 4_096
 _UNKNOWN_LENGTHS = frozenset({0, 0x7FFFF000, 0x7FFFFFFF, 0xFFFFFFFF})  # what recorders write into a pipe
@@ -23,6 +24,8 @@ _OPTIONS = {
     "format_whitelist": ",".join((*DEMUXERS, "mp4", "m4a", "3gp", "3g2", "mj2", "webm")),
     "protocol_whitelist": "file",
 }
+# To see what a stream holds FFmpeg decodes its first picture, before we can look at its size.
+_CODEC_OPTIONS = {"max_pixels": str(MAX_PIXELS)}
 
 
 def open_container(stream: Bytes) -> InputContainer:
@@ -34,7 +37,9 @@ def open_container(stream: Bytes) -> InputContainer:
     stream.seek(0)
     probe = {"probesize": str(_WAV_PROBE_BYTES)} if is_wav else {}
     try:
-        return av.open(stream, mode="r", container_options=_OPTIONS | probe, metadata_errors="replace")
+        return av.open(
+            stream, mode="r", options=_CODEC_OPTIONS, container_options=_OPTIONS | probe, metadata_errors="replace"
+        )
     except (av.error.InvalidDataError, av.error.ArgumentError) as error:
         raise MediaError("open", "unsupported", f"no readable media container ({error.strerror})") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -61,8 +66,9 @@ def stated_seconds(container: InputContainer, stream: Stream) -> float | None:
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     tag = _MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
-    if tag:
-        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
+    if tag:  # at which time the track ends
+        begin = float((stream.start_time or 0) * stream.time_base) if stream.time_base else 0.0
+        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3]) - begin
     if container.duration and len(container.streams) == 1:
         return float(container.duration / av.time_base)
     return None

@@ -5,6 +5,7 @@ import io
 import re
 import zipfile
 import zlib
+from functools import lru_cache
 from pathlib import Path
 
 from emocore.errors import MediaError
@@ -34,10 +35,10 @@ def open_source(path: str) -> Stream:
         if member is None:
             stream: Stream = Path(file).open("rb")  # noqa: SIM115 - the caller closes it
         else:
-            with zipfile.ZipFile(file) as archive:
-                if archive.getinfo(member).file_size > MAX_MEMBER_BYTES:
-                    raise MediaError("open", "too_large", f"{path}: over {MAX_MEMBER_BYTES} bytes: unpack the archive")
-                stream = io.BytesIO(archive.read(member))
+            archive = _open_archive(file, Path(file).stat().st_mtime_ns)
+            if archive.getinfo(member).file_size > MAX_MEMBER_BYTES:
+                raise MediaError("open", "too_large", f"{path}: over {MAX_MEMBER_BYTES} bytes: unpack the archive")
+            stream = io.BytesIO(archive.read(member))
     except (FileNotFoundError, KeyError) as error:
         raise MediaError("open", "not_found", f"{path}: no such file") from error
     except PermissionError as error:
@@ -49,6 +50,11 @@ def open_source(path: str) -> Stream:
         raise MediaError("open", "empty_file", f"{path}: zero bytes")
     stream.seek(0)
     return stream
+
+
+@lru_cache(maxsize=4)
+def _open_archive(file: str, changed_ns: int) -> zipfile.ZipFile:  # noqa: ARG001 - a changed archive is another one
+    return zipfile.ZipFile(file)  # its directory is read once, not once a member
 
 
 def content_id(stream: Stream) -> str:

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from emocore.errors import MediaError
 from emocore.media.audio import MAX_SECONDS
+from emocore.media.container import MAX_PIXELS
 
 PICTURE_PIXELS = 256
-MAX_PIXELS = 2**26  # 67 million; 8K has 33
 MAX_PICTURES = 4_096  # 256 MiB of them
 # Pictures that nothing refers to can be left undecoded in these codecs, and the others come out the same.
 _SKIPPING_CODECS = frozenset({"h264", "hevc", "mpeg4"})
+_MPEG4_PICTURE_BYTES = 20  # FFmpeg takes what is shorter for a picture that is not coded
 
 
 class CannotSkip(Exception):
@@ -39,10 +40,15 @@ class Picture:
 def can_skip(stream: VideoStream) -> bool:
     """Whether a packet's picture can be left undecoded without changing another, as far as the header tells."""
     codec = stream.codec_context.name
-    if codec not in _SKIPPING_CODECS:
+    if codec not in _SKIPPING_CODECS or _is_avi(stream):
         return False
     # A picture that its own temporal layer does not refer to may still serve a higher one.
     return codec != "hevc" or _hevc_temporal_layers(stream.codec_context.extradata) == 1
+
+
+def _is_avi(stream: VideoStream) -> bool:
+    # AVI numbers its packets: when their pictures are shown is FFmpeg's guess.
+    return bool(stream.container.format.name == "avi")
 
 
 def _hevc_temporal_layers(extradata: bytes | None) -> int:
@@ -60,18 +66,29 @@ class _Ranks:
     last_pts: int | None = None
     rank_of: dict[int, int] = field(default_factory=dict)
     ranked: int = 0
+    first_pts: int | None = None
     last_dts: int | None = None
 
     def add(self, packet: Any) -> None:
         pts, dts = packet.pts, packet.dts
-        if pts is None or dts is None or pts < dts or (self.last_dts is not None and dts <= self.last_dts):
+        if pts is None or packet.is_corrupt:
             raise CannotSkip
-        if packet.is_corrupt or (self.last_dts is None and not packet.is_keyframe):
+        if self.first_pts is None:
+            self.first_pts = pts
+            if not packet.is_keyframe:
+                raise CannotSkip
+        # Pictures before the first keyframe may refer to what was cut off, and then decoders do not show them.
+        if pts < self.first_pts:
             raise CannotSkip
-        self.last_dts = dts
         if not packet.is_discard:
             heapq.heappush(self.waiting, pts)
-        self._settle(dts)
+        if dts is not None:
+            if pts < dts or (self.last_dts is not None and dts <= self.last_dts):
+                raise CannotSkip
+            self.last_dts = dts
+            self._settle(dts)
+        elif self.last_dts is not None:  # Matroska states none, and FFmpeg knows the first ones too late
+            raise CannotSkip
 
     def _settle(self, before: int | None) -> None:
         while self.waiting and (before is None or self.waiting[0] < before):
@@ -91,6 +108,7 @@ class SkippingDecoder:
 
     def __init__(self, stream: VideoStream, every: int) -> None:
         self.context = stream.codec_context
+        self.is_mpeg4 = self.context.name == "mpeg4"
         self.every = every
         self.ranks = _Ranks()
         self.queue: deque[Any] = deque()
@@ -103,6 +121,8 @@ class SkippingDecoder:
             yield from self._flush()
             return
         self.ranks.add(packet)
+        if self.is_mpeg4 and not _holds_one_mpeg4_picture(packet):
+            raise CannotSkip
         self.queue.append(packet)
         while self.queue and (self.queue[0].is_discard or self.queue[0].pts in self.ranks.rank_of):
             yield from self._decode(self.queue.popleft())
@@ -131,6 +151,11 @@ class SkippingDecoder:
                     raise CannotSkip
                 self.seen += 1
                 yield index, frame
+
+
+def _holds_one_mpeg4_picture(packet: Any) -> bool:
+    # DivX packs two into a packet; Xvid says "as before" in a few bytes, and decoders show nothing for them.
+    return bytes(packet).count(b"\0\0\1\xb6") == 1 and packet.size >= _MPEG4_PICTURE_BYTES
 
 
 class PlainDecoder:
@@ -162,7 +187,7 @@ class PictureMaker:
 
     def __call__(self, index: int, frame: Any) -> Picture:
         """Return the picture of the frame with this index."""
-        plane = self.converter.reformat(frame, format="bgr24").planes[0]
+        plane = self.converter.reformat(frame, format="bgr24", threads=1).planes[0]
         rows: NDArray[np.uint8] = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
         bgr = rows[:, : 3 * plane.width].reshape(plane.height, plane.width, 3)
         grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
@@ -172,7 +197,9 @@ class PictureMaker:
 
 
 def _seconds(index: int, frame: Any, stream: VideoStream) -> float:
-    if frame.pts is not None and stream.time_base:
+    # Not of H.264 in AVI: FFmpeg numbers those pictures as they are stored.
+    is_numbered = _is_avi(stream) and stream.codec_context.name in ("h264", "hevc")
+    if frame.pts is not None and stream.time_base and not is_numbered:
         return float((frame.pts - (stream.start_time or 0)) * stream.time_base)
     if stream.average_rate:
         return float(index / stream.average_rate)
@@ -187,12 +214,15 @@ class PictureCollector:
 
     def __init__(self, stream: VideoStream, every: int, may_skip: bool = True, size: int = PICTURE_PIXELS) -> None:
         context = stream.codec_context
+        if context is None:
+            raise MediaError("open", "unsupported", "a film in a code that is not known")
         if context.width * context.height > MAX_PIXELS:
             detail = f"pictures of {context.width} × {context.height}: {MAX_PIXELS} pixels at most are read"
             raise MediaError("decode", "too_large", detail)
         context.thread_type, context.thread_count = "NONE", 1  # a task computes on the CPUs that it asked for
-        context.options = {"max_pixels": str(MAX_PIXELS)}  # a film may change its size midway
         self.skipping = may_skip and can_skip(stream)
+        # A film may change its size midway; and how a decoder mends what is missing depends on what it saw before.
+        context.options = {"max_pixels": str(MAX_PIXELS)} | ({"err_detect": "explode"} if self.skipping else {})
         self.decoder = SkippingDecoder(stream, every) if self.skipping else PlainDecoder(stream, every)
         self.make = PictureMaker(stream, size)
         self.stream = stream

@@ -1,12 +1,14 @@
 """A trained model on disk: what `label` loads. It holds no pickle, and refuses any type that is not ours."""
 
+import contextlib
 import hashlib
 import json
 import math
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,21 @@ from emocore.schema import SCHEMA_VERSION, write_table
 
 _CARD = "bundle.json"
 _TRAINING = "training.parquet"
+# Packages that decide a result, each with the names of its builds.
+_PACKAGES = (
+    ("ray",),
+    ("numpy",),
+    ("scipy",),
+    ("librosa",),
+    ("soxr",),
+    ("av",),
+    ("scikit-learn",),
+    ("skops",),
+    ("xgboost", "xgboost-cpu"),
+    ("keras",),
+    ("tensorflow", "tensorflow-cpu"),
+    ("pyarrow",),
+)
 
 
 @dataclass(frozen=True)
@@ -112,10 +129,10 @@ def _load_classifier(folder: Path, name: str) -> Classifier:
 
 def bundle_folder(run: str) -> Path:
     """Return the folder that holds bundle.json. Raises UserError where neither RUN/model nor RUN has one."""
-    for folder in (Path(run) / "model", Path(run)):
-        if (folder / _CARD).is_file():
+    for folder in (Path(run).absolute() / "model", Path(run).absolute()):
+        if os.path.isfile(folder / _CARD):  # noqa: PTH113 - False, not an error, where we may not look
             return folder
-    raise UserError(f"{run} holds no finished model: name the folder that jobs/train.py or jobs/tune.py wrote.")
+    raise UserError(f"{run} holds no finished model: name the folder that jobs/train.py wrote.")
 
 
 def training_clips(folder: Path) -> Path:
@@ -133,9 +150,9 @@ def bundle_hash(folder: Path) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that decide a result."""
-    names = ("ray", "numpy", "librosa", "av", "scikit-learn", "keras", "pyarrow")
-    return {
-        "emocore": __version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in names},
-    }
+    found = {"emocore": __version__, "python": platform.python_version()}
+    for names in _PACKAGES:
+        for name in names:
+            with contextlib.suppress(PackageNotFoundError):
+                found[names[0]] = version(name)
+    return found

@@ -124,11 +124,20 @@ class SklearnClassifier:
                 f"{path} holds the type {unknown[0]}, which no bundle of ours has: use a bundle that you trust."
             )
         classifier = cls(name)
+        expected = _types(classifier.pipeline)
         classifier.pipeline = skops.io.load(path, trusted=list(TRUSTED_TYPES))
+        if _types(classifier.pipeline) != expected:
+            raise UserError(f"{path} is no {name}: use a bundle that you trust.")
         if "n_jobs" in classifier.pipeline[-1].get_params():
             classifier.pipeline[-1].set_params(n_jobs=classifier.threads)
         classifier.classes = np.asarray(classifier.pipeline.classes_, dtype=np.int64)
         return classifier
+
+
+def _types(pipeline: Any) -> list[type]:
+    """Return the types of a pipeline's steps, and of the machine inside the last one."""
+    steps = [step for _, step in pipeline.steps] if isinstance(pipeline, Pipeline) else [pipeline]
+    return [type(step) for step in [*steps, getattr(steps[-1], "estimator", None)]]
 
 
 class XgboostClassifier:

@@ -72,7 +72,9 @@ class Conv1dClassifier:
             verbose=0,
         )
         if not np.isfinite(history.history["loss"]).all():
-            raise UserError("The loss became NaN while training audio-conv1d: lower its learning rate.")
+            raise UserError(
+                "The loss became NaN while training audio-conv1d: look for clips without speech in the data."
+            )
         return {"epochs": 1 + int(np.argmin(history.history["val_loss"]))} if validation else {}
 
     def logits(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -101,6 +103,9 @@ class Conv1dClassifier:
                 f"{folder / 'model.keras'} is no network of ours ({str(error).splitlines()[0]}): "
                 "use a bundle that you trust."
             ) from error
+        expected = _build(classifier.settings, np.zeros((1, 157, 39), np.float32))
+        if [type(layer) for layer in classifier.network.layers] != [type(layer) for layer in expected.layers]:
+            raise UserError(f"{folder / 'model.keras'} is no audio-conv1d: use a bundle that you trust.")
         return classifier
 
 

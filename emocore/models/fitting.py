@@ -46,13 +46,14 @@ def fit_inner(
     x: NDArray[np.float32],
     soft: NDArray[np.float32],
     train: Rows,
+    validation: Rows,
     held: Rows,
     threads: int = 1,
 ) -> InnerFit:
-    """Fit on the rows `train` of inputs [n, …] and soft labels [n, 8], and score the rows `held`."""
+    """Fit on the rows `train` of inputs [n, …] and soft labels [n, 8], choose on `validation`, score `held`."""
     classifier = classifier_class(recipe.model)(recipe.model, recipe.seed, threads, recipe.settings)
     weights = class_weights(soft[train], recipe.balanced)
-    chosen = classifier.fit(x[train], soft[train], weights, (x[held], soft[held]))
+    chosen = classifier.fit(x[train], soft[train], weights, (x[validation], soft[validation]))
     return InnerFit(held, classifier.logits(x[held]), chosen)
 
 

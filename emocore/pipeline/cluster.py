@@ -14,8 +14,9 @@ def connect() -> None:
         # Under `uv run` Ray would start every worker through uv; our dependencies are installed already.
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # The job server sets RAY_ADDRESS. What workers print stays in Ray's logs: a job's own log ends with its result.
         if os.environ.get("RAY_ADDRESS"):
-            ray.init(logging_level=logging.ERROR)
+            ray.init(logging_level=logging.ERROR, log_to_driver=False)
         else:
             ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
     context = DataContext.get_current()

@@ -1,7 +1,7 @@
 """The DATA of a command: feature tables as they are, corpora featurized on the way."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +11,7 @@ from emocore.cli import check_max_failures, check_positive, check_seed
 from emocore.config import FeatureConfig, Inputs, Level
 from emocore.corpus.listing import Listing, list_corpora
 from emocore.corpus.scan import check_local
+from emocore.corpus.selection import select
 from emocore.errors import UserError
 from emocore.examples import Examples, is_features, load_examples, read_manifest, with_actors
 from emocore.media.reading import Reading
@@ -97,16 +98,20 @@ def load_data(
     folders = list(data.features)
     if features is None:
         features = options.features(FeatureConfig(**read_manifest(folders[0])["features"]) if folders else None)
+    elif features != options.features(features):
+        raise UserError(
+            f"The model was trained on features with {features}, other ones are asked for: leave out --level and "
+            "--sample-rate-hz."
+        )
     if data.listing is not None:
         folders.append(str(out / "features"))
         featurize(
-            data.listing,
+            replace(data.listing, clips=select(data.listing.clips, channel=channel, media="audio")),
             folders[-1],
             features,
             mfcc=inputs == "frames",
             reading=Reading(seconds_per_file=options.seconds_per_file),
             options={"seed": options.seed},
-            roots=data.corpora,
             max_failures=options.max_failures,
         )
     examples = load_examples(folders, inputs, channel, features)

@@ -63,7 +63,6 @@ def run_demo(options: DemoOptions) -> Path:
             FeatureConfig(),
             mfcc=False,
             options={"seed": options.seed},
-            roots=[str(corpus)],
         )
         rows = []
         for model in _MODELS:

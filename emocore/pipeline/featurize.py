@@ -1,7 +1,10 @@
 """Media to feature tables, on many workers."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import io
+import os
+import zipfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +16,10 @@ import pyarrow.compute as pc
 from emocore.config import FeatureConfig
 from emocore.corpus.demo import NOTICE_NAME
 from emocore.corpus.listing import Listing
+from emocore.examples import MANIFEST
 from emocore.features.stage import AUDIO, PLANNED, Sink, featurize_batch, picture_rows
 from emocore.media.reading import SOUND_ONLY, Reading
+from emocore.media.source import split_member
 from emocore.models.bundle import versions
 from emocore.outputs import output_folder, write_json
 from emocore.pipeline import cluster
@@ -27,9 +32,7 @@ from emocore.pipeline.shards import (
     shard_file,
     write_listing_failures,
 )
-from emocore.schema import CLIPS, FAILURES, PICTURES, SCHEMA_VERSION, read_tables_if_any, table_writer, write_table
-
-MANIFEST = "manifest.json"
+from emocore.schema import CLIPS, PICTURES, SCHEMA_VERSION, count_rows, table_writer, write_table
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,6 @@ def featurize(
     mfcc: bool,
     reading: Reading = SOUND_ONLY,
     options: dict[str, Any],
-    roots: Sequence[str],
     max_failures: int | None = None,
 ) -> Featurized:
     """Write the FEATURES folder of a listing, shard by shard; the same call goes on where it stopped."""
@@ -87,7 +89,7 @@ def featurize(
                 "seed": options.get("seed", 0),
                 "mfcc": mfcc,
                 "every": reading.every,
-                "synthetic": is_synthetic(roots),
+                "synthetic": is_synthetic(listing),
                 **counts,
                 "versions": versions(),
             }
@@ -123,22 +125,42 @@ def _pictures_file(path: Path, every: int | None) -> Iterator[Sink | None]:
 
 
 def fingerprint(listing: Listing) -> str:
-    """Return 16 hexadecimal digits over every path and size, in order."""
+    """Return 16 hexadecimal digits over all that is listed, labels too, and the times at which files changed."""
     digest = hashlib.sha256()
-    for path, size in zip(listing.clips["path"].to_pylist(), listing.clips["bytes"].to_pylist(), strict=True):
-        digest.update(f"{path}\0{size}\0".encode())
-    for path in listing.failures["path"].to_pylist():
-        digest.update(f"{path}\0".encode())
+    for table in (listing.clips, listing.failures):
+        with pa.ipc.new_stream(pa.PythonFile(_Hashing(digest), mode="w"), table.schema) as writer:
+            writer.write_table(table.combine_chunks())
+    for file in sorted({split_member(path)[0] for path in listing.clips["path"].to_pylist()}):
+        digest.update(str(os.stat(file).st_mtime_ns if os.path.exists(file) else 0).encode())  # noqa: PTH110, PTH116 - fast
     return digest.hexdigest()[:16]
 
 
-def is_synthetic(roots: Sequence[str]) -> bool:
-    """Whether any of the corpora says of itself that it is generated."""
-    return any((Path(root) / NOTICE_NAME).exists() for root in roots)
+class _Hashing(io.RawIOBase):
+    """A file that keeps nothing but the hash of what is written to it."""
+
+    def __init__(self, digest: Any) -> None:
+        self.digest = digest
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, part: Any) -> int:
+        self.digest.update(part)
+        return len(part)
+
+
+def is_synthetic(listing: Listing) -> bool:
+    """Whether any clip lies in or below a folder, or in a zip, that says of itself that it is generated."""
+    files = {split_member(path) for path in listing.clips["path"].to_pylist()}
+    archives = {file for file, member in files if member is not None}
+    folders = {folder for file, _ in files for folder in Path(file).parents}
+    return any((folder / NOTICE_NAME).exists() for folder in folders) or any(map(_has_notice, archives))
+
+
+def _has_notice(archive: str) -> bool:
+    with zipfile.ZipFile(archive) as members:
+        return any(Path(name).name == NOTICE_NAME for name in members.namelist())
 
 
 def _counts(out: Path) -> dict[str, int]:
-    return {
-        "clips": read_tables_if_any(out / "clips", pa.schema([CLIPS.field("clip")])).num_rows,
-        "failures": read_tables_if_any(out / "failures", FAILURES).num_rows,
-    }
+    return {"clips": count_rows(out / "clips"), "failures": count_rows(out / "failures")}

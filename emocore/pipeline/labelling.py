@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import tyro
 
 from emocore.cli import check_max_failures, check_positive, check_seed, options_to_json
-from emocore.corpus.listing import list_media
+from emocore.corpus.listing import Listing, list_media
 from emocore.errors import UserError
 from emocore.evaluation.report import render_labels
 from emocore.features.stage import PLANNED, featurize_batch, inputs_of
@@ -137,11 +137,13 @@ def label(options: LabelOptions) -> Labelled:
                 reading=Reading(seconds_per_file=options.seconds_per_file),
             )
             end_journals(folder.path)
-            _conclude(folder.path, options, bundle, model_hash, time.monotonic() - started)
+            _conclude(folder.path, options, listing, bundle, model_hash, time.monotonic() - started)
         return Labelled(read_json(folder.path / SUMMARY), folder.finished)
 
 
-def _conclude(out: Path, options: LabelOptions, bundle: Bundle, model_hash: str, seconds: float) -> None:
+def _conclude(
+    out: Path, options: LabelOptions, listing: Listing, bundle: Bundle, model_hash: str, seconds: float
+) -> None:
     labels = read_tables_if_any(out / "labels", LABELS)
     failures = read_tables_if_any(out / "failures", FAILURES)
     summary = {
@@ -160,7 +162,7 @@ def _conclude(out: Path, options: LabelOptions, bundle: Bundle, model_hash: str,
         **options_to_json(options),
         "model": bundle.model,
         "trained_on": bundle.card.get("corpus", []),
-        "synthetic": is_synthetic(options.media) or bool(bundle.card.get("synthetic")),
+        "synthetic": is_synthetic(listing) or bool(bundle.card.get("synthetic")),
         "versions": versions(),
     }
     write_text(out / "report.html", render_labels(page, summary, labels, failures))

@@ -1,41 +1,43 @@
 """Train and evaluate: from DATA to the RUN folder."""
 
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tyro
-from numpy.typing import NDArray
 
 from emocore.cli import options_to_json
 from emocore.config import FeatureConfig, Inputs
+from emocore.corpus.listing import Listing
 from emocore.corpus.protocols import PROTOCOLS, Fold, check_disjoint, make_folds
+from emocore.corpus.selection import select
 from emocore.errors import UserError
-from emocore.evaluation.metrics import summarize
-from emocore.evaluation.report import render_run
-from emocore.examples import Examples, labelled
-from emocore.models.answers import answer_columns
+from emocore.examples import Examples, check_labelled, labelled
 from emocore.models.bundle import (
     bundle_folder,
     bundle_hash,
     load_bundle,
     save_bundle,
     training_clips,
-    versions,
 )
 from emocore.models.catalogue import MODELS, classifier_class, uses_frames
 from emocore.models.fitting import Recipe
-from emocore.outputs import output_folder, read_json, write_json, write_text
+from emocore.outputs import output_folder, read_json
 from emocore.pipeline.data import CorpusOptions, Data, find_data, load_data
-from emocore.pipeline.training import FoldResult, run_folds
-from emocore.schema import PREDICTIONS, PROBABILITIES, SCHEMA_VERSION, write_table
+from emocore.pipeline.run_folder import METRICS, Outcome, corpora, write_run
+from emocore.pipeline.training import FoldResult, check_folds, run_folds
+from emocore.schema import SCHEMA_VERSION
 
-METRICS = "metrics.json"
+# What train takes, and what leaves clips to test on.
+ONE_FOLD = ("all", "article", "article-video", "given")
+TESTED = tuple(name for name in PROTOCOLS if name not in ("all", "as-is"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,19 +97,15 @@ def train(options: TrainOptions) -> Summary:
     """Fit one bundle, on all clips or on the training clips of a protocol with one fold, and write the RUN."""
     inputs = _inputs(options.model)
     recipe = Recipe(options.model, options.seed, options.class_weight == "balanced")
+    _check_protocol(options.protocol, ONE_FOLD, "train fits one model; jobs/evaluate.py runs the others")
 
-    def work(folder: Path, data: Data) -> _Outcome:
+    def work(folder: Path, data: Data) -> Outcome:
         examples = labelled(load_data(data, folder, options, inputs, options.channel))
-        folds, _ = _folds(options, examples)
-        if len(folds) != 1:
-            raise UserError(
-                f"Protocol {options.protocol!r} has {len(folds)} folds and train fits one model: use article, given "
-                "or all, or jobs/evaluate.py for every fold."
-            )
-        results = run_folds(examples, folds, recipe, options.group_column, options.cpus_per_fit)
-        _save(folder / "model", examples, folds[0], results[0], recipe, data)
-        extra = {"estimate": "test" if len(folds[0].test) else "inner-folds"}
-        return _Outcome(recipe.model, examples, results, extra)
+        (fold,), empty = _folds(options, examples.clips)
+        (result,) = run_folds(examples, [fold], recipe, options.group_column, options.cpus_per_fit)
+        _save(folder / "model", examples, fold, result, recipe, data)
+        extra = {"estimate": "test" if len(fold.test) else "inner-folds", "empty_folds": empty}
+        return Outcome(recipe.model, examples, [result], extra)
 
     return _in_run_folder("train", options, None, work)
 
@@ -116,8 +114,7 @@ def evaluate(options: EvaluateOptions) -> Summary:
     """Score a model out of fold by a protocol, or a finished bundle as it is, and write the RUN without a model."""
     if options.protocol == "as-is":
         return _evaluate_as_is(options)
-    if options.protocol == "all":
-        raise UserError("Protocol 'all' has no test clips: evaluate takes another, jobs/train.py takes it.")
+    _check_protocol(options.protocol, [*TESTED, "as-is"], "'all' has no test clips; jobs/train.py takes it")
     run = options.model if options.model not in MODELS and Path(options.model).exists() else None
     card: Mapping[str, Any] = load_bundle(run).card if run else {"model": options.model}
     inputs = _inputs(str(card["model"]))
@@ -125,11 +122,12 @@ def evaluate(options: EvaluateOptions) -> Summary:
     recipe = Recipe(str(card["model"]), options.seed, balanced, dict(card.get("settings", {})))
     features = FeatureConfig(**card["features"]) if run else None
 
-    def work(folder: Path, data: Data) -> _Outcome:
+    def work(folder: Path, data: Data) -> Outcome:
         examples = labelled(load_data(data, folder, options, inputs, options.channel, features))
-        folds, empty = _folds(options, examples)
-        results = run_folds(examples, folds, recipe, options.group_column, options.cpus_per_fit)
-        return _Outcome(recipe.model, examples, results, {"estimate": "test", "empty_folds": empty})
+        folds, empty = _folds(options, examples.clips)
+        keep = folder / ".folds"
+        results = run_folds(examples, folds, recipe, options.group_column, options.cpus_per_fit, keep)
+        return Outcome(recipe.model, examples, results, {"estimate": "test", "empty_folds": empty})
 
     return _in_run_folder("evaluate", options, bundle_hash(bundle_folder(run)) if run else None, work)
 
@@ -137,38 +135,35 @@ def evaluate(options: EvaluateOptions) -> Summary:
 def _evaluate_as_is(options: EvaluateOptions) -> Summary:
     if options.model in MODELS:
         raise UserError(f"Protocol 'as-is' tests a finished model: give --model a RUN folder, not {options.model!r}.")
+    unused = {"--class-weight": options.class_weight, "--group-column": options.group_column}
+    for option, value in unused.items():
+        if value is not None:
+            raise UserError(f"{option} {value} changes nothing where nothing is trained: leave it out with 'as-is'.")
     model_dir = bundle_folder(options.model)
     model_hash = bundle_hash(model_dir)
 
-    def work(folder: Path, data: Data) -> _Outcome:
+    def work(folder: Path, data: Data) -> Outcome:
         bundle = load_bundle(options.model)
         inputs = bundle.classifier.inputs
         examples = load_data(data, folder, options, inputs, options.channel, bundle.features)
         _check_unseen(model_dir, examples)
         rows = np.arange(examples.clips.num_rows)
-        result = FoldResult("as-is", rows, bundle.probabilities(examples.x), bundle.temperature, {}, {})
-        return _Outcome(bundle.model, examples, [result], {"estimate": "test", "model_hash": model_hash})
+        probabilities = bundle.probabilities(examples.x)
+        result = FoldResult("as-is", rows, probabilities, bundle.temperature, {}, {}, None)
+        return Outcome(bundle.model, examples, [result], {"estimate": "test", "model_hash": model_hash})
 
     return _in_run_folder("evaluate", options, model_hash, work)
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    model: str
-    examples: Examples
-    results: list[FoldResult]
-    extra: dict[str, Any]
 
 
 def _in_run_folder(
     command: str,
     options: TrainOptions | EvaluateOptions,
     model_hash: str | None,
-    work: Callable[[Path, Data], _Outcome],
+    work: Callable[[Path, Data], Outcome],
 ) -> Summary:
-    if options.protocol not in PROTOCOLS:
-        raise UserError(f"Unknown protocol {options.protocol!r}: expected one of {', '.join(PROTOCOLS)}.")
     data = find_data(options.data, options)
+    if data.listing is not None and not data.features and options.protocol != "as-is":
+        _check_before_featurizing(options, data.listing)
     paths = ("data",) if model_hash is None else ("data", "model")
     config = {
         "command": command,
@@ -182,7 +177,25 @@ def _in_run_folder(
             return Summary(read_json(folder.path / METRICS), already_finished=True)
         started = time.monotonic()
         outcome = work(folder.path, data)
-        return Summary(_write_run(folder.path, options, outcome, started), already_finished=False)
+        told = options_to_json(options)
+        metrics = write_run(folder.path, told, options.seed, options.protocol, outcome, time.monotonic() - started)
+        shutil.rmtree(folder.path / ".folds", ignore_errors=True)
+        return Summary(metrics, already_finished=False)
+
+
+def _check_before_featurizing(options: TrainOptions | EvaluateOptions, listing: Listing) -> None:
+    """Raise now what would otherwise be raised after hours of decoding: no labels, one class, folds that leak."""
+    clips = select(listing.clips, channel=options.channel, media="audio")
+    soft = clips["soft_label"].combine_chunks().to_numpy_ndarray()
+    rows = np.flatnonzero(soft.sum(axis=1) > 0)
+    check_labelled(len(rows), clips.num_rows)
+    clips = clips.take(rows)
+    check_folds(clips, soft[rows], _folds(options, clips)[0], options.group_column)
+
+
+def _check_protocol(protocol: str, known: Sequence[str], why: str) -> None:
+    if protocol not in known:
+        raise UserError(f"--protocol {protocol!r} is not for this command: choose one of {', '.join(known)} ({why}).")
 
 
 def _inputs(model: str) -> Inputs:
@@ -191,15 +204,19 @@ def _inputs(model: str) -> Inputs:
     return "frames" if uses_frames(model) else "columns"
 
 
-def _folds(options: TrainOptions | EvaluateOptions, examples: Examples) -> tuple[list[Fold], int]:
-    return make_folds(options.protocol, examples.clips, group_column=options.group_column, seed=options.seed)
+def _folds(options: TrainOptions | EvaluateOptions, clips: pa.Table) -> tuple[list[Fold], int]:
+    return make_folds(options.protocol, clips, group_column=options.group_column, seed=options.seed)
 
 
 def _check_unseen(folder: Path, examples: Examples) -> None:
-    seen = pq.read_table(training_clips(folder))
-    both = pa.concat_tables([seen, examples.clips.select(seen.column_names)]).combine_chunks()
-    # Actors of two corpora may share a name: only takes and bytes say that a clip was heard.
-    both = both.set_column(both.column_names.index("actor"), "actor", pa.nulls(both.num_rows, pa.string()))
+    """Raise UserError where the bytes or the take of a clip were in the training of the bundle."""
+    columns = ["clip", "path", "take", "content_id"]
+    seen = pq.read_table(training_clips(folder), columns=columns)
+    both = pa.concat_tables([seen, examples.clips.select(columns)]).combine_chunks()
+    # A take that was not given is the clip's own name, which two corpora may share; so may two actors.
+    own = pc.equal(both["take"], both["clip"])
+    both = both.set_column(2, "take", pc.if_else(own, both["path"], both["take"]))
+    both = both.append_column("actor", pa.nulls(both.num_rows, pa.string()))
     rows = np.arange(both.num_rows)
     check_disjoint(both, Fold("as-is", rows[: seen.num_rows], rows[:0], rows[seen.num_rows :]))
 
@@ -212,7 +229,7 @@ def _save(folder: Path, examples: Examples, fold: Fold, result: FoldResult, reci
         "features": examples.features.to_json(),
         "features_hash": examples.features.hash(),
         "synthetic": examples.synthetic,
-        "corpus": _corpora(examples),
+        "corpus": corpora(examples),
         "fold": result.name,
         "data": data.fingerprint,
         "n": len(fold.train),
@@ -220,55 +237,3 @@ def _save(folder: Path, examples: Examples, fold: Fold, result: FoldResult, reci
     # Validation clips are known to the bundle too: they chose its temperature.
     known = examples.clips.take(np.concatenate([fold.train, fold.validation]))
     save_bundle(folder, result.files, recipe, known, facts)
-
-
-def _write_run(
-    folder: Path, options: TrainOptions | EvaluateOptions, outcome: _Outcome, started: float
-) -> dict[str, Any]:
-    examples, results = outcome.examples, outcome.results
-    predictions = _predictions(examples, results)
-    truth = examples.truth[np.concatenate([result.rows for result in results])]
-    shares = np.column_stack([predictions[name].to_numpy() for name in PROBABILITIES])
-    metrics = summarize(
-        truth,
-        shares.astype(np.float64),
-        protocol=options.protocol,
-        model=outcome.model,
-        actors=predictions["actor"].to_pylist(),
-        folds=predictions["fold"].to_pylist(),
-        seconds=round(time.monotonic() - started, 2),
-        seed=options.seed,
-    )
-    metrics |= outcome.extra | {
-        "temperatures": {result.name: result.temperature for result in results},
-        "chosen": {result.name: result.chosen for result in results if result.chosen},
-        "features_hash": examples.features.hash(),
-        "synthetic": examples.synthetic,
-        "versions": versions(),
-    }
-    page = {
-        **options_to_json(options),
-        "model": outcome.model,
-        "corpus": _corpora(examples),
-        "synthetic": examples.synthetic,
-        "versions": versions(),
-    }
-    write_table(predictions, folder / "predictions.parquet")
-    write_text(folder / "report.html", render_run(page, metrics, predictions))
-    write_json(folder / METRICS, metrics)
-    return metrics
-
-
-def _predictions(examples: Examples, results: list[FoldResult]) -> pa.Table:
-    rows: NDArray[np.int64] = np.concatenate([result.rows for result in results])
-    clips = examples.clips.take(rows)
-    columns = answer_columns(np.concatenate([result.probabilities for result in results]))
-    columns["fold"] = pa.array([result.name for result in results for _ in result.rows], pa.string())
-    return pa.table(
-        {name: columns[name] if name in columns else clips[name] for name in PREDICTIONS.names}, PREDICTIONS
-    )
-
-
-def _corpora(examples: Examples) -> list[str]:
-    channels = examples.clips["channel"].unique().to_pylist()
-    return ["ravdess"] if any(channels) and not examples.synthetic else []

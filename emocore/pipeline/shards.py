@@ -1,6 +1,7 @@
 """An archive in shards: each is planned on the driver, worked on by one task, and committed by that task alone."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from emocore.pipeline.progress import Counter
 from emocore.schema import FAILURES, write_table
 
 SHARD_FILES = 64
+MOST_SHARD_FILES = 512
 FILM_SHARD_FILES = 8  # decoding pictures takes some 20 times as long as hearing
 _HASH_CHUNK = 256
 SHARD = "shard"
@@ -38,7 +40,8 @@ def plan_shards(clips: pa.Table, has_pictures: bool = False) -> list[pa.Table]:
     firsts = planned["duplicate_of"].to_pylist()
     while start < len(order):
         end = min(start + (FILM_SHARD_FILES if has_pictures else SHARD_FILES), len(order))
-        while end < len(order) and firsts[end] is not None:
+        most = start + MOST_SHARD_FILES  # of a file with very many copies, each shard computes one
+        while end < min(len(order), most) and firsts[end] is not None:
             end += 1
         shards.append(_numbered(planned.slice(start, end - start), len(shards)))
         start = end
@@ -124,11 +127,20 @@ def _find_duplicates(clips: pa.Table) -> dict[str, str]:
     chunks = [alike[i : i + _HASH_CHUNK] for i in range(0, len(alike), _HASH_CHUNK)]
     first: dict[str, str] = {}
     first_of = {}
-    for chunk, ids in zip(chunks, ray.get([_content_ids.remote(chunk) for chunk in chunks]), strict=True):
-        for path, identity in zip(chunk, ids, strict=True):
-            if identity and first.setdefault(identity, path) != path:
-                first_of[path] = first[identity]
+    tasks = [_content_ids.remote(chunk) for chunk in chunks]
+    with Counter("compare files of equal size", len(alike), "files") if alike else nullcontext() as counter:
+        for chunk, task in zip(chunks, tasks, strict=True):
+            for path, identity in zip(chunk, _get(task), strict=True):
+                if identity and first.setdefault(identity, path) != path:
+                    first_of[path] = first[identity]
+            if counter:
+                counter.add(len(chunk))
     return first_of
+
+
+def _get(task: Any) -> list[str | None]:
+    ids: list[str | None] = ray.get(task)
+    return ids
 
 
 @ray.remote(num_cpus=1)

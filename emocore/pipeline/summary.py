@@ -23,7 +23,10 @@ def run_line(metrics: dict[str, Any]) -> str:
     empty = metrics.get("empty_folds", 0)
     if empty:
         what += f" ({empty} of its {empty + len(metrics['folds'])} folds without clips)"
+    left_out = {cause: n for cause, n in metrics.get("left_out", {}).items() if n}
+    causes = ", ".join(f"{n:,} {cause.replace('_', ' ')}" for cause, n in left_out.items())
     return (
         f"{what}, n = {metrics['n']}: accuracy {100 * metrics['accuracy']:.1f} %, UAR {100 * metrics['uar']:.1f} % "
         f"[{100 * low:.1f}, {100 * high:.1f}] (95 %, {metrics['ci95_resampled']} resampled)"
+        + (f"; left out: {causes}" if causes else "")
     )

@@ -1,22 +1,26 @@
 """Folds on the cluster: inner folds choose, a final fit learns, its test clips are scored."""
 
+import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import numpy as np
+import pyarrow as pa
 import ray
 from numpy.typing import NDArray
 
-from emocore.corpus.groups import groups
-from emocore.corpus.protocols import Fold, check_disjoint, inner_folds
+from emocore.corpus.groups import Rows, groups
+from emocore.corpus.protocols import Fold, check_disjoint, draw_validation, inner_folds
 from emocore.errors import UserError
-from emocore.evaluation.calibration import softmax
+from emocore.evaluation.calibration import fit_temperature, softmax
 from emocore.examples import Examples
 from emocore.labels import EMOTIONS
 from emocore.models.base import Settings, class_weights
+from emocore.models.catalogue import uses_frames
 from emocore.models.fitting import InnerFit, Recipe, fit_final, fit_inner
 from emocore.pipeline import cluster
 from emocore.pipeline.progress import Counter
@@ -29,25 +33,46 @@ class FoldResult:
     """A fold's out-of-fold probabilities float64[m, 8] for its rows int64[m], and the model as files."""
 
     name: str
-    rows: NDArray[np.int64]
+    rows: Rows
     probabilities: NDArray[np.float64]
     temperature: float
     chosen: Settings
     files: dict[str, bytes]
+    independent: bool | None  # no actor stands on both sides; None: the corpus does not say who speaks
+
+
+class _Split(NamedTuple):
+    """One inner fold: rows to fit on, to choose on, and to score."""
+
+    train: Rows
+    validation: Rows
+    held: Rows
+
+
+def check_folds(clips: pa.Table, soft: NDArray[np.float32], folds: Sequence[Fold], group_column: str | None) -> None:
+    """Raise UserError where a fold leaks, or shows one class only."""
+    for fold in folds:
+        check_disjoint(clips, fold, group_column=group_column)
+        class_weights(soft[fold.train], balanced=True)
 
 
 def run_folds(
-    examples: Examples, folds: Sequence[Fold], recipe: Recipe, group_column: str | None, threads: int = 1
+    examples: Examples,
+    folds: Sequence[Fold],
+    recipe: Recipe,
+    group_column: str | None,
+    threads: int = 1,
+    keep: Path | None = None,
 ) -> list[FoldResult]:
     """Fit and score every fold, in parallel; `threads` CPUs a fit.
 
     A fold without test clips (protocol all) is scored on its inner folds, each clip by a model that never heard its
-    actor. Raises UserError where a fold leaks, or shows one class only.
+    group. Finished folds are kept in the folder `keep`, and not fitted again. Raises UserError as `check_folds`.
     """
-    for fold in folds:
-        check_disjoint(examples.clips, fold, group_column=group_column)
-        class_weights(examples.soft[fold.train], recipe.balanced)  # says so here where there is but one class
-    inner = [_inner_folds(examples, fold, recipe.seed, group_column) for fold in folds]
+    check_folds(examples.clips, examples.soft, folds, group_column)
+    kept = {fold.name: _load_kept(keep, fold.name) for fold in folds}
+    waiting = [fold for fold in folds if kept[fold.name] is None]
+    splits = [_inner_splits(examples, fold, recipe, group_column) for fold in waiting]
     cluster.connect()
     if threads > cluster.largest_node_cpus():
         raise UserError(
@@ -55,56 +80,89 @@ def run_folds(
         )
     data = (ray.put(examples.x), ray.put(examples.soft))
     inner_task, final_task = _inner_task.options(num_cpus=threads), _final_task.options(num_cpus=threads)
-    results = []
-    for fold, pairs in zip(folds, inner, strict=True):
-        parts = [inner_task.remote(recipe, *data, train, held, threads) for train, held in pairs]
-        results.append(final_task.remote(recipe, *data, fold, threads, *parts))
-    return _gather(results, f"{recipe.model}")
+    inner, final = [], {}
+    for fold, parts in zip(waiting, splits, strict=True):
+        fits = [inner_task.remote(recipe, *data, split, threads) for split in parts]
+        inner += fits
+        independent = _independent(examples.clips, fold, parts)
+        final[final_task.remote(recipe, *data, fold, threads, independent, *fits)] = fold.name
+    for result in _gather(inner, list(final), recipe.model):
+        kept[result.name] = result
+        _keep(keep, result)
+    return [result for result in kept.values() if result is not None]
 
 
-def _inner_folds(
-    examples: Examples, fold: Fold, seed: int, group_column: str | None
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def _inner_splits(examples: Examples, fold: Fold, recipe: Recipe, group_column: str | None) -> list[_Split]:
     if len(fold.validation):
-        return [(fold.train, fold.validation)]
+        return [_Split(fold.train, fold.validation, fold.validation)]
     group = groups(examples.clips, group_column).values[fold.train]
     if len(set(group)) < 2:
         return []
-    pairs = inner_folds(
-        examples.clips,
-        fold.train,
-        INNER_FOLDS,
-        seed,
-        group_column=group_column,
-    )
-    # A part in which one emotion is all there is cannot be learnt from: small corpora have such.
-    return [(train, held) for train, held in pairs if (examples.soft[train].sum(axis=0) > 0).sum() > 1]
+    splits = []
+    for train, held in inner_folds(examples.clips, fold.train, INNER_FOLDS, recipe.seed, group_column=group_column):
+        validation = held
+        if uses_frames(recipe.model) and len(set(groups(examples.clips, group_column).values[train])) > 1:
+            # What is chosen is chosen on actors of its own, so that the scores of `held` stay honest.
+            train, validation = draw_validation(examples.clips, train, recipe.seed, group_column=group_column)
+        # A part in which one emotion is all there is cannot be learnt from: small corpora have such.
+        if (examples.soft[train].sum(axis=0) > 0).sum() > 1:
+            splits.append(_Split(train, validation, held))
+    return splits
 
 
-def _gather(tasks: list[Any], model: str) -> list[FoldResult]:
-    order = {task: i for i, task in enumerate(tasks)}
-    results: dict[int, FoldResult] = {}
-    with Counter(f"train {model}", len(tasks), "folds") as counter:
+def _independent(clips: pa.Table, fold: Fold, splits: Sequence[_Split]) -> bool | None:
+    actors = np.array(clips["actor"].to_pylist(), dtype=object)
+    if any(actor is None for actor in actors):
+        return None
+    sides = [(np.concatenate([fold.train, fold.validation]), fold.test)]
+    if not len(fold.test):
+        sides = [(np.concatenate([split.train, split.validation]), split.held) for split in splits]
+    return all(set(actors[rows]).isdisjoint(actors[others]) for rows, others in sides)
+
+
+def _gather(inner: list[Any], final: list[Any], model: str) -> Iterator[FoldResult]:
+    tasks = [*inner, *final]
+    results = set(final)
+    with Counter(f"train {model}", len(tasks), "fits") as counter:
         while tasks:
             (task,), tasks = ray.wait(tasks, num_returns=1)
             try:
-                results[order[task]] = ray.get(task)
+                outcome = ray.get(task)
             except ray.exceptions.RayTaskError as error:
                 raise error.cause if isinstance(error.cause, UserError) else error from None
             counter.add(1)
-    return [results[i] for i in range(len(results))]
+            if task in results:
+                yield outcome
+
+
+def _keep(folder: Path | None, result: FoldResult) -> None:
+    if folder is None:
+        return
+    folder.mkdir(exist_ok=True)
+    path = _kept_file(folder, result.name)
+    facts = json.dumps([result.temperature, result.chosen, result.independent])
+    with path.with_suffix(".tmp").open("wb") as file:
+        np.savez(file, rows=result.rows, probabilities=result.probabilities, facts=np.array(facts))
+    path.with_suffix(".tmp").replace(path)
+
+
+def _kept_file(folder: Path, name: str) -> Path:
+    return folder / f"{quote(name, safe='')}.npz"  # an actor may be called anything
+
+
+def _load_kept(folder: Path | None, name: str) -> FoldResult | None:
+    if folder is None or not _kept_file(folder, name).exists():
+        return None
+    with np.load(_kept_file(folder, name), allow_pickle=False) as kept:
+        temperature, chosen, independent = json.loads(str(kept["facts"]))
+        return FoldResult(name, kept["rows"], kept["probabilities"], temperature, chosen, {}, independent)
 
 
 @ray.remote
 def _inner_task(
-    recipe: Recipe,
-    x: NDArray[np.float32],
-    soft: NDArray[np.float32],
-    train: NDArray[np.int64],
-    held: NDArray[np.int64],
-    threads: int,
+    recipe: Recipe, x: NDArray[np.float32], soft: NDArray[np.float32], split: _Split, threads: int
 ) -> InnerFit:
-    return fit_inner(recipe, x, soft, train, held, threads)
+    return fit_inner(recipe, x, soft, *split, threads=threads)
 
 
 @ray.remote
@@ -114,16 +172,29 @@ def _final_task(
     soft: NDArray[np.float32],
     fold: Fold,
     threads: int,
+    independent: bool | None,
     *inner: InnerFit,
 ) -> FoldResult:
     fitted = fit_final(recipe, x, soft, fold.train, list(inner), threads)
     if len(fold.test):
-        rows, logits = fold.test, fitted.classifier.logits(x[fold.test])
-    elif inner:
-        rows, logits = np.concatenate([i.held for i in inner]), np.concatenate([i.logits for i in inner])
+        rows, probabilities = fold.test, softmax(fitted.classifier.logits(x[fold.test]), fitted.temperature)
     else:
-        rows, logits = np.zeros(0, np.int64), np.zeros((0, len(EMOTIONS)))
+        rows, probabilities = _score_inner(soft, inner)
     with tempfile.TemporaryDirectory() as folder:
         fitted.classifier.save(Path(folder))
         files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-    return FoldResult(fold.name, rows, softmax(logits, fitted.temperature), fitted.temperature, fitted.chosen, files)
+    return FoldResult(fold.name, rows, probabilities, fitted.temperature, fitted.chosen, files, independent)
+
+
+def _score_inner(soft: NDArray[np.float32], inner: Sequence[InnerFit]) -> tuple[Rows, NDArray[np.float64]]:
+    """Return the held rows of all inner folds and their probabilities, each at the temperature of the other folds."""
+    rows, probabilities = [np.zeros(0, np.int64)], [np.zeros((0, len(EMOTIONS)))]
+    for fit in inner:
+        others = [other for other in inner if other is not fit]
+        temperature = 1.0
+        if others:
+            logits, held = (np.concatenate([getattr(o, name) for o in others]) for name in ("logits", "held"))
+            temperature = fit_temperature(logits, soft[held])
+        rows.append(fit.held)
+        probabilities.append(softmax(fit.logits, temperature))
+    return np.concatenate(rows), np.concatenate(probabilities)

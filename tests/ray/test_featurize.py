@@ -293,8 +293,8 @@ def test_a_file_that_goes_while_the_job_runs_is_a_failure(corpus, features_of, c
     gone = sorted((tmp_path / "corpus").iterdir())[3]
     real = shards.plan_shards
 
-    def plan_then_lose(clips):
-        planned = real(clips)
+    def plan_then_lose(clips, **told):
+        planned = real(clips, **told)
         gone.unlink()
         return planned
 

@@ -222,10 +222,46 @@ def test_inner_folds_are_scored_by_models_that_never_heard_the_actor(acted, writ
 
 
 def test_train_takes_protocols_of_one_fold_only(four, run):
-    with pytest.raises(UserError, match=r"'loso' has 4 folds and train fits one model: use article, given or all"):
+    with pytest.raises(UserError, match=r"'loso' is not for this command: choose one of all, article, article-video, given"):
         run(train, four, protocol="loso")
     with pytest.raises(UserError, match="'all' has no test clips"):
         run(evaluate, four, protocol="all")
+
+
+def test_a_wrong_protocol_names_those_of_the_command(four, run):
+    with pytest.raises(UserError, match=r"'random' is not for this command: choose one of article, .*as-is"):
+        run(evaluate, four, protocol="random")
+
+
+def test_finished_folds_are_not_fitted_again(acted, write_features, run, tmp_path, monkeypatch):
+    data, out = write_features(tmp_path / "F", acted([1, 2, 3])), tmp_path / "RUN"
+    whole = predictions(run(evaluate, data))
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("emocore.pipeline.runs.write_run", killed)
+        run(evaluate, data, out=out)
+    assert len(list((out / ".folds").glob("*.npz"))) == 3
+    monkeypatch.setattr("emocore.pipeline.training.fit_final", None)
+    assert predictions(run(evaluate, data, out=out)).equals(whole)
+    assert not (out / ".folds").exists()
+
+
+@pytest.mark.parametrize(("given", "found"), [({}, True), ({"group_column": "statement"}, False)])
+def test_a_run_says_whether_an_actor_stands_on_both_sides(given, found, acted, write_features, run, tmp_path):
+    rows = [{**row, "statement": ["kids", "dogs"][i % 2]} for i, row in enumerate(acted([1, 2, 3]))]
+    data = write_features(tmp_path / "F", rows)
+    out = run(evaluate, data, protocol="grouped5", **given)
+    assert read_json(out / "metrics.json")["speaker_independent"] is found
+    assert ("Not speaker-independent" in (out / "report.html").read_text()) is not found
+
+
+def test_as_is_refuses_options_that_would_change_nothing(four, bundle, run):
+    for option in ({"class_weight": "none"}, {"group_column": "statement"}, {"level": "peak"}):
+        with pytest.raises(UserError, match="leave"):
+            run(evaluate, four, model=bundle, protocol="as-is", **option)
 
 
 def test_the_same_seed_gives_the_same_predictions(acted, write_features, run, tmp_path):
@@ -490,7 +526,7 @@ def test_a_fit_has_as_many_native_threads_as_cpus(threads, cluster):
         try:
             x, soft = np.random.default_rng(0).normal(size=(16, 160)).astype("f4"), np.eye(8, dtype="f4")[[0, 1] * 8]
             recipe = Recipe("mlp", settings={"max_iter": 2})
-            fit_inner(recipe, x, soft, np.arange(12), np.arange(12, 16), threads)
+            fit_inner(recipe, x, soft, np.arange(12), np.arange(12, 16), np.arange(12, 16), threads)
         finally:
             classical.ESTIMATORS["mlp"] = real
         return seen

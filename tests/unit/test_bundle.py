@@ -112,7 +112,7 @@ def test_no_bundle(tmp_path):
         with pytest.raises(UserError) as error:
             bundle_folder(str(path))
         assert str(error.value) == (
-            f"{path} holds no finished model: name the folder that jobs/train.py or jobs/tune.py wrote."
+            f"{path} holds no finished model: name the folder that jobs/train.py wrote."
         )
 
 

@@ -109,7 +109,7 @@ def test_the_folder_that_differs_is_named(tmp_path, folder, make_clip, make_feat
 def test_missing_frames(tmp_path, make_clip, make_features):
     folder = make_features(tmp_path / "f", [make_clip("a.wav")], columns_of(["a.wav"]))
     assert refused(folder, inputs="frames") == (
-        f"{folder} holds no MFCC frames, which this model reads: featurize with --mfcc True."
+        f"{folder} holds no MFCC frames, which this model reads: featurize with --mfcc."
     )
 
 

@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from emocore.errors import UserError
-from emocore.outputs import first_difference, output_folder, read_json, write_json, write_text
+from emocore.outputs import check_outlives_job, first_difference, output_folder, read_json, write_json, write_text
 
 CONFIG = {"command": "train", "options": {"data": ("a", "b"), "seed": 0, "level": "peak"}, "data": "ff"}
 
@@ -165,3 +166,15 @@ def test_the_lock_ends_with_the_block_and_with_an_error(tmp_path):
         assert "Another run" in refusal(tmp_path)
         raise ZeroDivisionError
     enter(tmp_path)
+
+
+def test_an_out_in_the_job_s_copy_of_the_working_directory_is_one_sentence(tmp_path, monkeypatch):
+    copy = tmp_path / "session" / "runtime_resources" / "working_dir_files" / "_ray_pkg_0"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    sentence = "lies in the job's copy of the working directory, which Ray deletes: name a folder by its whole path"
+    assert sentence in refusal(Path("runs/svc"))
+    assert not Path("runs").exists()
+    with pytest.raises(UserError, match="--dest"):
+        check_outlives_job("--dest", copy / "ravdess")
+    enter(tmp_path / "runs")
