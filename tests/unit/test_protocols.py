@@ -81,7 +81,8 @@ def test_no_actor_stands_on_both_sides_and_no_clip_is_tested_twice(protocol, act
     try:
         folds, _ = make_folds(protocol, clips, seed=seed)
     except UserError:
-        return  # too few actors for this protocol
+        assert len(actors) < 5 or protocol.startswith("article")  # only few actors can be too few
+        return
     tested = np.concatenate([fold.test for fold in folds])
     assert len(set(tested.tolist())) == len(tested)
     for fold in folds:
