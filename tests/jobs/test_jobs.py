@@ -164,7 +164,7 @@ def test_config_repeats_an_evaluation(job, features, cluster, tmp_path, monkeypa
 def test_config_repeats_every_other_job(job, corpus, newcomer, bundle, features, cluster, tmp_path):
     (tmp_path / "few").symlink_to(newcomer / "Actor_05")
     first = {
-        "featurize": [tmp_path / "few", "--mfcc", "True", "--level", "peak", "--map", "bored=calm"],
+        "featurize": [tmp_path / "few", "--mfcc", "--level", "peak", "--map", "bored=calm"],
         "train": [features, "--model", "svc"],
         "label": [tmp_path / "few", "--model", bundle],
     }
@@ -257,10 +257,10 @@ def test_the_demo_from_another_folder(job, cluster, tmp_path):
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_no_lock_behind(stop, job, corpus, features, cluster, tmp_path):
     out = tmp_path / "F"
-    process = start("featurize", corpus, "--mfcc", "True", "--out", out)
+    process = start("featurize", corpus, "--mfcc", "--out", out)
     try:
         assert process.stdout.readline() == "featurize: 64 files to do\n"
-        second = job("featurize", corpus, "--mfcc", "True", "--out", out)
+        second = job("featurize", corpus, "--mfcc", "--out", out)
         assert_one_sentence(second, "Another run is writing to", str(out))
         process.send_signal(stop)
         process.communicate(timeout=30)
@@ -270,6 +270,6 @@ def test_a_signal_leaves_no_lock_behind(stop, job, corpus, features, cluster, tm
     with (out / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where anyone still holds it
     assert not (out / "manifest.json").exists()
-    assert job("featurize", corpus, "--mfcc", "True", "--out", out).code == 0
+    assert job("featurize", corpus, "--mfcc", "--out", out).code == 0
     for part in ("clips", "audio", "mfcc"):
         assert pq.read_table(out / part).equals(pq.read_table(features / part))
