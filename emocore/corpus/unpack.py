@@ -59,7 +59,7 @@ def _members(path: Path, root: Path, actors: Collection[str]) -> list[_Member]:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
     except (*_BAD_ZIP, OSError) as error:
-        raise UserError(f"{path} cannot be unpacked ({error}): run the same command with --verify True.") from error
+        raise UserError(f"{path} cannot be unpacked ({error}): run the same command with --verify.") from error
     for info in infos:
         fault = _fault(info)
         if fault:
