@@ -6,6 +6,7 @@ from typing import Any
 import av
 import librosa
 import numpy as np
+from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
@@ -17,6 +18,7 @@ MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
 MAX_CHANNELS = 32
 SILENCE_PEAK = 1e-3  # −60 dB of full scale
 TRUNCATION_SECONDS = 0.1
+_PLANES_WITH_AN_END = 8  # PyAV 18 looks for the end of a frame's planes, and where there are 8 reads beyond it
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class SoundCollector:
             raise MediaError("open", "unsupported", "a sound track in a code that is not known")
         self.stream = stream
         self.rate = int(stream.rate or 0)
+        self.packer: AudioResampler | None = None
         self.chunks: list[NDArray[np.float32]] = []
         self.samples = 0
         if not self.rate or not stream.channels:
@@ -72,11 +75,18 @@ class SoundCollector:
         if frame.sample_rate != self.rate:
             detail = f"the sample rate changes from {self.rate} to {frame.sample_rate} Hz midway"
             raise MediaError("decode", "broken", detail)
-        chunk = _one_channel(frame)
-        self.samples += len(chunk)
-        self.chunks.append(chunk)
+        for part in self._packed(frame):
+            chunk = _one_channel(part)
+            self.samples += len(chunk)
+            self.chunks.append(chunk)
         if self.samples > MAX_SECONDS * self.rate:
             raise MediaError("decode", "too_large", f"more than {MAX_SECONDS:.0f} s of sound: cut the file into parts")
+
+    def _packed(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
+        if not frame.format.is_planar or len(frame.layout.channels) < _PLANES_WITH_AN_END:
+            return [frame]
+        self.packer = self.packer or AudioResampler(frame.format.packed, frame.layout, self.rate)
+        return list(self.packer.resample(frame))
 
     def finish(self, stated_seconds: float | None) -> Sound:
         """Return the whole sound; `stated_seconds` is what the header says that it lasts."""

@@ -74,7 +74,7 @@ def run_demo(options: DemoOptions) -> Path:
         labels = label(LabelOptions(media=(str(archive),), model=best.out, out=str(out / "labels"), seed=options.seed))
         write_json(out / "demo.json", {"evaluations": rows, "labels": labels.summary})
         _show(rows, labels.summary)
-        return out / f"evaluate-{_MODELS[0]}" / "report.html"
+        return Path(options.out) / f"evaluate-{_MODELS[0]}" / "report.html"
 
 
 def _generate(options: DemoOptions, corpus: Path, archive: Path) -> None:

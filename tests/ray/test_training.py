@@ -222,7 +222,7 @@ def test_inner_folds_are_scored_by_models_that_never_heard_the_actor(acted, writ
 
 
 def test_train_takes_protocols_of_one_fold_only(four, run):
-    with pytest.raises(UserError, match=r"'loso' is not for this command: choose one of all, article, article-video, given"):
+    with pytest.raises(UserError, match=r"'loso' is not for this command: choose one of all, article, article-video,"):
         run(train, four, protocol="loso")
     with pytest.raises(UserError, match="'all' has no test clips"):
         run(evaluate, four, protocol="all")
