@@ -20,6 +20,7 @@ from emocore.examples import MANIFEST
 from emocore.features.stage import AUDIO, PLANNED, Sink, featurize_batch, picture_rows
 from emocore.media.reading import SOUND_ONLY, Reading
 from emocore.media.source import split_member
+from emocore.media.video import Picture
 from emocore.models.bundle import versions
 from emocore.outputs import output_folder, write_json
 from emocore.pipeline import cluster
@@ -33,6 +34,8 @@ from emocore.pipeline.shards import (
     write_listing_failures,
 )
 from emocore.schema import CLIPS, PICTURES, SCHEMA_VERSION, count_rows, table_writer, write_table
+
+_PICTURES_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,12 @@ def _pictures_file(path: Path, every: int | None) -> Iterator[Sink | None]:
         yield None
         return
     with table_writer(PICTURES, path) as write:
-        yield lambda clip, pictures: write(picture_rows(clip, pictures))
+
+        def sink(clip: str, pictures: list[Picture]) -> None:
+            for start in range(0, len(pictures), _PICTURES_AT_ONCE):  # each part is copied, twice
+                write(picture_rows(clip, pictures[start : start + _PICTURES_AT_ONCE]))
+
+        yield sink
 
 
 def fingerprint(listing: Listing) -> str:
