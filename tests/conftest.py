@@ -63,7 +63,6 @@ def features_of(cluster):
             config or FeatureConfig(),
             mfcc=frames,
             options=options,
-            roots=roots,
             max_failures=max_failures,
         )
 

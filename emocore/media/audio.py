@@ -14,6 +14,7 @@ from emocore.config import Level
 from emocore.errors import MediaError
 
 MAX_SECONDS = 1_200.0
+MAX_SAMPLES = 2**26  # 256 MiB of one channel: 23 minutes at 48 kHz
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
 MAX_CHANNELS = 32
 SILENCE_PEAK = 1e-3  # −60 dB of full scale
@@ -79,6 +80,9 @@ class SoundCollector:
             chunk = _one_channel(part)
             self.samples += len(chunk)
             self.chunks.append(chunk)
+        if self.samples > MAX_SAMPLES:
+            detail = f"more than {MAX_SAMPLES:,} samples: cut the file into parts"
+            raise MediaError("decode", "too_large", detail)
         if self.samples > MAX_SECONDS * self.rate:
             raise MediaError("decode", "too_large", f"more than {MAX_SECONDS:.0f} s of sound: cut the file into parts")
 

@@ -45,14 +45,15 @@ class Media:
 
 def read_media(stream: Stream, reading: Reading) -> Media:
     """Read the first sound track and, where asked for, every n-th picture of the first film. Raises MediaError."""
+    deadline = time.monotonic() + reading.seconds_per_file
     try:
-        return _read(stream, reading, may_skip=True)
+        return _read(stream, reading, deadline, may_skip=True)
     except CannotSkip:
         stream.seek(0)
-        return _read(stream, reading, may_skip=False)
+        return _read(stream, reading, deadline, may_skip=False)
 
 
-def _read(stream: Stream, reading: Reading, may_skip: bool) -> Media:
+def _read(stream: Stream, reading: Reading, deadline: float, may_skip: bool) -> Media:
     with closing(open_container(stream)) as container:
         film = _film(container)
         track = container.streams.audio[0] if container.streams.audio else None
@@ -65,7 +66,7 @@ def _read(stream: Stream, reading: Reading, may_skip: bool) -> Media:
             takers[track.index] = sound
         if film and pictures:
             takers[film.index] = pictures
-        for packet in _packets(container, takers, reading.seconds_per_file):
+        for packet in _packets(container, takers, reading.seconds_per_file, deadline):
             takers[packet.stream.index].feed(packet)
         return Media(
             sound.finish(stated_seconds(container, track)) if track and sound else None,
@@ -74,8 +75,7 @@ def _read(stream: Stream, reading: Reading, may_skip: bool) -> Media:
         )
 
 
-def _packets(container: InputContainer, takers: dict[int, Any], seconds: float) -> Iterator[Any]:
-    deadline = time.monotonic() + seconds
+def _packets(container: InputContainer, takers: dict[int, Any], seconds: float, deadline: float) -> Iterator[Any]:
     try:
         for packet in container.demux([container.streams[index] for index in takers]) if takers else ():
             yield packet

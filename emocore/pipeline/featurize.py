@@ -24,7 +24,7 @@ from emocore.media.video import Picture
 from emocore.models.bundle import versions
 from emocore.outputs import output_folder, write_json
 from emocore.pipeline import cluster
-from emocore.pipeline.journal import JOURNALS, Journal, end_journals
+from emocore.pipeline.journal import JOURNALS, Journal, clear_journals
 from emocore.pipeline.shards import (
     done_row,
     failure_rows,
@@ -70,6 +70,7 @@ def featurize(
         if not folder.finished:
             cluster.connect()
             write_listing_failures(listing.failures, folder.path)
+            clear_journals(folder.path)
             run_shards(
                 plan_shards(listing.clips, has_pictures=reading.every is not None),
                 folder.path,
@@ -80,7 +81,7 @@ def featurize(
                 mfcc=mfcc,
                 reading=reading,
             )
-            end_journals(folder.path)
+            clear_journals(folder.path)
         counts = _counts(folder.path)
         if not folder.finished:
             manifest = {

@@ -1,6 +1,7 @@
 """Which file a process was reading when it died: written before each file, read by the process that comes after."""
 
 import json
+import shutil
 import signal
 import threading
 from collections import Counter
@@ -26,7 +27,11 @@ class Journal:
         self.deaths = self._bury()
 
     def _bury(self) -> Counter[str]:
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        text = self.path.read_text() if self.path.exists() else ""
+        if text and not text.endswith("\n"):
+            with self.path.open("a") as file:
+                file.write("\n")  # so that the torn line does not swallow the next
+        lines = text.splitlines()
         begun: str | None = None
         deaths: Counter[str] = Counter()
         for line in lines:
@@ -62,10 +67,9 @@ class Journal:
         self.path.unlink(missing_ok=True)
 
 
-def end_journals(out: Path) -> None:
-    """Remove the folder of journals, once every shard is committed."""
-    if (out / JOURNALS).is_dir():
-        (out / JOURNALS).rmdir()
+def clear_journals(out: Path) -> None:
+    """Remove all journals: once every shard is committed, and before a run, as what was stopped killed nobody."""
+    shutil.rmtree(out / JOURNALS, ignore_errors=True)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from emocore.models.bundle import Bundle, bundle_folder, bundle_hash, load_bundl
 from emocore.outputs import output_folder, read_json, write_json, write_text
 from emocore.pipeline import cluster
 from emocore.pipeline.featurize import fingerprint, is_synthetic
-from emocore.pipeline.journal import JOURNALS, Journal, end_journals
+from emocore.pipeline.journal import JOURNALS, Journal, clear_journals
 from emocore.pipeline.shards import (
     done_row,
     failure_rows,
@@ -126,6 +126,7 @@ def label(options: LabelOptions) -> Labelled:
             started = time.monotonic()
             cluster.connect()
             write_listing_failures(listing.failures, folder.path)
+            clear_journals(folder.path)
             run_shards(
                 plan_shards(listing.clips),
                 folder.path,
@@ -136,7 +137,7 @@ def label(options: LabelOptions) -> Labelled:
                 model_hash=model_hash,
                 reading=Reading(seconds_per_file=options.seconds_per_file),
             )
-            end_journals(folder.path)
+            clear_journals(folder.path)
             _conclude(folder.path, options, listing, bundle, model_hash, time.monotonic() - started)
         return Labelled(read_json(folder.path / SUMMARY), folder.finished)
 

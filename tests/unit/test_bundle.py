@@ -111,9 +111,7 @@ def test_no_bundle(tmp_path):
     for path in (tmp_path, tmp_path / "model", tmp_path / "none", tmp_path / "none" / "model"):
         with pytest.raises(UserError) as error:
             bundle_folder(str(path))
-        assert str(error.value) == (
-            f"{path} holds no finished model: name the folder that jobs/train.py wrote."
-        )
+        assert str(error.value) == (f"{path} holds no finished model: name the folder that jobs/train.py wrote.")
 
 
 def test_a_bundle_whose_writing_was_cut_off_is_none(fitted, tmp_path, make_clip, monkeypatch):

@@ -98,6 +98,27 @@ def test_lossy_tracks_resemble_what_was_encoded(media_files, name, rate, codec, 
     assert_resembles(sound, signal, rate, lead=1_105 * (name == "a.avi"))  # LAME's delay, which AVI cannot state
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.m4a", "aac"), ("a.mkv", "libopus"), ("b.mkv", "flac")])
+@pytest.mark.parametrize(("layout", "channels"), [("5.1", 6), ("7.1", 8)])
+def test_surround_sound_is_the_mean_of_its_channels(media_files, name, codec, layout, channels):
+    """PyAV 18 reads past the end of eight planes: a frame must not be taken apart there."""
+    gains = np.linspace(1, -0.2, channels, dtype=np.float32)
+    signal = media_files.voice(rate=48_000)
+    path = str(media_files.folder / name)
+    with av.open(path, "w") as container:
+        track = container.add_stream(codec, rate=48_000, layout=layout)
+        track.format = track.codec.audio_formats[0]
+        track.codec_context.open()
+        frame = av.AudioFrame.from_ndarray((signal[:, None] * gains).reshape(1, -1), format="flt", layout=layout)
+        frame.sample_rate, frame.pts = 48_000, 0
+        resampler = av.AudioResampler(track.format, layout, 48_000, track.codec_context.frame_size or None)
+        for part in (*resampler.resample(frame), *resampler.resample(None), None):
+            container.mux(track.encode(part))
+    sound = decode(path)
+    assert_resembles(sound, signal, 48_000)
+    assert np.abs(sound.signal).max() == pytest.approx(0.5 * gains.mean(), rel=0.2)
+
+
 @pytest.mark.parametrize(("name", "subtype", "rate"), [("a.ogg", "VORBIS", 44_100), ("b.ogg", "OPUS", 48_000)])
 def test_ogg_resembles_what_libsndfile_encoded(media_files, name, subtype, rate):
     signal = media_files.voice(rate=rate)

@@ -228,7 +228,7 @@ def test_the_pictures_are_opencvs_and_the_times_ffmpegs(film, name, vary):
 def test_pictures_are_left_out_where_that_is_proven_and_nowhere_else(film, name, monkeypatch):
     is_proven = CASES[name][2]
     seen = passes(film(name), monkeypatch)
-    assert seen == ([True] if is_proven else seen[:-1] + [False])
+    assert seen == ([True] if is_proven else [*seen[:-1], False])
 
 
 @pytest.mark.parametrize("every", [1, 2, 20, 44, 45, 1_000])
@@ -265,6 +265,19 @@ def test_all_packets_of_a_film_that_lies_about_times_are_decoded(films, film, mo
     assert_as_opencv(path)
 
 
+def test_two_pictures_of_one_time(films, film, monkeypatch):
+    path = film("h264-b.mp4")
+    content = Path(path).read_bytes()
+    at = content.index(b"ctts") + 4
+    count = struct.unpack(">I", content[at + 4 : at + 8])[0]
+    runs = [struct.unpack(">II", content[at + 8 + 8 * i : at + 16 + 8 * i]) for i in range(count)]
+    run = next(i for i in range(8, count) if runs[i][0] == 1)  # a run of one picture: shown as late as the next one
+    same = films.patched(path, "same.mp4", (at + 12 + 8 * run, struct.pack(">I", runs[run][1] + 400)))
+    assert len(set(ffmpeg_times(same, 1))) == PICTURES - 1
+    assert passes(same, monkeypatch) == [True, False]
+    assert_as_opencv(same, 7)
+
+
 def test_packets_whose_times_are_swapped(films, film, monkeypatch):
     def swap(packets):
         order = [*range(12), 13, 12, *range(14, len(packets))]
@@ -295,7 +308,7 @@ def test_a_film_cut_at_a_keyframe_whose_leading_pictures_refer_to_what_was_cut(f
 
 @pytest.mark.parametrize("name", ["h264-no-b.mp4", "h264-pyramid.mp4"])
 @pytest.mark.parametrize(("first", "last"), [(10, PICTURES), (0, 20), (10, 30)])
-def test_an_edit_list_hides_pictures(films, film, name, first, last):
+def test_an_edit_list_hides_pictures(films, film, name, first, last, monkeypatch):
     """What `ffmpeg -ss` writes when it copies: packets before the cut are there to be decoded, not shown."""
     path = film(name)
     content = Path(path).read_bytes()
@@ -306,6 +319,7 @@ def test_an_edit_list_hides_pictures(films, film, name, first, last):
     cut = films.patched(path, f"cut-{first}-{last}-{name}", (at + 12, edit))
     shown, whole = opencv(cut, 1)[0], opencv(path, 1)[0]
     assert len(shown) < PICTURES and difference(shown[0], whole[first]) < 1
+    assert passes(cut, monkeypatch, 7) == [True]
     pictures = assert_as_opencv(cut, 7, at_least=10)
     assert [picture.time_seconds for picture in pictures] == pytest.approx(np.arange(0, len(shown), 7) / 30, abs=1e-3)
 
@@ -479,6 +493,15 @@ def test_a_cut_film_is_told(films, name, codec):
     cut = films.folder / f"part-{name}"
     cut.write_bytes(content[: len(content) // 2])
     assert fault(str(cut)) in {"truncated", "broken"}
+
+
+def test_a_code_that_is_not_known(films, film, media_files):
+    content = Path(film("av1.mp4")).read_bytes()
+    at = content.index(b"av01", content.index(b"stsd"))
+    assert fault(films.patched(film("av1.mp4"), "unknown.mp4", (at, b"????"))) == "unsupported"
+    path = media_files.encoded("a.avi", media_files.voice(rate=44_100), 44_100, "libmp3lame", "mpeg4")
+    at = Path(path).read_bytes().rindex(b"strf") + 8  # the sound's format tag
+    assert fault(films.patched(path, "unknown.avi", (at, b"\x77\x77"))) == "unsupported"
 
 
 # Limits

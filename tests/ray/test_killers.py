@@ -1,0 +1,132 @@
+"""Files that end the process that reads them: the job goes on, and leaves out a file that did so twice."""
+
+from collections import Counter
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from emocore.config import FeatureConfig
+from emocore.corpus.listing import list_corpora
+from emocore.media.reading import Reading
+from emocore.outputs import read_json
+from emocore.pipeline import featurize as featurizing
+from emocore.pipeline import labelling, shards
+from emocore.pipeline.journal import JOURNALS
+from emocore.pipeline.labelling import LabelOptions, label
+
+pytestmark = pytest.mark.usefixtures("cluster")
+
+
+def deadly(module, function, fates):
+    """Return a stage of `emocore.pipeline`, but reading a file named in `fates` ends or hangs its process."""
+
+    def stage_shard(shard, **arguments):  # defined here, so that Ray sends it by value
+        import os  # noqa: PLC0415 - in the worker
+        import signal  # noqa: PLC0415
+        from importlib import import_module  # noqa: PLC0415
+        from pathlib import Path  # noqa: PLC0415
+
+        from emocore.features import stage  # noqa: PLC0415
+
+        original = stage.read_media
+
+        def read_media(stream, reading):
+            fate = fates.get(Path(stream.name).name)
+            tries = arguments["out"] / f".tries-{Path(stream.name).name}"
+            with tries.open("a") as file:
+                file.write("x")
+            if fate == "hang":
+                while True:
+                    pass
+            if fate == "die" or (fate == "die once" and tries.read_text() == "x"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(stream, reading)
+
+        stage.read_media = read_media
+        try:
+            return getattr(import_module(module), function)(shard, **arguments)
+        finally:
+            stage.read_media = original
+
+    return stage_shard
+
+
+@pytest.fixture
+def folder(tone, write_wav, tmp_path):
+    """Twelve wav files, 00.wav to 11.wav."""
+    for i in range(12):
+        write_wav(tmp_path / "corpus" / f"{i:02d}.wav", tone(300 + 20 * i, 0.3))
+    return tmp_path / "corpus"
+
+
+@pytest.fixture
+def run(folder, tmp_path, monkeypatch):
+    """Featurize the folder where some files are deadly; return ({clip: times}, {file: failures row}, {file: tries})."""
+
+    def call(fates, shard_files=6, **reading):
+        monkeypatch.setattr(featurizing, "featurize_shard", deadly(featurizing.__name__, "featurize_shard", fates))
+        monkeypatch.setattr(shards, "SHARD_FILES", shard_files)
+        out = tmp_path / "F"
+        done = featurizing.featurize(
+            list_corpora([str(folder)]),
+            str(out),
+            FeatureConfig(),
+            mfcc=False,
+            reading=Reading(**reading),
+            options={},
+        )
+        return done, *rows_of(out, "clips")
+
+    return call
+
+
+def rows_of(out, part):
+    clips = Counter(name(row) for row in read(out, part))
+    failures = {name(row): row for row in read(out, "failures")}
+    assert len(failures) == len(read(out, "failures"))
+    tries = {path.name.removeprefix(".tries-"): len(path.read_text()) for path in out.glob(".tries-*")}
+    assert not list((out / JOURNALS).glob("*"))
+    return clips, failures, tries
+
+
+def read(out, part):
+    files = sorted((out / part).glob("*.parquet"))
+    return pa.concat_tables([pq.read_table(file) for file in files]).to_pylist() if files else []
+
+
+def name(row):
+    return row["path"].rpartition("/")[2]
+
+
+def others(*killers):
+    return {f"{i:02d}.wav": 1 for i in range(12) if f"{i:02d}.wav" not in killers}
+
+
+def assert_killed(row, attempts=2):
+    assert (row["stage"], row["reason"], row["attempts"]) == ("decode", "killed", attempts)
+    assert row["detail"]
+
+
+def test_files_that_kill_their_process_are_failures_and_every_other_is_there_once(run):
+    """Two killers in one shard; in the other a file whose process dies once, of something else."""
+    done, clips, failures, tries = run({"01.wav": "die", "04.wav": "die", "09.wav": "die once"})
+    assert (done.clips, done.failures) == (10, 2)
+    assert clips == others("01.wav", "04.wav")
+    assert set(failures) == {"01.wav", "04.wav"}
+    for row in failures.values():
+        assert_killed(row)
+    assert (tries["01.wav"], tries["04.wav"], tries["09.wav"]) == (2, 2, 2)
+
+
+def test_a_file_that_hangs_in_an_archive_that_is_labelled(folder, bundle, tmp_path, monkeypatch):
+    """Nothing but the time limit ends it: with its process, as a death."""
+    monkeypatch.setattr(labelling, "label_shard", deadly(labelling.__name__, "label_shard", {"05.wav": "hang"}))
+    out = tmp_path / "L"
+    label(LabelOptions(media=(str(folder),), model=str(bundle), out=str(out), seconds_per_file=1.0))
+    labels, failures, tries = rows_of(out, "labels")
+    assert labels == others("05.wav")
+    assert set(failures) == {"05.wav"}
+    assert_killed(failures["05.wav"])
+    assert tries["05.wav"] == 2
+    assert read_json(out / "summary.json")["failures_by_reason"] == {"killed": 1}
