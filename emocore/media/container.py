@@ -22,7 +22,7 @@ _WAV_PROBE_BYTES = 4_096
 _UNKNOWN_LENGTHS = frozenset({0, 0x7FFFF000, 0x7FFFFFFF, 0xFFFFFFFF})  # what recorders write into a pipe
 _OPTIONS = {
     "format_whitelist": ",".join((*DEMUXERS, "mp4", "m4a", "3gp", "3g2", "mj2", "webm")),
-    "protocol_whitelist": "file",
+    "protocol_whitelist": "none",
 }
 # To see what a stream holds FFmpeg decodes its first picture, before we can look at its size.
 _CODEC_OPTIONS = {"max_pixels": str(MAX_PIXELS)}

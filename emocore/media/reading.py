@@ -12,7 +12,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from emocore.errors import MediaError
-from emocore.media.audio import Sound, SoundCollector, check_whole
+from emocore.media.audio import MAX_SECONDS, Sound, SoundCollector, check_whole
 from emocore.media.container import open_container, stated_seconds
 from emocore.media.source import Stream
 from emocore.media.video import CannotSkip, Picture, PictureCollector
@@ -59,6 +59,7 @@ def _read(stream: Stream, reading: Reading, deadline: float, may_skip: bool) -> 
         track = container.streams.audio[0] if container.streams.audio else None
         if track is None and film is None:
             raise MediaError("open", "unsupported", "neither a sound track nor a film in the container")
+        _check_length(container, [stream for stream in (track, film if reading.every else None) if stream])
         sound = SoundCollector(track) if track else None
         pictures = PictureCollector(film, reading.every, may_skip) if film and reading.every else None
         takers: dict[int, Any] = {}
@@ -83,6 +84,13 @@ def _packets(container: InputContainer, takers: dict[int, Any], seconds: float, 
                 raise MediaError("decode", "too_slow", f"not done after {seconds:.0f} s: see --seconds-per-file")
     except av.error.FFmpegError as error:
         raise MediaError("decode", "broken", f"the container cannot be read to its end ({error})") from error
+
+
+def _check_length(container: InputContainer, streams: list[Any]) -> None:
+    for seconds in (stated_seconds(container, stream) for stream in streams):
+        if seconds is not None and seconds > MAX_SECONDS:
+            detail = f"{seconds:.0f} s long: cut the file into parts of {MAX_SECONDS:.0f} s at most"
+            raise MediaError("decode", "too_large", detail)
 
 
 def _film(container: InputContainer) -> VideoStream | None:

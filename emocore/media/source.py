@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import lzma
 import re
 import zipfile
 import zlib
@@ -43,7 +44,7 @@ def open_source(path: str) -> Stream:
         raise MediaError("open", "not_found", f"{path}: no such file") from error
     except PermissionError as error:
         raise MediaError("open", "not_permitted", f"{path}: permission denied") from error
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError) as error:
         raise MediaError("open", "broken", f"{path}: {error}") from error
     if not stream.read(1):
         stream.close()
@@ -59,7 +60,10 @@ def _open_archive(file: str, changed_ns: int) -> zipfile.ZipFile:  # noqa: ARG00
 
 def content_id(stream: Stream) -> str:
     """Return the SHA-256 of the stream's bytes in hexadecimal, and rewind it."""
-    stream.seek(0)
-    digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    stream.seek(0)
+    try:
+        stream.seek(0)
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        stream.seek(0)
+    except OSError as error:
+        raise MediaError("open", "broken", f"the file cannot be read to its end ({error})") from error
     return digest

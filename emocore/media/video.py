@@ -18,6 +18,7 @@ from emocore.media.audio import MAX_SECONDS
 from emocore.media.container import MAX_PIXELS
 
 PICTURE_PIXELS = 256
+MOST_WAITING = 128  # packets whose place is unknown; H.264 and HEVC reorder 16 pictures at most
 MAX_PICTURES = 4_096  # 256 MiB of them
 # Pictures that nothing refers to can be left undecoded in these codecs, and the others come out the same.
 _SKIPPING_CODECS = frozenset({"h264", "hevc", "mpeg4"})
@@ -124,6 +125,8 @@ class SkippingDecoder:
         if self.is_mpeg4 and not _holds_one_mpeg4_picture(packet):
             raise CannotSkip
         self.queue.append(packet)
+        if len(self.queue) > MOST_WAITING:
+            raise CannotSkip
         while self.queue and (self.queue[0].is_discard or self.queue[0].pts in self.ranks.rank_of):
             yield from self._decode(self.queue.popleft())
 

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 import tyro
 
-from emocore.cli import check_max_failures, check_positive, check_seed
 from emocore.config import FeatureConfig, Inputs, Level
 from emocore.corpus.listing import Listing, list_corpora
 from emocore.corpus.scan import check_local
@@ -16,10 +15,11 @@ from emocore.errors import UserError
 from emocore.examples import Examples, is_features, load_examples, read_manifest, with_actors
 from emocore.media.reading import Reading
 from emocore.pipeline.featurize import featurize, fingerprint
+from emocore.pipeline.options import FileOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class CorpusOptions:
+class CorpusOptions(FileOptions):
     """How a corpus is read."""
 
     corpus: Literal["auto", "ravdess", "folder", "manifest"] = "auto"
@@ -32,17 +32,6 @@ class CorpusOptions:
     """sample rate of the audio features, in Hz; 22050 unless feature tables say otherwise"""
     level: Level | None = None
     """loudness as recorded, or with every clip's peak at full scale; as-is unless feature tables say otherwise"""
-    max_failures: int | None = None
-    """stop with exit code 3 beyond so many failed files; no limit by default"""
-    seconds_per_file: float = 600.0
-    """time limit of one file, in seconds; beyond it the file is a failure"""
-    seed: int = 0
-    """seed of everything drawn at random"""
-
-    def __post_init__(self) -> None:
-        check_seed(self.seed)
-        check_max_failures(self.max_failures)
-        check_positive("--seconds-per-file", self.seconds_per_file)
 
     def features(self, base: FeatureConfig | None = None) -> FeatureConfig:
         """Return the feature configuration: what was asked for, and `base` for what was not."""

@@ -24,7 +24,7 @@ from emocore.media.video import Picture
 from emocore.models.bundle import versions
 from emocore.outputs import output_folder, write_json
 from emocore.pipeline import cluster
-from emocore.pipeline.journal import JOURNALS, Journal, clear_journals
+from emocore.pipeline.journal import JOURNALS, Journal
 from emocore.pipeline.shards import (
     done_row,
     failure_rows,
@@ -58,11 +58,10 @@ def featurize(
     max_failures: int | None = None,
 ) -> Featurized:
     """Write the FEATURES folder of a listing, shard by shard; the same call goes on where it stopped."""
-    identity = fingerprint(listing)
     config = {
         "command": "featurize",
         "options": options,
-        "data": identity,
+        "data": fingerprint(listing),
         "features_hash": features.hash(),
         "schema_version": SCHEMA_VERSION,
     }
@@ -70,7 +69,6 @@ def featurize(
         if not folder.finished:
             cluster.connect()
             write_listing_failures(listing.failures, folder.path)
-            clear_journals(folder.path)
             run_shards(
                 plan_shards(listing.clips, has_pictures=reading.every is not None),
                 folder.path,
@@ -81,24 +79,21 @@ def featurize(
                 mfcc=mfcc,
                 reading=reading,
             )
-            clear_journals(folder.path)
-        counts = _counts(folder.path)
-        if not folder.finished:
             manifest = {
                 "kind": "features",
                 "schema_version": SCHEMA_VERSION,
                 "features": features.to_json(),
                 "features_hash": features.hash(),
-                "fingerprint": identity,
+                "fingerprint": config["data"],
                 "seed": options.get("seed", 0),
                 "mfcc": mfcc,
                 "every": reading.every,
                 "synthetic": is_synthetic(listing),
-                **counts,
+                **_counts(folder.path),
                 "versions": versions(),
             }
             write_json(folder.path / MANIFEST, manifest)
-        return Featurized(**counts, already_finished=folder.finished)
+        return Featurized(**_counts(folder.path), already_finished=folder.finished)
 
 
 def featurize_shard(shard: pa.Table, features: FeatureConfig, out: Path, mfcc: bool, reading: Reading) -> pa.Table:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tyro
 
-from emocore.cli import check_max_failures, check_positive, check_seed, options_to_json
+from emocore.cli import options_to_json
 from emocore.corpus.listing import Listing, list_media
 from emocore.errors import UserError
 from emocore.evaluation.report import render_labels
@@ -24,7 +24,8 @@ from emocore.models.bundle import Bundle, bundle_folder, bundle_hash, load_bundl
 from emocore.outputs import output_folder, read_json, write_json, write_text
 from emocore.pipeline import cluster
 from emocore.pipeline.featurize import fingerprint, is_synthetic
-from emocore.pipeline.journal import JOURNALS, Journal, clear_journals
+from emocore.pipeline.journal import JOURNALS, Journal
+from emocore.pipeline.options import FileOptions
 from emocore.pipeline.shards import (
     done_row,
     failure_rows,
@@ -39,7 +40,7 @@ SUMMARY = "summary.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelOptions:
+class LabelOptions(FileOptions):
     """What `label` is told."""
 
     media: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MEDIA…")]
@@ -48,17 +49,6 @@ class LabelOptions:
     """the RUN folder of a finished model"""
     out: str
     """the LABELS folder to write"""
-    max_failures: int | None = None
-    """stop with exit code 3 beyond so many failed files; no limit by default"""
-    seconds_per_file: float = 600.0
-    """time limit of one file, in seconds; beyond it the file is a failure"""
-    seed: int = 0
-    """recorded in config.json: labelling itself draws nothing at random"""
-
-    def __post_init__(self) -> None:
-        check_seed(self.seed)
-        check_max_failures(self.max_failures)
-        check_positive("--seconds-per-file", self.seconds_per_file)
 
 
 @dataclass(frozen=True)
@@ -126,7 +116,6 @@ def label(options: LabelOptions) -> Labelled:
             started = time.monotonic()
             cluster.connect()
             write_listing_failures(listing.failures, folder.path)
-            clear_journals(folder.path)
             run_shards(
                 plan_shards(listing.clips),
                 folder.path,
@@ -137,7 +126,6 @@ def label(options: LabelOptions) -> Labelled:
                 model_hash=model_hash,
                 reading=Reading(seconds_per_file=options.seconds_per_file),
             )
-            clear_journals(folder.path)
             _conclude(folder.path, options, listing, bundle, model_hash, time.monotonic() - started)
         return Labelled(read_json(folder.path / SUMMARY), folder.finished)
 

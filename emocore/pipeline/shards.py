@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import ray
 
-from emocore.errors import MediaError, TooManyFailures
+from emocore.errors import TooManyFailures
 from emocore.features.stage import PLANNED
 from emocore.media.source import content_id, open_source
+from emocore.pipeline.journal import clear_journals
 from emocore.pipeline.progress import Counter
 from emocore.schema import FAILURES, write_table
 
@@ -78,9 +79,11 @@ def run_shards(
             num_cpus=1,
             fn_kwargs={"out": out, **arguments},
         )
+        clear_journals(out)
         for done in data.iter_rows():
             counter.add(done["files"], done["failed"])
             _check_failures(failed + counter.failed, max_failures)
+        clear_journals(out)
 
 
 def _check_failures(failed: int, limit: int | None) -> None:
@@ -150,6 +153,6 @@ def _content_ids(paths: list[str]) -> list[str | None]:
         try:
             with open_source(path) as stream:
                 ids.append(content_id(stream))
-        except MediaError:
-            ids.append(None)  # becomes a failure where the file is decoded
+        except Exception:  # becomes a failure where the file is decoded
+            ids.append(None)
     return ids

@@ -1,0 +1,22 @@
+"""The options of every command that reads files."""
+
+from dataclasses import dataclass
+
+from emocore.cli import check_max_failures, check_positive, check_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """How long a file may take, how many may fail, and the seed."""
+
+    max_failures: int | None = None
+    """stop with exit code 3 beyond so many failed files; no limit by default"""
+    seconds_per_file: float = 600.0
+    """time limit of one file, in seconds; beyond it the file is a failure"""
+    seed: int = 0
+    """seed of everything drawn at random; featurizing and labelling draw nothing, and record it"""
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        check_max_failures(self.max_failures)
+        check_positive("--seconds-per-file", self.seconds_per_file)
