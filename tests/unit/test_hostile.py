@@ -354,7 +354,7 @@ def bombs(shared_media):
     add(
         "flac-samples.flac",
         patch(flac, (stream_info + 3, bytes([flac[stream_info + 3] | 15]) + b"\xff" * 4)),
-        "truncated",
+        "too_large",
     )
     add(
         "flac-rate.flac", patch(flac, (stream_info, b"\xff\xff\xff")), "broken", "too_large", "unsupported", "truncated"
