@@ -1,6 +1,7 @@
 """What the Ray and job tests share: one Ray session, a small generated corpus, its features, and a trained bundle."""
 
 import importlib.util
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from emocore.pipeline.featurize import featurize
 from emocore.pipeline.runs import train
 
 ROOT = Path(__file__).parents[1]
+
+# A shell starts what runs behind it deaf to SIGINT, and children inherit that: the tests of Ctrl-C would wait in vain.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
