@@ -51,7 +51,7 @@ def predictions(run):
 
 def test_there_is_a_test_for_every_job_and_every_job_is_executable():
     jobs = sorted((ROOT / "jobs").glob("*.py"))
-    assert {path.stem for path in jobs} == {*NAMES, "download"}  # tests/unit/test_download.py runs that one
+    assert {path.stem for path in jobs} == {*NAMES, "download"}  # tests/download runs that one
     for path in jobs:
         assert os.access(path, os.X_OK) and path.read_text().startswith("#!/usr/bin/env python3\n")
 
