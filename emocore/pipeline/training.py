@@ -95,13 +95,13 @@ def run_folds(
 def _inner_splits(examples: Examples, fold: Fold, recipe: Recipe, group_column: str | None) -> list[_Split]:
     if len(fold.validation):
         return [_Split(fold.train, fold.validation, fold.validation)]
-    group = groups(examples.clips, group_column).values[fold.train]
-    if len(set(group)) < 2:
+    group = groups(examples.clips, group_column).values
+    if len(set(group[fold.train])) < 2:
         return []
     splits = []
     for train, held in inner_folds(examples.clips, fold.train, INNER_FOLDS, recipe.seed, group_column=group_column):
         validation = held
-        if uses_frames(recipe.model) and len(set(groups(examples.clips, group_column).values[train])) > 1:
+        if uses_frames(recipe.model) and len(set(group[train])) > 1:
             # What is chosen is chosen on actors of its own, so that the scores of `held` stay honest.
             train, validation = draw_validation(examples.clips, train, recipe.seed, group_column=group_column)
         # A part in which one emotion is all there is cannot be learnt from: small corpora have such.
