@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """The published recordings, verified and resumable: python jobs/download.py ravdess --subset speech --dest DIR."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from emocore.cli import check_choice, run_job
 from emocore.corpus.download import download
-from emocore.corpus.ravdess_record import LICENCE, parse_actors, ravdess_archives
+from emocore.corpus.ravdess_record import LICENCE, Archive, parse_actors, ravdess_archives
 from emocore.corpus.server import Transfer
-from emocore.corpus.unpack import check_apart, unpack
+from emocore.corpus.unpack import check_apart, unpack, whole_without_zip
+from emocore.outputs import check_outlives_job
 from emocore.pipeline.progress import megabytes
 
 
@@ -35,9 +38,10 @@ class Download:
     actors: str = "1-24"
     """numbers and ranges, such as 1,3,5-8"""
     unpack: str = ""
-    """also unpack the files of these actors into this folder; it must not lie inside DIR"""
+    """also unpack the files of these actors into this folder, and restore damaged ones; it must not lie inside DIR"""
     verify: bool = False
-    """read all bytes again of zips that an earlier run has checked"""
+    """read all bytes again, of zips and of unpacked files; a zip that is gone is not fetched while the files that were
+    unpacked from it are whole"""
     parallel: int = 4
     """files to fetch at once"""
     tries: int = 8
@@ -52,14 +56,36 @@ def main(options: Download) -> None:
     actors = parse_actors(options.actors)
     archives = ravdess_archives(options.subset, actors)
     if options.unpack:
+        check_outlives_job("--unpack", Path(options.unpack))
         check_apart(options.dest, options.unpack)
     print(LICENCE, flush=True)
-    transfer = Transfer(options.parallel, options.tries, options.timeout_seconds)
-    done = download(archives, options.dest, transfer, verify=options.verify)
-    state = f"fetched {done.fetched} of" if done.fetched else "was complete already:"
-    print(f"{options.dest} {state} {len(done.files)} files, {megabytes(done.size)}, verified")
+    kept = _whole_without_zip(options, archives, actors)
+    needed = [archive for archive in archives if archive.name not in kept]
+    files: tuple[Path, ...] = ()
+    if needed:
+        transfer = Transfer(options.parallel, options.tries, options.timeout_seconds)
+        done = download(needed, options.dest, transfer, verify=options.verify)
+        files = done.files
+        state = f"fetched {done.fetched} of" if done.fetched else "was complete already:"
+        print(f"{options.dest} {state} {len(files)} files, {megabytes(done.size)}, verified")
     if options.unpack:
-        print(f"{options.unpack} has {unpack(done.files, options.unpack, actors):,} files of these actors")
+        there = unpack(files, options.unpack, actors, verify=options.verify)
+        restored = f", {there.restored:,} of them restored" if there.restored else ""
+        print(f"{options.unpack} has {there.files + sum(kept.values()):,} files of these actors{restored}")
+
+
+def _whole_without_zip(options: Download, archives: Sequence[Archive], actors: Sequence[str]) -> dict[str, int]:
+    """Return how many unpacked files each zip has that is gone and, as the user only wants to verify, is not needed."""
+    if not (options.verify and options.unpack):
+        return {}
+    gone = [archive.name for archive in archives if not (Path(options.dest) / archive.name).exists()]
+    kept = whole_without_zip(gone, options.unpack, actors)
+    for name, files in kept.items():
+        print(
+            f"{name} is not in {options.dest}, but its {files:,} files in {options.unpack} are whole; "
+            "without --verify it is fetched"
+        )
+    return kept
 
 
 if __name__ == "__main__":

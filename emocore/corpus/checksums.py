@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import os
 import threading
 import zipfile
 import zlib
@@ -77,8 +78,10 @@ class Checksums:
         return Expected(archive.name, url, size, md5)
 
     def verified(self, name: str) -> None:
-        """Write down that the bytes of the file, as it is now, were checked."""
-        mtime = self.path.with_name(name).stat().st_mtime_ns
+        """Write down that the bytes of the file, as it is now, were checked; they are on the disk before that."""
+        file = self.path.with_name(name)
+        sync(file)
+        mtime = file.stat().st_mtime_ns
         self._write(name, {**self._files[name], "verified_mtime_ns": mtime})
 
     def _write(self, name: str, entry: dict[str, Any]) -> None:
@@ -106,6 +109,15 @@ def check_file(path: Path, expected: Expected) -> None:
         raise FileError(f"{expected.name} is not a whole zip ({error}).") from error
     if broken is not None:
         raise FileError(f"{expected.name} holds {broken!r}, whose CRC is wrong.")
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk: what is there then outlasts a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def disk_fault(folder: Path, error: OSError) -> UserError:

@@ -3,7 +3,6 @@
 While it arrives, NAME is `NAME.part`, and `NAME.part.json` says of which version of the file it is a part.
 """
 
-import os
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from requests import Response
 
-from emocore.corpus.checksums import Expected, FileError, check_file, disk_fault
+from emocore.corpus.checksums import Expected, FileError, check_file, disk_fault, sync
 from emocore.corpus.server import NoSuchRange, Server, Transient
 from emocore.outputs import read_json, write_json
 
@@ -72,9 +71,9 @@ def _complete(server: Server, expected: Expected, file: Path, report: Report) ->
             _fill_and_check(server, expected, part, report)
         except _Joined as again:
             raise FileError(f"{again} Nothing was kept: run the same command again.") from again
-    with part.open("rb") as stream:
-        os.fsync(stream.fileno())  # or a power cut could leave a whole name on half a file
+    sync(part)  # or a power cut could leave a whole name on half a file
     part.replace(file)
+    sync(file.parent)
     discard_part(file)
 
 

@@ -100,7 +100,7 @@ def files_of_record(answer: Any, record: str) -> Mapping[str, tuple[int, str]]:
     """Return {name: (bytes, MD5)} from what the record's API answered. Raises UserError for another shape."""
     try:
         found = {str(file["key"]): (int(file["size"]), str(file["checksum"])) for file in answer["files"]}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
             f"Record {record} answers in a shape that emocore does not know, or a proxy answers in its place: fetch "
             f"https://doi.org/10.5281/zenodo.{record} with a browser into --dest, and run the same command again."

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import IncompleteRead
 from typing import Any, TypeVar
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests import Response
@@ -19,11 +20,12 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from emocore import __version__
 from emocore.corpus.checksums import FileError
 from emocore.errors import UserError
-from emocore.pipeline.progress import duration
+from emocore.pipeline.progress import duration, megabytes
 
 # Zenodo answers 403 or 429 to the default name of the requests library (fatiando/pooch#502).
 _USER_AGENT = f"emocore/{__version__} (RAVDESS downloader)"
 _CHUNK_BYTES = 1 << 20
+_RECORD_BYTES = 4 << 20  # of a record's JSON, which lists some 50 files
 _CONNECT_SECONDS = 15.0
 _LONGEST_BACKOFF_SECONDS = 60.0
 _LONGEST_WISH_SECONDS = 600.0
@@ -60,6 +62,23 @@ class Stopped(Exception):
     """Another thread has met what makes going on pointless."""
 
 
+class _Session(requests.Session):
+    """Follows redirections, but never from https to anything that others on the way could read or change."""
+
+    def get_redirect_target(self, resp: Response) -> str | None:
+        """Return where an answer leads, None where it is the last one. Raises UserError."""
+        target = super().get_redirect_target(resp)
+        to = urlsplit(urljoin(resp.url, target or ""))
+        if urlsplit(resp.url).scheme == "https" and to.scheme != "https":
+            resp.close()
+            raise UserError(
+                f"{resp.url} leads to {to.scheme}://{to.netloc}, where anybody on the way could change what arrives: "
+                "check the network and its proxy, or fetch the file with a browser into --dest, and run the same "
+                "command again."
+            )
+        return target
+
+
 class Server:
     """Asks one server, for several threads, until `stop` is set. `note` gets a line for every fault."""
 
@@ -76,13 +95,25 @@ class Server:
 
         def ask() -> Any:
             with self.get(f"{self.base_url}/api/records/{record}", {}) as response:
-                body = b"".join(self.chunks(response))
+                body = self._record_body(record, response)
             try:
                 return json.loads(body)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return None
 
         return self.persist(f"record {record}", ask)
+
+    def _record_body(self, record: str, response: Response) -> bytes:
+        body = bytearray()
+        for chunk in self.chunks(response):
+            body += chunk
+            if len(body) > _RECORD_BYTES:
+                raise UserError(
+                    f"Record {record} answers with more than {megabytes(_RECORD_BYTES)}, which no list of files has, "
+                    f"perhaps because a proxy answers in its place: fetch https://doi.org/10.5281/zenodo.{record} "
+                    "with a browser into --dest, and run the same command again."
+                )
+        return bytes(body)
 
     def url_of(self, record: str, name: str) -> str:
         """Return where a record's file lies."""
@@ -95,7 +126,8 @@ class Server:
         headers = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity", **headers}
         timeout = (min(_CONNECT_SECONDS, self.transfer.timeout_seconds), self.transfer.timeout_seconds)
         try:
-            response = requests.get(url, headers=headers, stream=True, timeout=timeout)
+            with _Session() as session:
+                response = session.get(url, headers=headers, stream=True, timeout=timeout)
         except requests.RequestException as error:
             raise self._fault(error) from error
         self._answered = True

@@ -5,12 +5,14 @@ import shutil
 import stat
 import zipfile
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from emocore.corpus.checksums import disk_fault
+from emocore.corpus.checksums import disk_fault, sync
 from emocore.corpus.ravdess import is_ravdess_name
+from emocore.corpus.unpacked import MISSING, UNPACKED, Member, Unpacked
 from emocore.errors import UserError
 from emocore.outputs import folder_lock
 from emocore.pipeline.progress import Counter, megabytes
@@ -19,10 +21,11 @@ _BAD_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, V
 
 
 @dataclass(frozen=True)
-class _Member:
-    archive: Path
-    info: zipfile.ZipInfo
-    target: Path
+class Outcome:
+    """What unpacking came to."""
+
+    files: int  # of these actors, all there now
+    restored: int  # how many of them had been there, and were damaged or missing
 
 
 def check_apart(dest: str, folder: str) -> None:
@@ -35,26 +38,57 @@ def check_apart(dest: str, folder: str) -> None:
         )
 
 
-def unpack(zips: Sequence[Path], folder: str, actors: Collection[str]) -> int:
-    """Unpack what belongs to these actors, and return how many files the folder has of it.
+def unpack(zips: Sequence[Path], folder: str, actors: Collection[str], *, verify: bool = False) -> Outcome:
+    """Have what belongs to these actors in the folder, each file as the zip's directory says (size, CRC).
 
     Every name is checked before anything is written: UserError for one that leads outside, for a link, an encrypted
-    member or a broken zip. A file that is there with the right size is kept; a new one gets its name when it is whole.
+    member or a broken zip. A file of an earlier run is taken as it is while its size and modification time stand in
+    .unpacked.json (`verify`: its bytes are read again); one that is not what it should be is unpacked anew. A new one
+    gets its name when it is whole.
     """
     root = Path(folder)
-    members = [member for path in zips for member in _members(path, root, actors)]
-    waiting = [member for member in members if not _is_there(member)]
+    held = {member.name: member for path in zips for member in _members(path)}
+    wanted = [member for member in held.values() if _is_wanted(member.name, actors)]
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with folder_lock(root, f"Another run is writing to {folder}: wait until it ends, or choose another --unpack."):
-            _check_space(waiting, root)
-            _write_all(waiting, root)
+        with folder_lock(root, _busy(folder)):
+            unpacked = Unpacked(root)
+            faults = _faults(wanted, unpacked, verify)
+            # What is missing and never was there is new, not damaged.
+            damaged = {member: fault for member, fault in faults.items() if fault != MISSING or unpacked.had(member)}
+            _tell(damaged, root, "it is unpacked anew")
+            _check_space(list(faults), root)
+            _write_all(zips, list(held.values()), wanted, faults, unpacked)
     except OSError as error:
         raise disk_fault(root, error) from error
-    return len(members)
+    return Outcome(len(wanted), len(damaged))
 
 
-def _members(path: Path, root: Path, actors: Collection[str]) -> list[_Member]:
+def whole_without_zip(names: Collection[str], folder: str, actors: Collection[str]) -> dict[str, int]:
+    """Read the unpacked files of zips that are gone; return how many each has, for the zips that are not needed again.
+
+    A zip is needed again where a file of these actors is damaged or missing, or was never unpacked.
+    """
+    root = Path(folder)
+    if not names or not (root / UNPACKED).exists():
+        return {}
+    try:
+        with folder_lock(root, _busy(folder)):
+            unpacked = Unpacked(root)
+            held = {name: [m for m in unpacked.members(name) if _is_wanted(m.name, actors)] for name in names}
+            faults = _faults([member for members in held.values() for member in members], unpacked, verify=True)
+    except OSError as error:
+        raise disk_fault(root, error) from error
+    _tell({member: fault for member, fault in faults.items() if unpacked.had(member)}, root, "its zip is needed again")
+    return {name: len(members) for name, members in held.items() if members and faults.keys().isdisjoint(members)}
+
+
+def _busy(folder: str) -> str:
+    return f"Another run is writing to {folder}: wait until it ends, or choose another --unpack."
+
+
+def _members(path: Path) -> list[Member]:
+    """Return what a zip holds. Raises UserError for a name or a kind that must not be unpacked."""
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
@@ -64,11 +98,24 @@ def _members(path: Path, root: Path, actors: Collection[str]) -> list[_Member]:
         fault = _fault(info)
         if fault:
             raise UserError(f"{path} holds {info.orig_filename!r}, {fault}: nothing was unpacked.")
-    return [
-        _Member(path, info, root / info.filename)
-        for info in infos
-        if not info.is_dir() and _is_wanted(PurePosixPath(info.filename), actors)
-    ]
+    return [Member(path.name, info.filename, info.file_size, info.CRC) for info in infos if not info.is_dir()]
+
+
+def _faults(wanted: Sequence[Member], unpacked: Unpacked, verify: bool) -> dict[Member, str]:
+    """Return what is wrong with each file that is not what it should be; reads those that nothing vouches for."""
+    faults = dict.fromkeys((member for member in wanted if verify or not unpacked.is_verified(member)), MISSING)
+    there = [member for member in faults if (unpacked.root / member.name).is_file()]
+    if there:
+        with Counter("verify unpacked", len(there), "files") as counter:
+            for member in there:
+                faults[member] = unpacked.fault(member)
+                counter.add(1, failed=int(bool(faults[member])))
+    return {member: fault for member, fault in faults.items() if fault}
+
+
+def _tell(damaged: Mapping[Member, str], root: Path, remedy: str) -> None:
+    for member, fault in damaged.items():
+        print(f"{root / member.name} {fault}: {remedy}", flush=True)  # noqa: T201 - progress
 
 
 def _fault(info: zipfile.ZipInfo) -> str:
@@ -82,20 +129,16 @@ def _fault(info: zipfile.ZipInfo) -> str:
     return "which is encrypted" if info.flag_bits & 1 else ""
 
 
-def _is_wanted(name: PurePosixPath, actors: Collection[str]) -> bool:
+def _is_wanted(member: str, actors: Collection[str]) -> bool:
+    name = PurePosixPath(member)
     if any(part.startswith(".") or part == "__MACOSX" for part in name.parts):
         return False
     # What is no recording, such as a README, belongs to all.
     return not is_ravdess_name(name.stem) or name.stem[-2:] in actors
 
 
-def _is_there(member: _Member) -> bool:
-    target = member.target
-    return target.is_file() and not target.is_symlink() and target.stat().st_size == member.info.file_size
-
-
-def _check_space(waiting: Sequence[_Member], root: Path) -> None:
-    needed, free = sum(member.info.file_size for member in waiting), shutil.disk_usage(root).free
+def _check_space(waiting: Sequence[Member], root: Path) -> None:
+    needed, free = sum(member.size for member in waiting), shutil.disk_usage(root).free
     if needed > free:
         raise UserError(
             f"{root} has {megabytes(free)} free, and unpacking takes {megabytes(needed)}: free some space, or choose "
@@ -103,30 +146,40 @@ def _check_space(waiting: Sequence[_Member], root: Path) -> None:
         )
 
 
-def _write_all(waiting: Sequence[_Member], root: Path) -> None:
-    if not waiting:
-        return
-    with Counter("unpack", len(waiting), "files") as counter:
-        for path in dict.fromkeys(member.archive for member in waiting):
-            with zipfile.ZipFile(path) as archive:
-                for member in (member for member in waiting if member.archive == path):
-                    _write(archive, member, root)
-                    counter.add(1)
+def _write_all(
+    zips: Sequence[Path],
+    held: Sequence[Member],
+    wanted: Sequence[Member],
+    waiting: Collection[Member],
+    unpacked: Unpacked,
+) -> None:
+    """Unpack zip by zip, and write down after each what is whole now."""
+    with Counter("unpack", len(waiting), "files") if waiting else nullcontext() as counter:
+        for path in zips:
+            missing = [member for member in waiting if member.archive == path.name]
+            if counter and missing:
+                with zipfile.ZipFile(path) as archive:
+                    for member in missing:
+                        _write(archive, member, unpacked.root)
+                        counter.add(1)
+            unpacked.keep(*([m for m in members if m.archive == path.name] for members in (held, wanted)))
 
 
-def _write(archive: zipfile.ZipFile, member: _Member, root: Path) -> None:
-    folder = member.target.parent
+def _write(archive: zipfile.ZipFile, member: Member, root: Path) -> None:
+    target = root / member.name
+    folder = target.parent
     if not folder.resolve().is_relative_to(root.resolve()):
         raise UserError(f"{folder} is a link that leads outside {root}: nothing is written through it.")
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{member.target.name}.tmp"
+    temporary = folder / f".{target.name}.tmp"
     try:
-        with archive.open(member.info) as source, temporary.open("wb") as copy:
+        with archive.open(member.name) as source, temporary.open("wb") as copy:
             shutil.copyfileobj(source, copy, 1 << 20)
+        sync(temporary)  # or a power cut could leave a whole name on half a file
     except _BAD_ZIP as error:
         temporary.unlink(missing_ok=True)
-        raise UserError(f"{member.archive} holds {member.info.filename!r}, which cannot be read ({error}).") from error
+        raise UserError(f"{archive.filename} holds {member.name!r}, which cannot be read ({error}).") from error
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
-    temporary.replace(member.target)
+    temporary.replace(target)

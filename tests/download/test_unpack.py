@@ -6,40 +6,15 @@ import zipfile
 from types import SimpleNamespace
 
 import pytest
+from serving import CLIPS, below, watch_disk
 
 from emocore.corpus.unpack import check_apart, unpack
 from emocore.errors import UserError
 
-CLIPS = {
-    f"Actor_{actor}/03-01-0{emotion}-01-01-01-{actor}.wav": b"%d" % emotion
-    for actor in ("01", "02")
-    for emotion in (1, 3)
-}
-
-
-@pytest.fixture
-def packed(tmp_path):
-    def write(members, name="a.zip"):
-        path = tmp_path / name
-        with zipfile.ZipFile(path, "w") as archive:
-            for member, content in members.items():
-                archive.writestr(member, content)
-        return path
-
-    return write
-
-
-def files(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def below(folder):
-    return {name: content for name, content in files(folder).items() if name != ".lock"}
-
 
 def test_only_the_chosen_actors_and_what_belongs_to_all(packed, tmp_path):
     archive = packed({**CLIPS, "README.txt": b"r", "__MACOSX/._x.wav": b"x", ".DS_Store": b"y"})
-    assert unpack([archive], str(tmp_path / "U"), ["02"]) == 3
+    assert unpack([archive], str(tmp_path / "U"), ["02"]).files == 3
     assert below(tmp_path / "U") == {
         "README.txt": b"r",
         "Actor_02/03-01-01-01-01-01-02.wav": b"1",
@@ -143,3 +118,16 @@ def test_zips_and_clips_lie_apart(tmp_path, dest, folder):
     with pytest.raises(UserError, match="lie in one another, and as a corpus would hold every clip twice"):
         check_apart(str(tmp_path / dest), str(tmp_path / folder))
     check_apart(str(tmp_path / "D"), str(tmp_path / "DU"))
+
+
+def test_a_power_cut_leaves_no_half_file_with_a_whole_name(packed, tmp_path, monkeypatch):
+    archive, folder = packed(CLIPS), tmp_path / "U"
+    seen = watch_disk(monkeypatch)
+    unpack([archive], str(folder), ["01", "02"])
+    for name in CLIPS:
+        temporary = str((folder / name).with_name(f".{(folder / name).name}.tmp"))
+        assert seen.index(("sync", temporary)) < seen.index(("name", temporary))
+    last = max(i for i, (event, path) in enumerate(seen) if event == "name" and path.endswith(".wav.tmp"))
+    folders = [str(folder / "Actor_01"), str(folder / "Actor_02"), str(folder)]
+    assert sorted(path for event, path in seen[last:] if event == "sync" and path in folders) == sorted(folders)
+    assert ("name", f"{folder}/..unpacked.json.tmp") in seen[last:]  # what is written down is on the disk already

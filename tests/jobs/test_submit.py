@@ -12,7 +12,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil  # Ray brings it along; conftest.py has imported Ray
@@ -60,14 +60,23 @@ def finished(process):
     return process.returncode, re.sub(r"\x1b\[[0-9;]*m", "", out)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Laptop:
-    """A home folder, a shared folder, a token, and a job server."""
+    """A home folder, a shared folder, the README's steps in its order, and what each of them said."""
 
-    shared: Path
-    url: str
+    folder: Path
     env: dict[str, str]
     steps: list[str]
+    said: list[str] = field(default_factory=list)
+    server: subprocess.Popen | None = None
+
+    @property
+    def shared(self):
+        return self.folder / "shared"
+
+    @property
+    def token_file(self):
+        return self.folder / "home" / ".ray" / "auth_token"
 
     def start(self, command, **env):
         return subprocess.Popen(
@@ -81,24 +90,50 @@ class Laptop:
             start_new_session=True,
         )
 
+    def walk(self, server_options):
+        """Take the steps one after the other, each when the one before it has ended; the server stays, as it would."""
+        for step in self.steps:
+            if step.startswith("ray start "):
+                self.said.append("")
+                self.serve(f"exec {step}{server_options}")
+                continue
+            # `make install` would have put the checkout on Python's path; the jobs have their working directory.
+            code, out = finished(self.start(step, **({"PYTHONPATH": str(ROOT)} if step.startswith("python ") else {})))
+            assert code == 0, f"{step}\n{out}"
+            self.said.append(out)
+
+    def serve(self, command):
+        log = self.folder / "server.log"
+        with log.open("w") as stream:
+            self.server = subprocess.Popen(
+                ["bash", "-c", command],
+                cwd=self.folder,
+                env=self.env,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+            )
+        until = time.monotonic() + 60
+        while self.status_of("/api/version", self.token_file.read_text()) != 200:
+            assert self.server.poll() is None and time.monotonic() < until, log.read_text()
+            time.sleep(0.2)
+
     def status_of(self, path, token):
         """The HTTP status of the job server's answer; None while it does not answer."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(self.env["RAY_API_SERVER_ADDRESS"] + path, headers=headers)
         try:
-            with urllib.request.urlopen(urllib.request.Request(self.url + path, headers=headers), timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=5) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:
             return error.code
         except OSError:
             return None
 
-    def token(self):
-        return Path(self.env["HOME"], ".ray", "auth_token").read_text()
-
 
 @pytest.fixture(scope="module")
 def laptop(corpus, tmp_path_factory):
-    """Steps 2 and 3, then the others' ground; at the end nothing of it is left."""
+    """A laptop on which the five steps have been taken, in the README's order; at the end nothing of it is left."""
     exports, steps = readme_steps()
     folder = tmp_path_factory.mktemp("laptop")
     (folder / "home").mkdir()
@@ -113,31 +148,16 @@ def laptop(corpus, tmp_path_factory):
         "RAY_API_SERVER_ADDRESS": exports["RAY_API_SERVER_ADDRESS"].replace("8265", str(dashboard)),
         MARK: short,
     }
-    laptop = Laptop(folder / "shared", env["RAY_API_SERVER_ADDRESS"], env, steps)
-    ours = (
-        f" --node-ip-address=127.0.0.1 --port={port} --ray-client-server-port={client} --dashboard-port={dashboard}"
-        f" --dashboard-agent-listen-port={agent} --min-worker-port=0 --max-worker-port=0 --num-cpus=2"
-        f" --object-store-memory=200000000 --temp-dir={short} --disable-usage-stats"
-    )
+    laptop = Laptop(folder, env, steps)
     try:
-        code, out = finished(laptop.start(steps[1]))
-        assert code == 0, out
-        with (folder / "server.log").open("w") as log:
-            server = subprocess.Popen(
-                ["bash", "-c", f"exec {steps[2]}{ours}"],
-                cwd=folder,
-                env=env,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        until = time.monotonic() + 60
-        while laptop.status_of("/api/version", laptop.token()) != 200:
-            assert server.poll() is None and time.monotonic() < until, (folder / "server.log").read_text()
-            time.sleep(0.2)
+        laptop.walk(
+            f" --node-ip-address=127.0.0.1 --port={port} --ray-client-server-port={client} --dashboard-port={dashboard}"
+            f" --dashboard-agent-listen-port={agent} --min-worker-port=0 --max-worker-port=0 --num-cpus=2"
+            f" --object-store-memory=200000000 --temp-dir={short} --disable-usage-stats"
+        )
         yield laptop
-        server.send_signal(signal.SIGINT)  # Ctrl-C, as step 3 says
-        server.wait(timeout=60)
+        laptop.server.send_signal(signal.SIGINT)  # Ctrl-C, as step 3 says
+        laptop.server.wait(timeout=60)
     finally:
         left = started_here(short)
         for process in left:
@@ -164,21 +184,18 @@ def test_the_readme_has_five_steps_in_both_forms_of_submission():
         "ray job submit --working-dir . -- python",
         "ray job submit --working-dir . --",
     ]
+    assert steps[1].startswith("ray get-auth-token ") and steps[2].startswith("ray start ")
     assert steps[3].split(" -- ")[1].split(" --out ")[0] == steps[0].split(" --out ")[0]
 
 
 def test_jobs_end_as_the_command_does_and_predict_the_same(laptop):
-    here, job, other = (laptop.shared / name for name in ("on-my-own", "as-a-job", "as-another"))
-    code, out = finished(laptop.start(laptop.steps[0], PYTHONPATH=str(ROOT)))
-    assert code == 0, out
-    figures, report = out.splitlines()[-2:]
+    here, job, other = (laptop.shared / laptop.steps[i].split("/shared/")[-1] for i in (0, 3, 4))
+    figures, report = laptop.said[0].splitlines()[-2:]
     assert report == f"{here}/report.html"
-    submitted = [(step, laptop.start(step), run) for step, run in zip(laptop.steps[3:], (job, other), strict=True)]
-    for step, process, run in submitted:
-        code, out = finished(process)
-        assert code == 0, out
-        *_, its_figures, its_report = said_by_job(out)
-        assert its_report == f"{run}/report.html" and its_figures.startswith(step.split(" --model ")[1].split()[0])
+    for i, run in ((3, job), (4, other)):
+        *_, its_figures, its_report = said_by_job(laptop.said[i])
+        model = laptop.steps[i].split(" --model ")[1].split()[0]
+        assert its_report == f"{run}/report.html" and its_figures.startswith(model)
         assert (its_figures == figures) is (run is job)
         assert {"config.json", "metrics.json", "predictions.parquet", "report.html", "model"} <= {
             path.name for path in run.iterdir()
@@ -203,10 +220,9 @@ def test_a_mistake_reaches_the_submitter_as_its_sentence(laptop):
 
 
 def test_nothing_is_submitted_without_the_token(laptop, tmp_path):
-    token = Path(laptop.env["HOME"], ".ray", "auth_token")
-    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    assert stat.S_IMODE(laptop.token_file.stat().st_mode) == 0o600
     code, out = finished(laptop.start(laptop.steps[4], HOME=str(tmp_path), RAY_AUTH_MODE="disabled"))
     assert code != 0 and "Token authentication is enabled" in out and "submitted successfully" not in out, out
     assert laptop.status_of("/api/jobs/", None) == 401
     assert laptop.status_of("/api/jobs/", "0" * 64) == 403
-    assert laptop.status_of("/api/jobs/", token.read_text()) == 200
+    assert laptop.status_of("/api/jobs/", laptop.token_file.read_text()) == 200

@@ -1,0 +1,26 @@
+"""The limits that the README states are those of the code."""
+
+import re
+from pathlib import Path
+
+from emocore.media import audio, container, source, video
+from emocore.pipeline.options import FileOptions
+
+README = " ".join((Path(__file__).parents[2] / "README.md").read_text().split())
+
+
+def test_a_file_is_too_large_where_the_readme_says_so():
+    stated = README.split("a file is `too_large`: ")[1].split(". ")[0]
+    numbers = {unit: int(number.replace(",", "")) for number, unit in re.findall(r"([0-9,]+) ([A-Za-z]+)", stated)}
+    assert numbers == {
+        "minutes": audio.MAX_SECONDS / 60,
+        "million": audio.MAX_SAMPLES // 10**6,
+        "pictures": video.MAX_PICTURES,
+        "channels": audio.MAX_CHANNELS,
+        "GiB": source.MAX_MEMBER_BYTES >> 30,
+    }
+    assert "million samples or pixels" in stated and container.MAX_PIXELS == audio.MAX_SAMPLES
+
+
+def test_a_file_gets_the_time_that_the_readme_says():
+    assert f"`--seconds-per-file` ({FileOptions().seconds_per_file:.0f} s)" in README
