@@ -51,7 +51,10 @@ PICTURES = pa.schema(
     [
         ("clip", pa.string()),
         ("frame_index", pa.int32()),  # among all pictures of the film, in the order in which they are shown
-        ("time_seconds", pa.float64()),  # when it is shown, from the first picture on
+        (
+            "time_seconds",
+            pa.float64(),
+        ),  # when it is shown, from the begin of the film or its sound on
         ("image", pa.fixed_shape_tensor(pa.uint8(), [256, 256])),
     ]
 )

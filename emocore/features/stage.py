@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from emocore.config import FeatureConfig, Inputs
 from emocore.errors import MediaError
 from emocore.features.mfcc import COLUMNS, N_FRAMES, N_MFCC, N_SAMPLES, article_features
 from emocore.media.audio import is_silent, prepare
+from emocore.media.limit import TimeLimit
 from emocore.media.reading import SOUND_ONLY, Media, Reading, read_media
 from emocore.media.source import content_id, open_source
 from emocore.media.video import Picture
@@ -96,10 +97,11 @@ def inputs_of(featurized: pa.Table, inputs: Inputs) -> NDArray[np.float32]:
 
 def _featurize_file(path: str, config: FeatureConfig, reading: Reading, guard: Guard) -> tuple[_Result, list[Picture]]:
     identity: str | None = None
+    limit = TimeLimit(reading.seconds_per_file)
     try:
-        with guard(path), open_source(path) as stream:
-            identity = content_id(stream)
-            media = read_media(stream, reading)
+        with guard(path), open_source(path, limit) as stream:
+            identity = content_id(stream, limit)
+            media = read_media(stream, replace(reading, limit=limit))
         return _compute(identity, media, config, reading), media.pictures or []
     except MediaError as fault:
         return _Result(identity, fault=fault), []

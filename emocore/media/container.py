@@ -3,6 +3,7 @@
 import io
 import re
 import struct
+from fractions import Fraction
 
 import av
 from av.container import InputContainer
@@ -59,16 +60,21 @@ def _check_wav_whole(stream: Bytes) -> None:
         stream.seek(start + stated + stated % 2)
 
 
+def begin(stream: Stream) -> Fraction:
+    """Return when the stream begins, in seconds on the clock that all streams of its container have."""
+    return (stream.start_time or 0) * (stream.time_base or Fraction(0))
+
+
 def stated_seconds(container: InputContainer, stream: Stream) -> float | None:
     """Return how long the header says that the stream lasts; None where it does not say, or only estimates."""
     if not EXACT_DURATION.intersection(container.format.name.split(",")):
         return None
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
+    begins = float(begin(stream))  # Matroska states when a track, or the whole, ends
     tag = _MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
-    if tag:  # at which time the track ends
-        begin = float((stream.start_time or 0) * stream.time_base) if stream.time_base else 0.0
-        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3]) - begin
+    if tag:
+        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3]) - begins
     if container.duration and len(container.streams) == 1:
-        return float(container.duration / av.time_base)
+        return float(container.duration / av.time_base) - begins
     return None

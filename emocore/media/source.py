@@ -6,13 +6,17 @@ import lzma
 import re
 import zipfile
 import zlib
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import IO
 
 from emocore.errors import MediaError
+from emocore.media.limit import NO_LIMIT, TimeLimit
 
 MEMBER = "!/"
 MAX_MEMBER_BYTES = 2**31  # a member is read into memory
+CHUNK_BYTES = 2**18  # after which the clock is looked at: storage may be slow
 Stream = io.BufferedReader | io.BytesIO
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"})
@@ -29,7 +33,7 @@ def split_member(path: str) -> tuple[str, str | None]:
     return (path[: found.start() + 4], path[found.end() :]) if found else (path, None)
 
 
-def open_source(path: str) -> Stream:
+def open_source(path: str, limit: TimeLimit = NO_LIMIT) -> Stream:
     """Open the bytes for reading and seeking. Raises MediaError (stage open)."""
     file, member = split_member(path)
     try:
@@ -39,7 +43,10 @@ def open_source(path: str) -> Stream:
             archive = _open_archive(file, Path(file).stat().st_mtime_ns)
             if archive.getinfo(member).file_size > MAX_MEMBER_BYTES:
                 raise MediaError("open", "too_large", f"{path}: over {MAX_MEMBER_BYTES} bytes: unpack the archive")
-            stream = io.BytesIO(archive.read(member))
+            stream = io.BytesIO()
+            with archive.open(member) as packed:
+                stream.writelines(_chunks(packed, limit))
+            stream.seek(0)
     except (FileNotFoundError, KeyError) as error:
         raise MediaError("open", "not_found", f"{path}: no such file") from error
     except PermissionError as error:
@@ -58,12 +65,20 @@ def _open_archive(file: str, changed_ns: int) -> zipfile.ZipFile:  # noqa: ARG00
     return zipfile.ZipFile(file)  # its directory is read once, not once a member
 
 
-def content_id(stream: Stream) -> str:
-    """Return the SHA-256 of the stream's bytes in hexadecimal, and rewind it."""
+def content_id(stream: Stream, limit: TimeLimit = NO_LIMIT) -> str:
+    """Return the SHA-256 of the stream's bytes in hexadecimal, and rewind it. Raises MediaError (stage open)."""
+    digest = hashlib.sha256()
     try:
         stream.seek(0)
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        for chunk in _chunks(stream, limit):
+            digest.update(chunk)
         stream.seek(0)
     except OSError as error:
         raise MediaError("open", "broken", f"the file cannot be read to its end ({error})") from error
-    return digest
+    return digest.hexdigest()
+
+
+def _chunks(file: IO[bytes], limit: TimeLimit) -> Iterator[bytes]:
+    while chunk := file.read(CHUNK_BYTES):
+        yield chunk
+        limit.check("open")

@@ -4,6 +4,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -31,7 +32,7 @@ class CannotSkip(Exception):
 
 @dataclass(frozen=True)
 class Picture:
-    """One sampled frame: its index among all frames as shown, its time in seconds, and uint8[256, 256] of grey."""
+    """One sampled frame: its index among all frames as shown, when it is shown, and uint8[256, 256] of grey."""
 
     frame_index: int
     time_seconds: float
@@ -183,8 +184,9 @@ class PictureMaker:
     By way of BGR, as OpenCV reads films, so that pictures equal those of cv2.VideoCapture.
     """
 
-    def __init__(self, stream: VideoStream, size: int) -> None:
+    def __init__(self, stream: VideoStream, begins: Fraction, size: int) -> None:
         self.stream = stream
+        self.begins = begins
         self.size = size
         self.converter = VideoReformatter()  # keeps its tables from frame to frame
 
@@ -196,26 +198,27 @@ class PictureMaker:
         grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
         image = cv2.resize(grey, (self.size, self.size), interpolation=cv2.INTER_AREA)
         turns = round((frame.rotation or 0) / 90) % 4
-        return Picture(index, _seconds(index, frame, self.stream), np.ascontiguousarray(np.rot90(image, turns)))
+        seconds = float(self.begins + _since_begin(index, frame, self.stream))
+        return Picture(index, seconds, np.ascontiguousarray(np.rot90(image, turns)))
 
 
-def _seconds(index: int, frame: Any, stream: VideoStream) -> float:
+def _since_begin(index: int, frame: Any, stream: VideoStream) -> Fraction:
     # Not of H.264 in AVI: FFmpeg numbers those pictures as they are stored.
     is_numbered = _is_avi(stream) and stream.codec_context.name in ("h264", "hevc")
     if frame.pts is not None and stream.time_base and not is_numbered:
-        return float((frame.pts - (stream.start_time or 0)) * stream.time_base)
+        return Fraction((frame.pts - (stream.start_time or 0)) * stream.time_base)
     if stream.average_rate:
-        return float(index / stream.average_rate)
+        return Fraction(index / stream.average_rate)
     raise MediaError("decode", "broken", "the pictures carry no times, and the stream no frame rate")
 
 
 class PictureCollector:
-    """Takes the packets of a film, and gives every n-th picture.
+    """Takes the packets of a film that begins after so many seconds, and gives every n-th picture.
 
     Raises CannotSkip where the film must be read again without skipping; MediaError: broken, or too_large.
     """
 
-    def __init__(self, stream: VideoStream, every: int, may_skip: bool = True, size: int = PICTURE_PIXELS) -> None:
+    def __init__(self, stream: VideoStream, every: int, may_skip: bool = True, begins: Fraction = Fraction(0)) -> None:
         context = stream.codec_context
         if context is None:
             raise MediaError("open", "unsupported", "a film in a code that is not known")
@@ -227,9 +230,9 @@ class PictureCollector:
         # A film may change its size midway; and how a decoder mends what is missing depends on what it saw before.
         context.options = {"max_pixels": str(MAX_PIXELS)} | ({"err_detect": "explode"} if self.skipping else {})
         self.decoder = SkippingDecoder(stream, every) if self.skipping else PlainDecoder(stream, every)
-        self.make = PictureMaker(stream, size)
+        self.make = PictureMaker(stream, begins, PICTURE_PIXELS)
         self.stream = stream
-        self.end_seconds = 0.0
+        self.end_seconds = 0.0  # since the film's begin, as the header counts too
         self.pictures: list[Picture] = []
 
     def feed(self, packet: Any) -> None:

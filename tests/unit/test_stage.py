@@ -1,6 +1,9 @@
 """A batch of files becomes a batch of features, whatever the batch; faults are columns."""
 
 import hashlib
+import io
+import time
+import zipfile
 from pathlib import Path
 
 import librosa
@@ -13,6 +16,8 @@ from emocore.config import FeatureConfig
 from emocore.features import stage
 from emocore.features.mfcc import COLUMNS
 from emocore.features.stage import FEATURIZED, PLANNED, featurize_batch, inputs_of
+from emocore.media import source
+from emocore.media.reading import Reading
 from emocore.schema import CLIPS, rows_to_table
 
 CONFIG = FeatureConfig()
@@ -148,7 +153,7 @@ def test_one_batch_two_batches_chunks_slices_and_any_order_give_the_same_rows(ar
 def test_equal_bytes_are_computed_once_and_each_has_its_row(archive, monkeypatch):
     opened = []
     original = stage.open_source
-    monkeypatch.setattr(stage, "open_source", lambda path: opened.append(path) or original(path))
+    monkeypatch.setattr(stage, "open_source", lambda path, limit: opened.append(path) or original(path, limit))
     paths = [archive["ok"], archive["copy"], archive["other"]]
     rows = by_path(featurize_batch(plan(paths, copy=archive["ok"]), CONFIG))
     assert opened == [archive["ok"], archive["other"]]
@@ -163,3 +168,64 @@ def test_a_copy_whose_first_is_in_another_batch_is_computed_from_its_own_bytes(a
     alone = featurize_batch(plan([archive["copy"]], copy=archive["ok"]), CONFIG)
     first = featurize_batch(plan([archive["ok"]]), CONFIG)
     np.testing.assert_array_equal(inputs_of(alone, "columns"), inputs_of(first, "columns"))
+
+
+# The time that one file may take
+
+WAIT_SECONDS = 0.05
+
+
+class SlowStorage(io.BytesIO):
+    """Bytes that take a while at each read."""
+
+    def __init__(self, content):
+        super().__init__(content)
+        self.reads = 0
+
+    def read(self, *arguments):
+        self.reads += 1
+        time.sleep(WAIT_SECONDS)
+        return super().read(*arguments)
+
+
+def outcome_within(path, seconds):
+    (row,) = featurize_batch(plan([path]), CONFIG, Reading(seconds_per_file=seconds)).to_pylist()
+    return row["stage"], row["reason"], row["content_id"] is not None
+
+
+def test_slow_storage_is_told_while_the_bytes_are_hashed(archive, monkeypatch):
+    """The journal ends the process at twice the limit: the file would be `killed`, and its neighbours read again."""
+    stream = SlowStorage(bytes(40 * source.CHUNK_BYTES))
+    monkeypatch.setattr(stage, "open_source", lambda path, limit: stream)  # noqa: ARG005 - the stage's names
+    assert outcome_within("slow.wav", 3 * WAIT_SECONDS) == ("open", "too_slow", False)
+    assert stream.reads <= 5
+
+
+def test_hashing_and_reading_share_one_limit(archive, monkeypatch):
+    assert outcome_within(archive["ok"], 5.0) == (None, None, True)
+    original = stage.content_id
+
+    def slow(stream, limit):
+        identity = original(stream, limit)
+        time.sleep(0.3)
+        return identity
+
+    monkeypatch.setattr(stage, "content_id", slow)
+    assert outcome_within(archive["ok"], 0.25) == ("decode", "too_slow", True)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_slow_storage_is_told_while_a_member_is_unpacked(archive, tmp_path, monkeypatch, method):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as packed:
+        packed.writestr("a.wav", Path(archive["ok"]).read_bytes() + bytes(10 * source.CHUNK_BYTES))
+    reads = []
+    original = zipfile.ZipExtFile.read
+
+    def slow(self, *arguments):
+        reads.append(arguments)
+        time.sleep(WAIT_SECONDS)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", slow)
+    assert outcome_within(f"{tmp_path}/a.zip!/a.wav", 3 * WAIT_SECONDS) == ("open", "too_slow", False)
+    assert len(reads) <= 5
