@@ -1,13 +1,14 @@
 """Child process: read mutations one after another as `featurize --frames` does, and say what came of each.
 
-Takes a JSON line a batch: {"folder", "sample", "seeds"}, answers a JSON line a seed: [seed, outcome], where the
-outcome is "read", a reason of MediaError, or "bug: …", and nothing else is allowed. Dies of what kills it, with
-the seed's file left in the folder.
+Takes a JSON line a batch: {"work", "port", "items": [[sample, seed], …]}, answers a JSON line an item: [sample, seed,
+outcome], where the outcome is "read", a reason of MediaError, or "bug: …", and nothing else is allowed. Dies of what
+kills it, with the mutation left in the folder.
 """
 
 import faulthandler
 import json
 import logging
+import os
 import resource
 import signal
 import sys
@@ -15,7 +16,9 @@ import traceback
 from pathlib import Path
 
 import av
-from mutate import mutate
+import cv2
+import numpy as np
+from mutate import FILES, Mutations, name_of
 
 from emocore.errors import MediaError
 from emocore.media.reading import Reading, read_media
@@ -23,17 +26,19 @@ from emocore.media.source import open_source
 
 MEMORY_BYTES = 4 * 2**30
 SECONDS = 20
+REACHES = ("socket.", "urllib.", "subprocess.", "os.exec", "os.fork", "os.posix_spawn", "os.system", "os.remove")
+REACHES += ("os.rename", "os.mkdir", "os.listdir", "os.scandir", "ctypes.dlopen")
 allowed: str | None = None  # the one file that may be opened, while a mutation is read
 forbidden: list[str] = []
 
 
 def watch(event, arguments):
-    """Audit hook: what Python opens or connects to while a file is read."""
+    """Audit hook: what Python opens, starts or connects to while a file is read."""
     if allowed is None:
         return
     if event == "open" and str(arguments[0]) != allowed:
         forbidden.append(f"opened {arguments[0]}")
-    elif event.startswith(("socket.", "subprocess.", "os.exec", "os.posix_spawn")):
+    elif event.startswith(REACHES):
         forbidden.append(event)
 
 
@@ -57,6 +62,18 @@ def outcome_of(path):
     return "bug: " + "".join(traceback.format_exception(fault, limit=-3)) if fault else "read"
 
 
+def prepare(batch):
+    """Return the mutations, once each sample is read: libraries open things on first use."""
+    samples = {path.name: path.read_bytes() for path in sorted(Path(batch["work"], "samples").iterdir())}
+    for name in samples:
+        with Path(batch["work"], "samples", name).open("rb") as stream:
+            read_media(stream, Reading(every=2))
+    large = np.zeros((2_000, 2_000, 3), np.uint8)  # OpenCV looks for CPUs and threads at the first one
+    cv2.resize(cv2.cvtColor(large, cv2.COLOR_BGR2GRAY), (256, 256), interpolation=cv2.INTER_AREA)
+    os.chdir(Path(batch["work"], FILES))  # so that a bare name finds the bait
+    return Mutations(samples, Path(batch["work"]), batch["port"])
+
+
 def main():
     faulthandler.enable()
     av.logging.set_level(None)
@@ -64,29 +81,22 @@ def main():
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.addaudithook(watch)
-    samples = {}
+    mutations = None
     before = set()
     for line in sys.stdin:
         batch = json.loads(line)
-        folder = Path(batch["folder"])
-        if not samples:
-            samples = {path.name: path.read_bytes() for path in sorted((folder / "samples").iterdir())}
-            for name in samples:  # what libraries open on first use
-                path = folder / "samples" / name
-                with path.open("rb") as stream:
-                    read_media(stream, Reading(every=2))
-            forbidden.clear()
+        if mutations is None:
+            mutations = prepare(batch)
             before = descriptors()
         for sample, seed in batch["items"]:
-            names = sorted(samples)
-            other = samples[names[seed % len(names)]]
-            path = folder / f"{sample}-{seed}{Path(sample).suffix}"
-            path.write_bytes(mutate(samples[sample], other, seed))
+            path = Path(batch["work"], FILES, name_of(sample, seed))
+            path.write_bytes(mutations.content(sample, seed))
             signal.alarm(3 * SECONDS)  # a hang is a death
             outcome = outcome_of(str(path))
             signal.alarm(0)
             if forbidden:
-                outcome = f"bug: {forbidden.pop()}"
+                outcome = f"bug: {', '.join(forbidden)}"
+                forbidden.clear()
             if descriptors() != before:
                 outcome = f"bug: open descriptors {descriptors() ^ before}"
                 before = descriptors()
