@@ -27,5 +27,19 @@ def connect() -> None:
 
 def largest_node_cpus() -> int:
     """Return the CPUs of the largest machine, on which one task may run."""
+    return max(int(node["Resources"].get("CPU", 0)) for node in _nodes() if node["Alive"])
+
+
+def cpus() -> int:
+    """Return the CPUs of all machines that are there now; at least 1, as a cluster may still be growing."""
+    return max(1, sum(int(node["Resources"].get("CPU", 0)) for node in _nodes() if node["Alive"]))
+
+
+def is_lost(node_id: str) -> bool:
+    """Whether a machine that was in the cluster has left it."""
+    return all(node["NodeID"] != node_id or not node["Alive"] for node in _nodes())
+
+
+def _nodes() -> list[dict[str, Any]]:
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call] # Ray has no types here
-    return max(int(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"])
+    return nodes

@@ -24,11 +24,11 @@ from emocore.media.video import Picture
 from emocore.models.bundle import versions
 from emocore.outputs import output_folder, write_json
 from emocore.pipeline import cluster
-from emocore.pipeline.journal import JOURNALS, Journal
+from emocore.pipeline.planning import plan_shards
 from emocore.pipeline.shards import (
     done_row,
     failure_rows,
-    plan_shards,
+    open_journal,
     run_shards,
     shard_file,
     write_listing_failures,
@@ -70,7 +70,7 @@ def featurize(
             cluster.connect()
             write_listing_failures(listing.failures, folder.path)
             run_shards(
-                plan_shards(listing.clips, has_pictures=reading.every is not None),
+                plan_shards(listing.clips, reading),
                 folder.path,
                 "clips",
                 featurize_shard,
@@ -98,7 +98,7 @@ def featurize(
 
 def featurize_shard(shard: pa.Table, features: FeatureConfig, out: Path, mfcc: bool, reading: Reading) -> pa.Table:
     """Featurize one shard and commit it: its file in clips/ comes last, and says that the others are whole."""
-    journal = Journal(shard_file(out / JOURNALS, shard), reading.seconds_per_file)
+    journal = open_journal(shard, out, reading.seconds_per_file)
     with _pictures_file(shard_file(out / "frames", shard), reading.every) as sink:
         table = featurize_batch(shard.select(PLANNED.names), features, reading, journal.guard, sink)
     failures = failure_rows(table, journal.deaths)

@@ -24,12 +24,12 @@ from emocore.models.bundle import Bundle, bundle_folder, bundle_hash, load_bundl
 from emocore.outputs import output_folder, read_json, write_json, write_text
 from emocore.pipeline import cluster
 from emocore.pipeline.featurize import fingerprint, is_synthetic
-from emocore.pipeline.journal import JOURNALS, Journal
 from emocore.pipeline.options import FileOptions
+from emocore.pipeline.planning import plan_shards
 from emocore.pipeline.shards import (
     done_row,
     failure_rows,
-    plan_shards,
+    open_journal,
     run_shards,
     shard_file,
     write_listing_failures,
@@ -85,7 +85,7 @@ _labeller = lru_cache(maxsize=1)(Labeller)
 def label_shard(shard: pa.Table, model_dir: str, model_hash: str, out: Path, reading: Reading) -> pa.Table:
     """Decode, predict and commit one shard: its file in labels/ comes last."""
     labeller = _labeller(model_dir, model_hash)
-    journal = Journal(shard_file(out / JOURNALS, shard), reading.seconds_per_file)
+    journal = open_journal(shard, out, reading.seconds_per_file)
     table = featurize_batch(shard.select(PLANNED.names), labeller.bundle.features, reading, journal.guard)
     failures = failure_rows(table, journal.deaths)
     if failures.num_rows:
@@ -114,17 +114,18 @@ def label(options: LabelOptions) -> Labelled:
     with output_folder(options.out, config, SUMMARY) as folder:
         if not folder.finished:
             started = time.monotonic()
+            reading = Reading(seconds_per_file=options.seconds_per_file)
             cluster.connect()
             write_listing_failures(listing.failures, folder.path)
             run_shards(
-                plan_shards(listing.clips),
+                plan_shards(listing.clips, reading),
                 folder.path,
                 "labels",
                 label_shard,
                 max_failures=options.max_failures,
                 model_dir=str(folder_of_model),
                 model_hash=model_hash,
-                reading=Reading(seconds_per_file=options.seconds_per_file),
+                reading=reading,
             )
             _conclude(folder.path, options, listing, bundle, model_hash, time.monotonic() - started)
         return Labelled(read_json(folder.path / SUMMARY), folder.finished)

@@ -1,7 +1,6 @@
-"""An archive in shards: each is planned on the driver, worked on by one task, and committed by that task alone."""
+"""An archive in shards: each is worked on by one task at a time, and committed by that task alone."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,42 +10,14 @@ import pyarrow.parquet as pq
 import ray
 
 from emocore.errors import TooManyFailures
-from emocore.features.stage import PLANNED
-from emocore.media.source import content_id, open_source
-from emocore.pipeline.journal import clear_journals
+from emocore.pipeline import cluster
+from emocore.pipeline.journal import JOURNALS, Journal, clear_journals
+from emocore.pipeline.planning import SHARD
 from emocore.pipeline.progress import Counter
 from emocore.schema import FAILURES, write_table
 
-SHARD_FILES = 64
-MOST_SHARD_FILES = 512
-FILM_SHARD_FILES = 8  # decoding pictures takes some 20 times as long as hearing
-_HASH_CHUNK = 256
-SHARD = "shard"
+MOST_SHARDS_A_TASK = 16
 DONE = pa.schema([(SHARD, pa.int64()), ("files", pa.int64()), ("failed", pa.int64())])
-
-
-def plan_shards(clips: pa.Table, has_pictures: bool = False) -> list[pa.Table]:
-    """Cut a LISTING into shards of PLANNED rows with a `shard` number; files with equal bytes stay together.
-
-    The same listing gives the same shards, whatever the cluster.
-    """
-    first_of = _find_duplicates(clips)
-    paths = clips["path"].to_pylist()
-    place = {path: i for i, path in enumerate(paths)}
-    order = sorted(range(len(paths)), key=lambda i: (place[first_of.get(paths[i], paths[i])], i))
-    planned = clips.append_column("duplicate_of", pa.array([first_of.get(path) for path in paths], pa.string()))
-    planned = planned.take(pa.array(order, pa.int64())).combine_chunks().cast(PLANNED)
-    shards: list[pa.Table] = []
-    start = 0
-    firsts = planned["duplicate_of"].to_pylist()
-    while start < len(order):
-        end = min(start + (FILM_SHARD_FILES if has_pictures else SHARD_FILES), len(order))
-        most = start + MOST_SHARD_FILES  # of a file with very many copies, each shard computes one
-        while end < min(len(order), most) and firsts[end] is not None:
-            end += 1
-        shards.append(_numbered(planned.slice(start, end - start), len(shards)))
-        start = end
-    return shards
 
 
 def run_shards(
@@ -71,19 +42,55 @@ def run_shards(
     with Counter(stage.__name__.removesuffix("_shard"), sum(shard.num_rows for shard in waiting), "files") as counter:
         if not waiting:
             return
+        task: Callable[..., Any] = _run_task
         # Ray Data retries for ever when a process dies; a file that ended two is left out, see Journal.
-        data = ray.data.from_arrow(waiting).map_batches(
-            stage,
+        data = ray.data.from_arrow(_task_tables(waiting, cluster.cpus())).map_batches(
+            task,
             batch_size=None,
             batch_format="pyarrow",
             num_cpus=1,
-            fn_kwargs={"out": out, **arguments},
+            fn_kwargs={"stage": stage, "last_table": last_table, "out": out, "arguments": arguments},
         )
         clear_journals(out)
         for done in data.iter_rows():
             counter.add(done["files"], done["failed"])
             _check_failures(failed + counter.failed, max_failures)
         clear_journals(out)
+
+
+def _task_tables(shards: Sequence[pa.Table], cpus: int) -> list[pa.Table]:
+    """Join shards into one table a task: many at first, single ones at the end, so that all CPUs end together.
+
+    Ray Data looks every tenth of a second for tasks that ended: with one shard a task, CPUs wait for work.
+    """
+    tables = []
+    start = 0
+    while start < len(shards):
+        size = min(MOST_SHARDS_A_TASK, max(1, (len(shards) - start) // (2 * cpus)))
+        tables.append(pa.concat_tables(shards[start : start + size]))
+        start += size
+    return tables
+
+
+def _run_task(
+    table: pa.Table, stage: Callable[..., pa.Table], last_table: str, out: Path, arguments: dict[str, Any]
+) -> pa.Table:
+    """Run the stage on each shard of the table; what a process before committed, and then died, stays as it is."""
+    done = []
+    for number in pc.unique(table[SHARD]):
+        shard = table.filter(pc.equal(table[SHARD], number))
+        if shard_file(out / last_table, shard).exists():
+            failures = shard_file(out / "failures", shard)
+            done.append(done_row(shard, pq.read_metadata(failures).num_rows if failures.exists() else 0))
+        else:
+            done.append(stage(shard, out=out, **arguments))
+    return pa.concat_tables(done)
+
+
+def open_journal(shard: pa.Table, out: Path, seconds_per_file: float) -> Journal:
+    """Return the shard's journal, as the process finds it that is about to work on the shard."""
+    here = ray.get_runtime_context().get_node_id()
+    return Journal(shard_file(out / JOURNALS, shard), seconds_per_file, here, cluster.is_lost)
 
 
 def _check_failures(failed: int, limit: int | None) -> None:
@@ -115,44 +122,3 @@ def done_row(shard: pa.Table, failed: int) -> pa.Table:
     return pa.Table.from_pylist(
         [{SHARD: shard[SHARD][0].as_py(), "files": shard.num_rows, "failed": failed}], schema=DONE
     )
-
-
-def _numbered(shard: pa.Table, number: int) -> pa.Table:
-    return shard.append_column(SHARD, pa.array([number] * shard.num_rows, pa.int64()))
-
-
-def _find_duplicates(clips: pa.Table) -> dict[str, str]:
-    """Return path → first path with the same bytes; only files of equal size are read for it."""
-    by_size: dict[int, list[str]] = {}
-    for path, size in zip(clips["path"].to_pylist(), clips["bytes"].to_pylist(), strict=True):
-        by_size.setdefault(size, []).append(path)
-    alike = [path for paths in by_size.values() if len(paths) > 1 for path in paths]
-    chunks = [alike[i : i + _HASH_CHUNK] for i in range(0, len(alike), _HASH_CHUNK)]
-    first: dict[str, str] = {}
-    first_of = {}
-    tasks = [_content_ids.remote(chunk) for chunk in chunks]
-    with Counter("compare files of equal size", len(alike), "files") if alike else nullcontext() as counter:
-        for chunk, task in zip(chunks, tasks, strict=True):
-            for path, identity in zip(chunk, _get(task), strict=True):
-                if identity and first.setdefault(identity, path) != path:
-                    first_of[path] = first[identity]
-            if counter:
-                counter.add(len(chunk))
-    return first_of
-
-
-def _get(task: Any) -> list[str | None]:
-    ids: list[str | None] = ray.get(task)
-    return ids
-
-
-@ray.remote(num_cpus=1)
-def _content_ids(paths: list[str]) -> list[str | None]:
-    ids: list[str | None] = []
-    for path in paths:
-        try:
-            with open_source(path) as stream:
-                ids.append(content_id(stream))
-        except Exception:  # becomes a failure where the file is decoded
-            ids.append(None)
-    return ids

@@ -18,7 +18,7 @@ from emocore.features import stage
 from emocore.features.mfcc import COLUMNS
 from emocore.media.reading import SOUND_ONLY
 from emocore.outputs import read_json
-from emocore.pipeline import shards
+from emocore.pipeline import planning
 from emocore.pipeline.featurize import featurize_shard
 from emocore.schema import CLIPS, FAILURES, MFCC_FRAMES, SCHEMA_VERSION, VERSION_KEY
 
@@ -138,9 +138,9 @@ def test_equal_bytes_are_computed_once(zoo, zoo_names, tmp_path, monkeypatch):
         return real(path, *rest)
 
     monkeypatch.setattr(stage, "_featurize_file", spy)
-    monkeypatch.setattr(shards, "SHARD_FILES", 4)
+    monkeypatch.setattr(planning, "SHARD_FILES", 4)
     clips = list_corpora([zoo]).clips
-    for shard in shards.plan_shards(clips):
+    for shard in planning.plan_shards(clips):
         featurize_shard(shard, FeatureConfig(), tmp_path, False, SOUND_ONLY)
     assert len(opened) == len(set(opened)) == clips.num_rows - 2
     assert sum(path.endswith(zoo_names[2]) for path in opened) == 1
@@ -154,7 +154,7 @@ def test_a_finished_folder_is_left_alone(features, corpus, features_of):
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(features, corpus, features_of, tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "SHARD_FILES", 8)
+    monkeypatch.setattr(planning, "SHARD_FILES", 8)
     out = tmp_path / "F"
     features_of(corpus, out, frames=True)
     assert len(list((out / "clips").iterdir())) == 8
@@ -172,7 +172,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(features, corpus, features_
 
 
 def test_more_failures_than_allowed_stop_the_run_and_a_later_one_finishes_it(zoo, features_of, tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "SHARD_FILES", 2)
+    monkeypatch.setattr(planning, "SHARD_FILES", 2)
     features_of(zoo, tmp_path / "undisturbed")
     with pytest.raises(TooManyFailures, match=r"files failed, more than --max-failures 1: "):
         features_of(zoo, tmp_path / "F", max_failures=1)
@@ -187,7 +187,7 @@ def test_as_many_failures_as_allowed_do_not_stop_the_run(zoo, zoo_names, feature
 
 
 def test_the_same_command_again_meets_the_same_limit(zoo, features_of, tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "SHARD_FILES", 2)
+    monkeypatch.setattr(planning, "SHARD_FILES", 2)
     for _ in range(8):  # each call may finish some more shards, none may forget the failures of those before
         with pytest.raises(TooManyFailures):
             features_of(zoo, tmp_path / "F", max_failures=1)
@@ -291,10 +291,10 @@ def test_a_zip_is_the_folder_that_it_holds(corpus, features, features_of, tmp_pa
 def test_a_file_that_goes_while_the_job_runs_is_a_failure(corpus, features_of, cluster, tmp_path, monkeypatch):
     shutil.copytree(corpus / "Actor_01", tmp_path / "corpus")
     gone = sorted((tmp_path / "corpus").iterdir())[3]
-    real = shards.plan_shards
+    real = planning.plan_shards
 
-    def plan_then_lose(clips, **told):
-        planned = real(clips, **told)
+    def plan_then_lose(clips, reading):
+        planned = real(clips, reading)
         gone.unlink()
         return planned
 

@@ -14,7 +14,7 @@ from emocore.corpus.listing import list_corpora
 from emocore.media.reading import Reading
 from emocore.outputs import read_json
 from emocore.pipeline import featurize as featurizing
-from emocore.pipeline import shards
+from emocore.pipeline import planning
 from emocore.schema import PICTURES, SCHEMA_VERSION, VERSION_KEY
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -165,8 +165,7 @@ def test_another_distance(films, run, tmp_path):
 
 
 def test_an_interrupted_run_goes_on_to_the_same_pictures(films, features, run, tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "FILM_SHARD_FILES", 2)
-    monkeypatch.setattr(shards, "SHARD_FILES", 2)
+    monkeypatch.setattr(planning, "SHARD_FILES", 2)
     out = tmp_path / "F"
     run(films, out)
     assert len(list((out / "clips").iterdir())) > 2

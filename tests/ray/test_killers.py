@@ -11,7 +11,7 @@ from emocore.corpus.listing import list_corpora
 from emocore.media.reading import Reading
 from emocore.outputs import read_json
 from emocore.pipeline import featurize as featurizing
-from emocore.pipeline import labelling, shards
+from emocore.pipeline import labelling, planning
 from emocore.pipeline.journal import JOURNALS
 from emocore.pipeline.labelling import LabelOptions, label
 
@@ -66,7 +66,7 @@ def run(folder, tmp_path, monkeypatch):
 
     def call(fates, shard_files=6, **reading):
         monkeypatch.setattr(featurizing, "featurize_shard", deadly(featurizing.__name__, "featurize_shard", fates))
-        monkeypatch.setattr(shards, "SHARD_FILES", shard_files)
+        monkeypatch.setattr(planning, "SHARD_FILES", shard_files)
         out = tmp_path / "F"
         done = featurizing.featurize(
             list_corpora([str(folder)]),

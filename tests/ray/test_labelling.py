@@ -12,7 +12,7 @@ import pytest
 from emocore.errors import TooManyFailures, UserError
 from emocore.labels import EMOTIONS
 from emocore.outputs import read_json
-from emocore.pipeline import shards
+from emocore.pipeline import planning
 from emocore.pipeline.labelling import LabelOptions, label
 from emocore.pipeline.runs import TrainOptions, evaluate, train
 from emocore.schema import LABELS, PROBABILITIES, SCHEMA_VERSION, VERSION_KEY
@@ -129,7 +129,7 @@ def test_equal_bytes_have_equal_answers_that_name_the_first(labelled, archive, z
 def test_answers_do_not_depend_on_the_shard(labelled, archive, run_label, monkeypatch):
     expected = answers(labelled[0], archive)
     for size in (1, 5):
-        monkeypatch.setattr(shards, "SHARD_FILES", size)
+        monkeypatch.setattr(planning, "SHARD_FILES", size)
         out, _ = run_label(archive)
         assert len(list((out / "labels").iterdir())) > 18 / size
         assert answers(out, archive) == expected
@@ -176,7 +176,7 @@ def test_a_finished_archive_is_left_alone(labelled, archive, run_label):
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(labelled, archive, run_label, monkeypatch):
-    monkeypatch.setattr(shards, "SHARD_FILES", 4)
+    monkeypatch.setattr(planning, "SHARD_FILES", 4)
     out, _ = run_label(archive)
     lost = [out / "labels" / "000001.parquet", out / "summary.json", out / "report.html"]
     for file in lost:
