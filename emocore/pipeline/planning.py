@@ -24,7 +24,7 @@ SHARD = "shard"
 def plan_shards(clips: pa.Table, reading: Reading = SOUND_ONLY) -> list[pa.Table]:
     """Cut a LISTING into shards of PLANNED rows with a `shard` number; files with equal bytes stay together.
 
-    The same listing gives the same shards, whatever the cluster. A film counts as several files where pictures are read.
+    The same listing gives the same shards, whatever the cluster. A film counts as several where pictures are read.
     """
     first_of = _find_duplicates(clips, reading.seconds_per_file)
     paths = clips["path"].to_pylist()
