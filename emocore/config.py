@@ -9,7 +9,8 @@ from typing import Any, Literal
 from emocore.errors import UserError
 
 Level = Literal["as-is", "peak"]
-Inputs = Literal["columns", "frames"]  # what a model reads: the 160 columns [n, 160], or MFCC frames [n, 157, 39]
+# What a model reads: the 160 columns [n, 160], MFCC frames [n, 157, 39], or pictures uint8[n, pixels, pixels].
+Inputs = Literal["columns", "frames", "pictures"]
 
 
 @dataclass(frozen=True)
@@ -37,3 +38,16 @@ class FeatureConfig:
         """
         text = json.dumps({"family": "article-160", **self.to_json()}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class PictureConfig:
+    """Which pictures of a film a model of frames looks at: every n-th, scaled to a square, whole or the face alone."""
+
+    every: int = 20
+    pixels: int = 256
+    faces: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return dataclasses.asdict(self)

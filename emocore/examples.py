@@ -1,11 +1,12 @@
 """What a model is trained and tested on: feature tables, selected, joined, and as arrays."""
 
 import json
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -23,14 +24,12 @@ from emocore.schema import CLIPS, SCHEMA_VERSION, read_tables
 MANIFEST = "manifest.json"
 
 
-@dataclass(frozen=True)
-class Examples:
-    """Clips (schema.CLIPS), their inputs [n, …] and soft labels [n, 8], row by row; and how the inputs were made."""
+@dataclass(frozen=True, kw_only=True)
+class Examples(ABC):
+    """Clips (schema.CLIPS) and their soft labels [n, 8], row by row."""
 
     clips: pa.Table
-    x: NDArray[np.float32]
     soft: NDArray[np.float32]
-    features: FeatureConfig
     synthetic: bool
     left_out: dict[str, int] = field(default_factory=dict)  # clips and files that are not among them, by cause
 
@@ -38,6 +37,33 @@ class Examples:
     def truth(self) -> NDArray[np.int64]:
         """The raters' majority, an index into EMOTIONS, int64[n]; −1 where unlabelled."""
         return np.where(self.soft.sum(axis=1) > 0, self.soft.argmax(axis=1), -1)
+
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """Return these rows alone."""
+        return replace(self, clips=self.clips.take(rows), soft=self.soft[rows])
+
+    @abstractmethod
+    def made_by(self) -> dict[str, Any]:
+        """Return how the inputs were made, as JSON values."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayExamples(Examples):
+    """Examples whose inputs are held as an array: x [n, …]."""
+
+    x: NDArray[np.float32]
+    features: FeatureConfig
+
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """Return these rows alone."""
+        return replace(super().take(rows), x=self.x[rows])
+
+    def made_by(self) -> dict[str, Any]:
+        """Return the features' definition and its hash."""
+        return {"features": self.features.to_json(), "features_hash": self.features.hash()}
+
+
+Some = TypeVar("Some", bound=Examples)
 
 
 def is_features(path: str) -> bool:
@@ -64,7 +90,7 @@ def read_manifest(folder: str) -> dict[str, Any]:
     return manifest
 
 
-def load_examples(folders: Sequence[str], inputs: Inputs, channel: Channel, features: FeatureConfig) -> Examples:
+def load_examples(folders: Sequence[str], inputs: Inputs, channel: Channel, features: FeatureConfig) -> ArrayExamples:
     """Load FEATURES folders as one set of examples, sorted by clip: usable clips, one a take.
 
     `features` is what is asked for. Raises UserError where a folder's features were made otherwise, where it
@@ -94,17 +120,15 @@ def load_examples(folders: Sequence[str], inputs: Inputs, channel: Channel, feat
         "not_selected": usable.num_rows - chosen.num_rows,
     }
     synthetic = any(manifest["synthetic"] for manifest in manifests.values())
-    return Examples(chosen, x, soft, features, synthetic, left_out)
+    return ArrayExamples(clips=chosen, soft=soft, synthetic=synthetic, left_out=left_out, x=x, features=features)
 
 
-def labelled(examples: Examples) -> Examples:
+def labelled(examples: Some) -> Some:
     """Return the examples that have a label. Raises UserError where none has one."""
     rows = np.flatnonzero(examples.truth >= 0)
     check_labelled(len(rows), examples.clips.num_rows)
     left_out = {**examples.left_out, "unlabelled": len(examples.truth) - len(rows)}
-    return replace(
-        examples, clips=examples.clips.take(rows), x=examples.x[rows], soft=examples.soft[rows], left_out=left_out
-    )
+    return replace(examples.take(rows), left_out=left_out)
 
 
 def check_labelled(n_labelled: int, n_clips: int) -> None:
@@ -113,7 +137,7 @@ def check_labelled(n_labelled: int, n_clips: int) -> None:
         raise UserError(f"None of the {n_clips} clips is labelled: name the folders by emotion, or give a manifest.")
 
 
-def with_actors(examples: Examples, actor_from: str) -> Examples:
+def with_actors(examples: Some, actor_from: str) -> Some:
     """Return the examples with the actors that a regular expression finds in their paths, where none is known.
 
     Raises UserError for a bad expression.
@@ -138,20 +162,28 @@ def _read_all(folders: Sequence[str], inputs: Inputs) -> tuple[pa.Table, pa.Tabl
     """Return all clips, and all inputs by clip; a name that an earlier folder used gets its own folder's behind it."""
     table, columns = ("audio", list(COLUMNS)) if inputs == "columns" else ("mfcc", ["frames"])
     names: set[str] = set()
-    paths: set[str] = set()
     all_clips, all_inputs = [], []
-    for folder in folders:
-        clips = read_tables(Path(folder) / "clips")
-        twice = next((path for path in clips["path"].to_pylist() if path in paths), None)
-        if twice is not None:
-            raise UserError(f"The file {twice!r} stands in two of the tables given: give it once.")
-        paths.update(clips["path"].to_pylist())
+    for folder, clips in read_clips(folders).items():
         found = read_tables(Path(folder) / table, ["clip", *columns])
         taken = names.intersection(clips["clip"].to_pylist())
         names.update(clips["clip"].to_pylist())
         all_clips.append(_rename(clips, ("clip", "take"), taken, folder))
         all_inputs.append(_rename(found, ("clip",), taken, folder))
     return pa.concat_tables(all_clips), pa.concat_tables(all_inputs)
+
+
+def read_clips(folders: Sequence[str]) -> dict[str, pa.Table]:
+    """Return the clips of each FEATURES folder. Raises UserError where two hold one file."""
+    clips_of: dict[str, pa.Table] = {}
+    paths: set[str] = set()
+    for folder in folders:
+        clips = read_tables(Path(folder) / "clips")
+        twice = next((path for path in clips["path"].to_pylist() if path in paths), None)
+        if twice is not None:
+            raise UserError(f"The file {twice!r} stands in two of the tables given: give it once.")
+        paths.update(clips["path"].to_pylist())
+        clips_of[folder] = clips
+    return clips_of
 
 
 def _rename(table: pa.Table, columns: Sequence[str], taken: set[str], folder: str) -> pa.Table:

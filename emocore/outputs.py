@@ -46,7 +46,8 @@ def output_folder(out: str, config: Mapping[str, Any], last_file: str) -> Iterat
         try:
             yield OutputFolder(path, finished=(path / last_file).exists())
         except UserError:
-            if is_new:  # a refused command does not claim the folder
+            # A refused command does not claim the folder; one that had begun, and may go on, does.
+            if is_new and not _foreign(path, besides=CONFIG):
                 (path / CONFIG).unlink()
             raise
 
@@ -96,12 +97,17 @@ def write_text(path: Path, text: str) -> None:
 def _check_ours(path: Path) -> None:
     if not path.exists() or (path / CONFIG).exists():
         return
-    ours = {_LOCK, *(("features",) if (path / "features" / CONFIG).exists() else ())}  # what a refused run left
-    others = sorted(entry.name for entry in path.iterdir() if entry.name not in ours)
+    others = _foreign(path)
     if others:
         raise UserError(
             f"--out {path} holds other things ({others[0]!r}): name a folder that is new, empty, or of this command."
         )
+
+
+def _foreign(path: Path, besides: str = "") -> list[str]:
+    """Return what the folder holds that is not of a run which was refused before it had begun."""
+    ours = {_LOCK, besides, *(("features",) if (path / "features" / CONFIG).exists() else ())}
+    return sorted(entry.name for entry in path.iterdir() if entry.name not in ours)
 
 
 def _claim(path: Path, config: dict[str, Any]) -> bool:

@@ -47,17 +47,6 @@ CLIPS = pa.schema(
         pa.field("state", pa.string()),  # ok | silent | no_audio | no_video
     ]
 )
-PICTURES = pa.schema(
-    [
-        ("clip", pa.string()),
-        ("frame_index", pa.int32()),  # among all pictures of the film, in the order in which they are shown
-        (
-            "time_seconds",
-            pa.float64(),
-        ),  # when it is shown, from the begin of the film or its sound on
-        ("image", pa.fixed_shape_tensor(pa.uint8(), [256, 256])),
-    ]
-)
 FAILURES = pa.schema(
     [
         ("path", pa.string()),
@@ -96,6 +85,32 @@ LABELS = pa.schema(
         ("state", pa.string()),
     ]
 )
+# What a model of frames says of each: as its network gives it, before the clip's temperature.
+FRAME_LABELS = pa.schema(
+    [
+        ("clip", pa.string()),
+        ("frame_index", pa.int32()),
+        ("time_seconds", pa.float64()),
+        *_SHARES,
+        ("predicted", pa.string()),
+        ("runner_up", pa.string()),
+    ]
+)
+FRAME_PREDICTIONS = pa.schema([*FRAME_LABELS, ("fold", pa.string())])
+
+
+def pictures_schema(pixels: int) -> pa.Schema:
+    """Return the schema of pictures uint8[pixels, pixels]."""
+    return pa.schema(
+        [
+            ("clip", pa.string()),
+            ("frame_index", pa.int32()),  # among all pictures of the film, in the order in which they are shown
+            ("time_seconds", pa.float64()),  # when it is shown, from the begin of the film or its sound on
+            ("state", pa.string()),  # ok | no_face: looked for, and not found
+            ("box", pa.list_(pa.float32(), 4)),  # of the face: x, y, width, height in pixels of the upright frame
+            ("image", pa.fixed_shape_tensor(pa.uint8(), [pixels, pixels])),
+        ]
+    )
 
 
 def rows_to_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:

@@ -7,6 +7,8 @@ from typing import Annotated
 import tyro
 
 from emocore.cli import check_positive, options_to_json, run_job
+from emocore.errors import UserError
+from emocore.media.pictures import DEFAULT_PIXELS, MAX_PIXELS_A_SIDE, MIN_PIXELS
 from emocore.media.reading import Reading
 from emocore.pipeline.data import CorpusOptions
 from emocore.pipeline.featurize import featurize
@@ -23,23 +25,38 @@ class Featurize(CorpusOptions):
     mfcc: bool = False
     """keep the 157×39 MFCC frames of every clip, which audio-conv1d reads (24 KB a clip)"""
     frames: bool = False
-    """keep pictures of the films, 256×256 in grey (64 KB each)"""
+    """keep pictures of the films, and still images (JPEG, PNG, BMP), in grey"""
     every: int = 20
     """which pictures: 20 takes those at frame indices 0, 20, 40 …"""
+    pixels: int | None = None
+    """side of the pictures, 16 to 1024; 256 (64 KB each) unless given"""
+    faces: bool = False
+    """keep the largest face of each picture, cropped with a margin; the whole picture where none is found"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_positive("--every", self.every)
+        if not self.frames and (self.faces or self.pixels is not None):
+            option = "--faces" if self.faces else f"--pixels {self.pixels}"
+            raise UserError(f"{option} says how pictures are kept, and none are: add --frames.")
+        if self.pixels is not None and not MIN_PIXELS <= self.pixels <= MAX_PIXELS_A_SIDE:
+            raise UserError(f"--pixels must be from {MIN_PIXELS} to {MAX_PIXELS_A_SIDE}: got {self.pixels}.")
+
+    @property
+    def reading(self) -> Reading:
+        """What is read of a file."""
+        every = self.every if self.frames else None
+        return Reading(every, self.pixels or DEFAULT_PIXELS, self.faces, self.seconds_per_file)
 
 
 def main(options: Featurize) -> None:
     """Featurize, and say what came of it."""
     done = featurize(
-        options.list(options.corpora),
+        options.list(options.corpora, stills=options.frames),
         options.out,
         options.features(),
         mfcc=options.mfcc,
-        reading=Reading(options.every if options.frames else None, options.seconds_per_file),
+        reading=options.reading,
         options=options_to_json(options, leave_out=("out", "max_failures"), paths=("corpora",)),
         max_failures=options.max_failures,
     )

@@ -2,7 +2,8 @@
 """Fit one model: python jobs/train.py DATA… --model svc --out RUN."""
 
 from emocore.cli import run_job
-from emocore.pipeline.runs import TrainOptions, train
+from emocore.pipeline.run_options import TrainOptions
+from emocore.pipeline.runs import train
 from emocore.pipeline.summary import run_lines
 
 

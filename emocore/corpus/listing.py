@@ -12,10 +12,9 @@ import pyarrow as pa
 from emocore.corpus.folder import actor_finder, folder_rows
 from emocore.corpus.manifest import MANIFEST_SUFFIXES, is_manifest, manifest_rows, media_rows
 from emocore.corpus.ravdess import is_ravdess_name, ravdess_rows
-from emocore.corpus.scan import MediaFile, Row, check_root, is_folder, is_media, is_zip, scan
+from emocore.corpus.scan import MediaFile, Row, check_root, is_folder, is_media, is_zip, media_suffixes, scan
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS, parse_emotion
-from emocore.media.source import MEDIA_SUFFIXES
 from emocore.schema import FAILURES, LISTING, rows_to_table
 
 Kind = Literal["auto", "ravdess", "folder", "manifest"]
@@ -40,16 +39,17 @@ def list_corpus(
     kind: Kind = "auto",
     mapping: Mapping[str, str] | None = None,
     actor_from: str | None = None,
+    stills: bool = False,
 ) -> Listing:
     """List one corpus: a folder, a zip, a folder of zips, or a CSV or Parquet manifest.
 
     `kind` auto takes a manifest by its suffix, RAVDESS where any name has its shape, else a labelled folder.
     `mapping` (label → emotion) is asked before the built-in names; `actor_from` is a regular expression on
-    the path below the root whose first group is the actor, where the corpus itself does not say. Raises
-    UserError for a root that does not exist or holds no media, and for what `folder_rows` and `manifest_rows`
-    refuse.
+    the path below the root whose first group is the actor, where the corpus itself does not say. With `stills`
+    images are media too; a manifest's files are listed whatever they are. Raises UserError for a root that does not
+    exist or holds no media, and for what `folder_rows` and `manifest_rows` refuse.
     """
-    return list_corpora([root], kind=kind, mapping=mapping, actor_from=actor_from)
+    return list_corpora([root], kind=kind, mapping=mapping, actor_from=actor_from, stills=stills)
 
 
 def list_corpora(
@@ -58,6 +58,7 @@ def list_corpora(
     kind: Kind = "auto",
     mapping: Mapping[str, str] | None = None,
     actor_from: str | None = None,
+    stills: bool = False,
 ) -> Listing:
     """List several corpora as one; a file reached twice is the first root's. Raises as `list_corpus`."""
     for emotion in (mapping or {}).values():
@@ -65,27 +66,27 @@ def list_corpora(
     actor_finder(actor_from)
     return _join(
         {check_root(root, _CORPUS): None for root in roots},
-        lambda root: _rows(root, kind, mapping, actor_from),
+        lambda root: _rows(root, kind, mapping, actor_from, stills),
     )
 
 
-def list_media(roots: Sequence[str | Path]) -> Listing:
+def list_media(roots: Sequence[str | Path], *, stills: bool = False) -> Listing:
     """List an archive to be labelled: nothing is asked of its names, and every clip is unlabelled.
 
-    A root is a folder, a zip, a media file, or a manifest. Raises UserError for one that does not exist or
-    holds no media.
+    A root is a folder, a zip, a media file, or a manifest; with `stills` images are media too. Raises UserError for one
+    that does not exist or holds no media.
     """
-    return _join({check_root(root, _MEDIA): None for root in roots}, _media_rows)
+    return _join({check_root(root, _MEDIA): None for root in roots}, lambda root: _media_rows(root, stills))
 
 
 def _rows(
-    root: str, kind: Kind, mapping: Mapping[str, str] | None, actor_from: str | None
+    root: str, kind: Kind, mapping: Mapping[str, str] | None, actor_from: str | None, stills: bool
 ) -> tuple[list[Row], list[Row]]:
     if kind == "manifest" or (kind == "auto" and _is_manifest_file(root)):
         if not _is_manifest_file(root):
             raise UserError(f"{root!r} is no manifest: expected a file ending in {' or '.join(MANIFEST_SUFFIXES)}.")
         return manifest_rows(root, mapping, actor_from)
-    files, failures = _scan(root, _CORPUS)
+    files, failures = _scan(root, _CORPUS, stills)
     named = sum(is_ravdess_name(_stem(file.below)) for file in files)
     if kind == "ravdess" or (kind == "auto" and 2 * named >= len(files) > 0):
         rows, bad = ravdess_rows(files)
@@ -93,19 +94,20 @@ def _rows(
     return folder_rows(files, mapping, actor_from), failures
 
 
-def _media_rows(root: str) -> tuple[list[Row], list[Row]]:
+def _media_rows(root: str, stills: bool) -> tuple[list[Row], list[Row]]:
     if _is_manifest_file(root):
         return media_rows(root)
-    files, failures = _scan(root, _MEDIA)
+    files, failures = _scan(root, _MEDIA, stills)
     return [{**file.row(), "clip": file.below} for file in files], failures
 
 
-def _scan(root: str, expected: str) -> tuple[list[MediaFile], list[Row]]:
-    if not (is_folder(root) or is_zip(root) or is_media(root)):
-        raise UserError(f"{root!r} is none of these: expected {expected}; media end in {_suffixes()}.")
-    files, failures = scan(root)
+def _scan(root: str, expected: str, stills: bool) -> tuple[list[MediaFile], list[Row]]:
+    suffixes = ", ".join(sorted(media_suffixes(stills)))
+    if not (is_folder(root) or is_zip(root) or is_media(root, stills)):
+        raise UserError(f"{root!r} is none of these: expected {expected}; media end in {suffixes}.")
+    files, failures = scan(root, stills)
     if not files and not failures:
-        raise UserError(f"{root!r} holds no media: expected files ending in {_suffixes()}, or zips of them.")
+        raise UserError(f"{root!r} holds no media: expected files ending in {suffixes}, or zips of them.")
     return files, failures
 
 
@@ -165,10 +167,6 @@ def _stem(below: str) -> str:
 
 def _parent(path: str) -> str:
     return path.rpartition("/")[0]
-
-
-def _suffixes() -> str:
-    return ", ".join(sorted(MEDIA_SUFFIXES))
 
 
 def _path(row: Mapping[str, Any]) -> str:

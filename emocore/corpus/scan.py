@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from emocore.errors import MediaError, Reason, UserError
-from emocore.media.source import MEDIA_SUFFIXES, MEMBER
+from emocore.media.source import MEDIA_SUFFIXES, MEMBER, STILL_SUFFIXES
 
 Row = dict[str, Any]
 
@@ -60,9 +60,14 @@ def check_root(root: str | Path, expected: str) -> str:
     return os.path.abspath(root)  # noqa: PTH100  resolve() would follow links, which users named on purpose
 
 
-def is_media(name: str) -> bool:
+def media_suffixes(stills: bool) -> frozenset[str]:
+    """Return the suffixes that we read; those of still images only where `stills`, as models of sound want none."""
+    return MEDIA_SUFFIXES | STILL_SUFFIXES if stills else MEDIA_SUFFIXES
+
+
+def is_media(name: str, stills: bool = False) -> bool:
     """Whether the suffix, in any case, is one that we read."""
-    return _suffix(name) in MEDIA_SUFFIXES
+    return _suffix(name) in media_suffixes(stills)
 
 
 def is_zip(name: str) -> bool:
@@ -81,7 +86,7 @@ def check_local(path: str) -> None:
         raise UserError(f"{path!r} is a URL and this version reads local paths only: copy or mount it first.")
 
 
-def scan(root: str) -> tuple[list[MediaFile], list[Row]]:
+def scan(root: str, stills: bool = False) -> tuple[list[MediaFile], list[Row]]:
     """Return all media below an absolute path in path order, and FAILURES rows for what could not be listed.
 
     The root is a folder, a zip, or one media file. Zips inside a folder are looked into, zips inside a zip
@@ -89,7 +94,7 @@ def scan(root: str) -> tuple[list[MediaFile], list[Row]]:
     does not reach the folder itself.
     """
     folder, _, name = root.rpartition("/")
-    found = _walk(root) if is_folder(root) else _list_file(root, name, "", realpath(folder or "/"))
+    found = _walk(root, stills) if is_folder(root) else _list_file(root, name, "", realpath(folder or "/"), stills)
     # A zip is a level below a folder, but not below itself.
     own = f"{name}{MEMBER}" if is_zip(name) and not is_folder(root) else ""
     files: dict[str, MediaFile] = {}  # a zip may hold one name twice, and reads the last
@@ -104,7 +109,7 @@ def scan(root: str) -> tuple[list[MediaFile], list[Row]]:
     return [files[path] for path in sorted(files)], sorted(failures, key=lambda row: str(row["path"]))
 
 
-def _walk(root: str) -> Iterator[MediaFile | Row]:
+def _walk(root: str, stills: bool) -> Iterator[MediaFile | Row]:
     entered: set[str] = set()
     folders = [(root, "")]
     # Links wait until every folder proper was entered: its own path names it best.
@@ -128,7 +133,7 @@ def _walk(root: str) -> Iterator[MediaFile | Row]:
             elif entry.is_symlink() and is_folder(entry.path):
                 heapq.heappush(links, (entry.path, f"{below}{entry.name}/"))
             else:
-                yield from _list_file(entry.path, entry.name, below, real)
+                yield from _list_file(entry.path, entry.name, below, real, stills)
 
 
 def file_size(path: str) -> int:
@@ -161,20 +166,20 @@ def check_member(path: str, member: zipfile.ZipInfo) -> int:
     return member.file_size
 
 
-def _list_file(path: str, name: str, below: str, real: str) -> Iterator[MediaFile | Row]:
+def _list_file(path: str, name: str, below: str, real: str, stills: bool) -> Iterator[MediaFile | Row]:
     try:
         if is_zip(name):
-            yield from _list_zip(path, f"{below}{name}{MEMBER}", f"{real}/{name}")
-        elif is_media(name):
+            yield from _list_zip(path, f"{below}{name}{MEMBER}", f"{real}/{name}", stills)
+        elif is_media(name, stills):
             yield MediaFile(path, f"{below}{name}", file_size(path), f"{real}/{name}")
     except MediaError as error:
         yield failure_row(path, error.reason, error.detail)
 
 
-def _list_zip(path: str, below: str, real: str) -> Iterator[MediaFile | Row]:
+def _list_zip(path: str, below: str, real: str, stills: bool) -> Iterator[MediaFile | Row]:
     for member in zip_members(path):
         name = member.filename
-        if not is_media(name) or any(map(_is_hidden, name.split("/"))):
+        if not is_media(name, stills) or any(map(_is_hidden, name.split("/"))):
             continue
         inside = f"{path}{MEMBER}{name}"
         try:

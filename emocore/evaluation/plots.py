@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -149,6 +149,26 @@ def confidence_plot(counts: Sequence[int]) -> Markup:
     axes.locator_params(axis="y", integer=True, nbins=5)
     _percent_axis(axes, "x", "confidence")
     return _svg(figure, "confidence")
+
+
+@rc_context(STYLE)
+def training_plot(history: Mapping[str, Sequence[Mapping[str, float]]]) -> Markup:
+    """Draw the loss of each epoch, on training and validation frames; of several folds, each in a thin line."""
+    figure, axes = _canvas(250)
+    width = 2 if len(history) == 1 else 0.8
+    for name, colour, words in (("loss", BLUE, "training"), ("validation_loss", ORANGE, "validation")):
+        for i, epochs in enumerate(history.values()):
+            shown = [row for row in epochs if name in row]
+            axes.plot(
+                [row["epoch"] for row in shown], [row[name] for row in shown],
+                color=colour, linewidth=width, marker="o", markersize=2 * width, label="" if i else words,
+            )  # fmt: skip
+    axes.legend(loc="upper right", fontsize=10)
+    axes.set_ylabel("loss")
+    axes.set_xlabel("epoch")
+    axes.locator_params(axis="x", integer=True, nbins=6)
+    axes.grid()
+    return _svg(figure, "training")
 
 
 def _canvas(height: float, **grid: Any) -> tuple[Figure, Any]:

@@ -52,9 +52,21 @@ PROTOCOLS = {
     ),
 }
 
+VALIDATION = (
+    "Trained on everything but the validation clips, and scored on those: the epoch and the temperature were chosen "
+    "on them, so that the figures are rather too high."
+)
 
-def render_run(config: Mapping[str, Any], metrics: Mapping[str, Any], predictions: pa.Table) -> str:
+
+def render_run(
+    config: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    predictions: pa.Table,
+    history: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+) -> str:
     """Return the page of a train or evaluate run, from config.json, metrics.json and a PREDICTIONS table.
+
+    `history` holds the figures of each epoch, by fold, where a network was trained on frames.
 
     Read from `config`: `model`, `corpus` (one name or several; "ravdess" adds its licence and the accuracy
     of people), `trained_on` (the same, for a finished model), `synthetic` (true adds a warning), `versions`;
@@ -72,6 +84,8 @@ def render_run(config: Mapping[str, Any], metrics: Mapping[str, Any], prediction
         "few_actors": 0 < (metrics.get("n_actors") or 0) < FEW_ACTORS,
         "human": _names(config, "corpus") == {"ravdess"} and not config.get("synthetic"),
         "n_clips": len(rows),
+        "training_plot": plots.training_plot(history) if history else None,
+        "training_table": tables.training_table(history) if history else None,
         "predicted_plot": plots.emotion_plot(Counter(row["predicted"] for row in rows)),
         "confidence_plot": plots.confidence_plot(_histogram([row["confidence"] for row in rows]).tolist()),
         **(_scored(metrics, labelled) if labelled and metrics.get("n") else {"scored": False}),
@@ -82,6 +96,8 @@ def render_run(config: Mapping[str, Any], metrics: Mapping[str, Any], prediction
 def _independence(metrics: Mapping[str, Any]) -> tuple[str, str]:
     """Return a protocol in words, and whether speakers were kept apart: what the run found, else what it promises."""
     words, promised = PROTOCOLS.get(metrics["protocol"], ("", ""))
+    if metrics.get("estimate") == "validation":
+        words = VALIDATION
     if metrics["protocol"] == "as-is" or "speaker_independent" not in metrics:
         return words, promised
     if metrics.get("group_column"):

@@ -144,6 +144,18 @@ def fold_table(folds: Sequence[Mapping[str, Any]]) -> Table:
     return Table("Results of each fold", ["fold", "test actors", "clips", "accuracy", "UAR"], rows, text=2)
 
 
+def training_table(history: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
+    """One row a fold: how many epochs were trained, and the best of them, which is kept."""
+    rows = []
+    for fold, epochs in history.items():
+        best = min(epochs, key=lambda row: row.get("validation_loss", row["loss"]))
+        accuracy = best.get("validation_accuracy")
+        seconds = sum(row.get("seconds", 0.0) for row in epochs)
+        rows.append([plain(fold), str(len(epochs)), str(best["epoch"]), percent(accuracy), f"{seconds:,.0f}"])
+    head = ["fold", "epochs", "best epoch", "accuracy of validation frames in it", "seconds"]
+    return Table("Training of each fold", head, rows)
+
+
 def mistake_table(rows: Sequence[Mapping[str, Any]], most: int = 20) -> Table:
     """The wrong answers given with the highest confidence, from rows of PREDICTIONS."""
     wrong = [row for row in rows if row["emotion"] is not None and row["emotion"] != row["predicted"]]

@@ -1,6 +1,6 @@
 """From a batch of listed files to a batch of features: one open per file, faults as columns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,10 +14,10 @@ from emocore.errors import MediaError
 from emocore.features.mfcc import COLUMNS, N_FRAMES, N_MFCC, N_SAMPLES, article_features
 from emocore.media.audio import is_silent, prepare
 from emocore.media.limit import TimeLimit
+from emocore.media.pictures import Picture
 from emocore.media.reading import SOUND_ONLY, Media, Reading, read_media
 from emocore.media.source import content_id, open_source
-from emocore.media.video import Picture
-from emocore.schema import CLIPS, LISTING, MFCC_FRAMES, PICTURES
+from emocore.schema import CLIPS, LISTING, MFCC_FRAMES, pictures_schema
 
 # A file that cannot be used: these three say why, and are null for every other.
 FAULT = [pa.field("stage", pa.string()), pa.field("reason", pa.string()), pa.field("detail", pa.string())]
@@ -73,18 +73,21 @@ def featurize_batch(
     return _to_table(planned, results)
 
 
-def picture_rows(clip: str, pictures: list[Picture]) -> pa.Table:
-    """Return a clip's pictures as PICTURES rows."""
-    images = np.stack([picture.image for picture in pictures])
-    storage = pa.FixedSizeListArray.from_arrays(pa.array(images.ravel()), images[0].size)
+def picture_rows(pictures: Sequence[tuple[str, Picture]], pixels: int) -> pa.Table:
+    """Return pictures, each with its clip, as rows of `pictures_schema`; `pixels` is their side."""
+    schema = pictures_schema(pixels)
+    images = np.stack([picture.image for _, picture in pictures])
+    storage = pa.FixedSizeListArray.from_arrays(pa.array(images.ravel()), pixels**2)
     return pa.table(
         {
-            "clip": [clip] * len(pictures),
-            "frame_index": [picture.frame_index for picture in pictures],
-            "time_seconds": [picture.time_seconds for picture in pictures],
-            "image": pa.ExtensionArray.from_storage(PICTURES.field("image").type, storage),
+            "clip": [clip for clip, _ in pictures],
+            "frame_index": [picture.frame_index for _, picture in pictures],
+            "time_seconds": [picture.time_seconds for _, picture in pictures],
+            "state": [picture.state for _, picture in pictures],
+            "box": [picture.box for _, picture in pictures],
+            "image": pa.ExtensionArray.from_storage(schema.field("image").type, storage),
         },
-        PICTURES,
+        schema,
     )
 
 

@@ -45,7 +45,7 @@ def _change(image: NDArray[np.uint8], how: Augmentation, random: np.random.Gener
     factor = 1 + gain * how.contrast
     # One look-up table: around middle grey for the contrast, then a shift for the light.
     table = np.clip((np.arange(256) - 127.5) * factor + 127.5 + 255 * light * how.brightness, 0, 255)
-    changed: NDArray[np.uint8] = cv2.LUT(moved, np.rint(table).astype(np.uint8))
+    changed: NDArray[np.uint8] = np.asarray(cv2.LUT(moved, np.rint(table).astype(np.uint8)), np.uint8)
     if (erase + 1) / 2 < how.erase:
         side = int(random.uniform(0.2, 0.4) * min(height, width))
         top, left = int(random.integers(height - side)), int(random.integers(width - side))

@@ -14,8 +14,10 @@ from emocore.errors import MediaError
 from emocore.media.audio import MAX_SECONDS, Sound, SoundCollector, check_whole
 from emocore.media.container import begin, open_container, stated_seconds
 from emocore.media.limit import TimeLimit
+from emocore.media.pictures import DEFAULT_PIXELS, Picture, make_picture
 from emocore.media.source import Stream
-from emocore.media.video import CannotSkip, Picture, PictureCollector
+from emocore.media.stills import is_still, read_still
+from emocore.media.video import CannotSkip, PictureCollector
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Reading:
     """What to read of a file, and how long it may take."""
 
     every: int | None = None  # every n-th picture; None: no pictures
+    pixels: int = DEFAULT_PIXELS  # the side of a picture
+    faces: bool = False  # keep the largest face of a picture, not the whole of it
     seconds_per_file: float = 600.0
     limit: TimeLimit | None = None  # where its time runs already; else it begins with the reading
 
@@ -54,21 +58,29 @@ class Media:
 
 
 def read_media(stream: Stream, reading: Reading) -> Media:
-    """Read the first sound track and, where asked for, every n-th picture of the first film. Raises MediaError."""
+    """Read the first sound track and, where asked for, every n-th picture of the first film, or a still's only one.
+
+    Raises MediaError.
+    """
     limit = reading.limit or TimeLimit(reading.seconds_per_file)
-    media = _read(stream, reading.every, limit, may_skip=True)
+    if reading.every and is_still(stream):
+        still = Media(None, [make_picture(0, 0.0, read_still(stream), reading.pixels, reading.faces)])
+        limit.check("decode")
+        return still
+    media = _read(stream, reading, limit, may_skip=True)
     if media is None:
         stream.seek(0)
-        media = _read(stream, reading.every, limit, may_skip=False)
+        media = _read(stream, reading, limit, may_skip=False)
     assert media is not None
     return media
 
 
-def _read(stream: Stream, every: int | None, limit: TimeLimit, may_skip: bool) -> Media | None:
+def _read(stream: Stream, reading: Reading, limit: TimeLimit, may_skip: bool) -> Media | None:
     """Return None where no picture may be skipped.
 
     Not an exception: it would hold what was read until then, and the second reading would come on top of it.
     """
+    every = reading.every
     with closing(open_container(stream)) as container:
         film = _film(container)
         track = container.streams.audio[0] if container.streams.audio else None
@@ -77,7 +89,11 @@ def _read(stream: Stream, every: int | None, limit: TimeLimit, may_skip: bool) -
         _check_length(container, [stream for stream in (track, film if every else None) if stream])
         first = min(begin(stream) for stream in (track, film) if stream)
         sound = SoundCollector(track) if track else None
-        pictures = PictureCollector(film, every, may_skip, begin(film) - first) if film and every else None
+        pictures = (
+            PictureCollector(film, every, may_skip, begin(film) - first, reading.pixels, reading.faces)
+            if film and every
+            else None
+        )
         takers = {t.index: taker for t, taker in ((track, sound), (film, pictures)) if t and taker}
         try:
             _feed(container, takers, limit)

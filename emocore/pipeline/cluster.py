@@ -35,6 +35,11 @@ def cpus() -> int:
     return max(1, sum(int(node["Resources"].get("CPU", 0)) for node in _nodes() if node["Alive"]))
 
 
+def machines() -> list[dict[str, float]]:
+    """Return what each machine that is there now has: CPU, GPU, memory …"""
+    return [node["Resources"] for node in _nodes() if node["Alive"]]
+
+
 def is_lost(node_id: str) -> bool:
     """Whether a machine that was in the cluster has left it."""
     return all(node["NodeID"] != node_id or not node["Alive"] for node in _nodes())

@@ -1,18 +1,20 @@
 """The DATA of a command: feature tables as they are, corpora featurized on the way."""
 
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from emocore.config import FeatureConfig, Inputs, Level
+from emocore.config import FeatureConfig, Inputs, Level, PictureConfig
 from emocore.corpus.listing import Listing, list_corpora
 from emocore.corpus.scan import check_local
-from emocore.corpus.selection import select
+from emocore.corpus.selection import Channel, Media, select
 from emocore.errors import UserError
-from emocore.examples import Examples, is_features, load_examples, read_manifest, with_actors
+from emocore.examples import ArrayExamples, Some, is_features, load_examples, read_manifest, with_actors
+from emocore.frame_examples import FrameExamples, load_frame_examples, pictures_of
 from emocore.media.reading import Reading
 from emocore.pipeline.featurize import featurize, fingerprint
 from emocore.pipeline.options import FileOptions
@@ -39,9 +41,10 @@ class CorpusOptions(FileOptions):
         rate = base.sample_rate_hz if self.sample_rate_hz is None else self.sample_rate_hz
         return FeatureConfig(rate, self.level or base.level)
 
-    def list(self, roots: tuple[str, ...]) -> Listing:
-        """List the corpora. Raises UserError."""
-        return list_corpora(roots, kind=self.corpus, mapping=_mapping(self.map), actor_from=self.actor_from)
+    def list(self, roots: tuple[str, ...], stills: bool = False) -> Listing:
+        """List the corpora; with `stills` images are media too. Raises UserError."""
+        mapping = _mapping(self.map)
+        return list_corpora(roots, kind=self.corpus, mapping=mapping, actor_from=self.actor_from, stills=stills)
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Data:
     fingerprint: str
 
 
-def find_data(paths: tuple[str, ...], options: CorpusOptions) -> Data:
+def find_data(paths: tuple[str, ...], options: CorpusOptions, inputs: Inputs) -> Data:
     """Tell feature tables from corpora, and list the latter. Raises UserError where a path is neither."""
     if not paths:
         raise UserError("No DATA given: name at least one corpus or folder of feature tables.")
@@ -68,42 +71,75 @@ def find_data(paths: tuple[str, ...], options: CorpusOptions) -> Data:
     if not corpora and (options.map or options.corpus != "auto"):
         option = "--map" if options.map else "--corpus"
         raise UserError(f"{option} says how a corpus is read, and {paths[0]} is featurized already: leave it out.")
-    listing = options.list(corpora) if corpora else None
+    listing = options.list(corpora, stills=inputs == "pictures") if corpora else None
     manifests = [read_manifest(path) for path in features]
     names = [f"{manifest['fingerprint']} {manifest['features_hash']}" for manifest in manifests]
+    if inputs == "pictures":
+        names += [json.dumps(pictures_of(path).to_json()) for path in features]
     names += [fingerprint(listing)] if listing else []
     return Data(features, corpora, listing, hashlib.sha256(" ".join(names).encode()).hexdigest()[:16])
 
 
-def load_data(
+def load_arrays(
     data: Data,
     out: Path,
     options: CorpusOptions,
     inputs: Inputs,
-    channel: Literal["speech", "song", "all"],
+    channel: Channel,
     features: FeatureConfig | None = None,
-) -> Examples:
+) -> ArrayExamples:
     """Featurize the corpora into OUT/features, and load everything. `features`: what a bundle asks for."""
-    folders = list(data.features)
     if features is None:
-        features = options.features(FeatureConfig(**read_manifest(folders[0])["features"]) if folders else None)
+        features = options.features(
+            FeatureConfig(**read_manifest(data.features[0])["features"]) if data.features else None
+        )
     elif features != options.features(features):
         raise UserError(
             f"The model was trained on features with {features}, other ones are asked for: leave out --level and "
             "--sample-rate-hz."
         )
-    if data.listing is not None:
-        folders.append(str(out / "features"))
-        featurize(
-            replace(data.listing, clips=select(data.listing.clips, channel=channel, media="audio")),
-            folders[-1],
-            features,
-            mfcc=inputs == "frames",
-            reading=Reading(seconds_per_file=options.seconds_per_file),
-            options={"seed": options.seed},
-            max_failures=options.max_failures,
-        )
-    examples = load_examples(folders, inputs, channel, features)
+    reading = Reading(seconds_per_file=options.seconds_per_file)
+    folders = _featurize(data, out, options, channel, "audio", features, reading, mfcc=inputs == "frames")
+    return _with_actors(load_examples(folders, inputs, channel, features), options)
+
+
+def load_frames(
+    data: Data, out: Path, options: CorpusOptions, channel: Channel, pictures: PictureConfig
+) -> FrameExamples:
+    """Featurize the corpora into OUT/features with these pictures, and load all clips that have some."""
+    reading = Reading(**pictures.to_json(), seconds_per_file=options.seconds_per_file)
+    folders = _featurize(data, out, options, channel, "frames", options.features(), reading, mfcc=False)
+    return _with_actors(load_frame_examples(folders, channel, pictures), options)
+
+
+def _featurize(
+    data: Data,
+    out: Path,
+    options: CorpusOptions,
+    channel: Channel,
+    media: Media,
+    features: FeatureConfig,
+    reading: Reading,
+    mfcc: bool,
+) -> list[str]:
+    """Return all FEATURES folders, the last of them that of the corpora."""
+    if data.listing is None:
+        return list(data.features)
+    folder = str(out / "features")
+    pictures = {"every": reading.every, "pixels": reading.pixels, "faces": reading.faces} if reading.every else {}
+    featurize(
+        replace(data.listing, clips=select(data.listing.clips, channel=channel, media=media)),
+        folder,
+        features,
+        mfcc=mfcc,
+        reading=reading,
+        options={"seed": options.seed, **pictures},
+        max_failures=options.max_failures,
+    )
+    return [*data.features, folder]
+
+
+def _with_actors(examples: Some, options: CorpusOptions) -> Some:
     return with_actors(examples, options.actor_from) if options.actor_from else examples
 
 

@@ -18,7 +18,8 @@ from emocore.pipeline import cluster
 from emocore.pipeline.featurize import featurize
 from emocore.pipeline.labelling import LabelOptions, label
 from emocore.pipeline.progress import Counter
-from emocore.pipeline.runs import EvaluateOptions, TrainOptions, evaluate, train
+from emocore.pipeline.run_options import EvaluateOptions, TrainOptions
+from emocore.pipeline.runs import evaluate, train
 from emocore.schema import SCHEMA_VERSION
 
 ARCHIVE_ACTORS = 2

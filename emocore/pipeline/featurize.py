@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,9 +19,9 @@ from emocore.corpus.demo import NOTICE_NAME
 from emocore.corpus.listing import Listing
 from emocore.examples import MANIFEST
 from emocore.features.stage import AUDIO, PLANNED, Sink, featurize_batch, picture_rows
+from emocore.media.pictures import Picture
 from emocore.media.reading import SOUND_ONLY, Reading
 from emocore.media.source import split_member
-from emocore.media.video import Picture
 from emocore.models.bundle import versions
 from emocore.outputs import output_folder, write_json
 from emocore.pipeline import cluster
@@ -33,9 +34,9 @@ from emocore.pipeline.shards import (
     shard_file,
     write_listing_failures,
 )
-from emocore.schema import CLIPS, PICTURES, SCHEMA_VERSION, count_rows, table_writer, write_table
+from emocore.schema import CLIPS, SCHEMA_VERSION, count_rows, pictures_schema, table_writer, write_table
 
-_PICTURES_AT_ONCE = 128
+_BYTES_AT_ONCE = 2**23  # of pictures: they are copied, twice
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ def featurize(
                 "seed": options.get("seed", 0),
                 "mfcc": mfcc,
                 "every": reading.every,
+                "pixels": reading.pixels if reading.every else None,
+                "faces": reading.faces,
                 "synthetic": is_synthetic(listing),
                 **_counts(folder.path),
                 "versions": versions(),
@@ -99,7 +102,8 @@ def featurize(
 def featurize_shard(shard: pa.Table, features: FeatureConfig, out: Path, mfcc: bool, reading: Reading) -> pa.Table:
     """Featurize one shard and commit it: its file in clips/ comes last, and says that the others are whole."""
     journal = open_journal(shard, out, reading.seconds_per_file)
-    with _pictures_file(shard_file(out / "frames", shard), reading.every) as sink:
+    cv2.setNumThreads(1)
+    with _pictures_file(shard_file(out / "frames", shard), reading) as sink:
         table = featurize_batch(shard.select(PLANNED.names), features, reading, journal.guard, sink)
     failures = failure_rows(table, journal.deaths)
     good = table.filter(pc.is_null(table["reason"]))
@@ -115,17 +119,24 @@ def featurize_shard(shard: pa.Table, features: FeatureConfig, out: Path, mfcc: b
 
 
 @contextmanager
-def _pictures_file(path: Path, every: int | None) -> Iterator[Sink | None]:
-    if every is None:
+def _pictures_file(path: Path, reading: Reading) -> Iterator[Sink | None]:
+    if reading.every is None:
         yield None
         return
-    with table_writer(PICTURES, path) as write:
+    most = max(1, _BYTES_AT_ONCE // reading.pixels**2)
+    waiting: list[tuple[str, Picture]] = []  # a still is one picture: a part of the file for each would be slow
+    with table_writer(pictures_schema(reading.pixels), path) as write:
 
         def sink(clip: str, pictures: list[Picture]) -> None:
-            for start in range(0, len(pictures), _PICTURES_AT_ONCE):  # each part is copied, twice
-                write(picture_rows(clip, pictures[start : start + _PICTURES_AT_ONCE]))
+            for picture in pictures:
+                waiting.append((clip, picture))
+                if len(waiting) == most:
+                    write(picture_rows(waiting, reading.pixels))
+                    waiting.clear()
 
         yield sink
+        if waiting:
+            write(picture_rows(waiting, reading.pixels))
 
 
 def fingerprint(listing: Listing) -> str:

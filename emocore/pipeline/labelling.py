@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,15 +18,21 @@ from emocore.corpus.listing import Listing, list_media
 from emocore.errors import UserError
 from emocore.evaluation.report import render_labels
 from emocore.features.stage import PLANNED, featurize_batch, inputs_of
+from emocore.frame_examples import FRAMES
 from emocore.labels import EMOTIONS
 from emocore.media.reading import Reading
-from emocore.models.answers import answer_columns
-from emocore.models.bundle import Bundle, bundle_folder, bundle_hash, load_bundle, versions
+from emocore.models.answers import label_rows
+from emocore.models.bundle import Bundle, FrameBundle, bundle_folder, bundle_hash, load_bundle, versions
+from emocore.models.catalogue import SHIPPED
 from emocore.outputs import output_folder, read_json, write_json, write_text
 from emocore.pipeline import cluster
 from emocore.pipeline.featurize import fingerprint, is_synthetic
+from emocore.pipeline.frame_labelling import FrameAnswers
+from emocore.pipeline.frame_labelling import label_shard as label_frames_shard
+from emocore.pipeline.network_options import PictureOptions, check_read_by
 from emocore.pipeline.options import FileOptions
 from emocore.pipeline.planning import plan_shards
+from emocore.pipeline.scoring import finished_network
 from emocore.pipeline.shards import (
     done_row,
     failure_rows,
@@ -34,21 +41,25 @@ from emocore.pipeline.shards import (
     shard_file,
     write_listing_failures,
 )
-from emocore.schema import FAILURES, LABELS, SCHEMA_VERSION, read_tables_if_any, write_table
+from emocore.schema import FAILURES, LABELS, SCHEMA_VERSION, count_rows, read_tables_if_any, write_table
 
 SUMMARY = "summary.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelOptions(FileOptions):
+class LabelOptions(PictureOptions, FileOptions):
     """What `label` is told."""
 
     media: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MEDIA…")]
     """folders, zips, media files, or manifests"""
     model: str
-    """the RUN folder of a finished model"""
+    """the RUN folder of a finished model, or face-cnn as it is shipped"""
     out: str
     """the LABELS folder to write"""
+
+    def __post_init__(self) -> None:
+        FileOptions.__post_init__(self)
+        PictureOptions.__post_init__(self)
 
 
 @dataclass(frozen=True)
@@ -60,10 +71,12 @@ class Labelled:
 
 
 class Labeller:
-    """A model that is loaded once a process, and labels one batch after the other."""
+    """A model of sound that is loaded once a process, and labels one batch after the other."""
 
     def __init__(self, model_dir: str, model_hash: str) -> None:
-        self.bundle = load_bundle(model_dir)
+        bundle = load_bundle(model_dir)
+        assert isinstance(bundle, Bundle)
+        self.bundle = bundle
         if bundle_hash(Path(model_dir)) != model_hash:
             raise UserError(f"{model_dir} changed while it was in use: label with a finished model.")
 
@@ -74,9 +87,7 @@ class Labeller:
         if heard.any():
             x = inputs_of(featurized.filter(pa.array(heard)), self.bundle.classifier.inputs)
             probabilities[heard] = self.bundle.probabilities(x)
-        answers = answer_columns(probabilities, absent=~heard)
-        columns = {name: answers[name] if name in answers else featurized[name] for name in LABELS.names}
-        return pa.table(columns, LABELS)
+        return label_rows(featurized, probabilities, heard, featurized["state"].to_pylist())
 
 
 _labeller = lru_cache(maxsize=1)(Labeller)
@@ -100,13 +111,14 @@ def label(options: LabelOptions) -> Labelled:
     """Label every supported file under MEDIA, and write the LABELS folder. Raises UserError, TooManyFailures."""
     if not options.media:
         raise UserError("No MEDIA given: name at least one folder, zip, media file or manifest.")
-    folder_of_model = bundle_folder(options.model)
     bundle = load_bundle(options.model)
-    listing = list_media(options.media)
-    model_hash = bundle_hash(folder_of_model)
+    check_read_by(bundle.model, options, PictureOptions)
+    listing = list_media(options.media, stills=isinstance(bundle, FrameBundle))
+    model_hash = bundle_hash(bundle_folder(options.model))
+    paths = ("media",) if options.model in SHIPPED else ("media", "model")
     config = {
         "command": "label",
-        "options": options_to_json(options, leave_out=("out", "max_failures"), paths=("media", "model")),
+        "options": options_to_json(options, leave_out=("out", "max_failures"), paths=paths),
         "data": fingerprint(listing),
         "model_hash": model_hash,
         "schema_version": SCHEMA_VERSION,
@@ -114,25 +126,43 @@ def label(options: LabelOptions) -> Labelled:
     with output_folder(options.out, config, SUMMARY) as folder:
         if not folder.finished:
             started = time.monotonic()
-            reading = Reading(seconds_per_file=options.seconds_per_file)
             cluster.connect()
             write_listing_failures(listing.failures, folder.path)
+            stage, reading, arguments = _stage(options, bundle, model_hash)
             run_shards(
                 plan_shards(listing.clips, reading),
                 folder.path,
                 "labels",
-                label_shard,
+                stage,
                 max_failures=options.max_failures,
-                model_dir=str(folder_of_model),
-                model_hash=model_hash,
                 reading=reading,
+                **arguments,
             )
             _conclude(folder.path, options, listing, bundle, model_hash, time.monotonic() - started)
         return Labelled(read_json(folder.path / SUMMARY), folder.finished)
 
 
+def _stage(
+    options: LabelOptions, bundle: Bundle | FrameBundle, model_hash: str
+) -> tuple[Callable[..., pa.Table], Reading, dict[str, Any]]:
+    """Return what labels a shard, what it reads of a file, and what it is told beside these."""
+    if isinstance(bundle, FrameBundle):
+        pictures = options.pictures(bundle.reading).to_json()
+        network = finished_network(options.model, bundle.model)
+        answers = FrameAnswers(network, options.combine or bundle.combine, bundle.temperature)
+        return label_frames_shard, Reading(**pictures, seconds_per_file=options.seconds_per_file), {"answers": answers}
+    model_dir = str(bundle_folder(options.model))
+    reading = Reading(seconds_per_file=options.seconds_per_file)
+    return label_shard, reading, {"model_dir": model_dir, "model_hash": model_hash}
+
+
 def _conclude(
-    out: Path, options: LabelOptions, listing: Listing, bundle: Bundle, model_hash: str, seconds: float
+    out: Path,
+    options: LabelOptions,
+    listing: Listing,
+    bundle: Bundle | FrameBundle,
+    model_hash: str,
+    seconds: float,
 ) -> None:
     labels = read_tables_if_any(out / "labels", LABELS)
     failures = read_tables_if_any(out / "failures", FAILURES)
@@ -143,6 +173,7 @@ def _conclude(
         "failures_by_reason": dict(Counter(failures["reason"].to_pylist()).most_common()),
         "states": dict(Counter(labels["state"].to_pylist()).most_common()),
         "predicted": dict(Counter(value for value in labels["predicted"].to_pylist() if value).most_common()),
+        **(_seen(out, options, bundle) if isinstance(bundle, FrameBundle) else {}),
         "model": bundle.model,
         "model_hash": model_hash,
         "seconds": round(seconds, 2),
@@ -157,3 +188,9 @@ def _conclude(
     }
     write_text(out / "report.html", render_labels(page, summary, labels, failures))
     write_json(out / SUMMARY, summary)
+
+
+def _seen(out: Path, options: LabelOptions, bundle: FrameBundle) -> dict[str, Any]:
+    """Return how many frames were answered for, which they are, and how they answered together."""
+    reading = options.pictures(bundle.reading).to_json()
+    return {"frames": count_rows(out / FRAMES), "reading": reading, "combine": options.combine or bundle.combine}

@@ -11,12 +11,13 @@ import ray
 from emocore.features.stage import PLANNED
 from emocore.media.limit import TimeLimit
 from emocore.media.reading import SOUND_ONLY, Reading
-from emocore.media.source import VIDEO_SUFFIXES, content_id, open_source
+from emocore.media.source import STILL_SUFFIXES, VIDEO_SUFFIXES, content_id, open_source
 from emocore.pipeline.progress import Counter
 
 SHARD_FILES = 64
 MOST_SHARD_FILES = 512
-FILM_FILES = 8  # a film whose pictures are decoded takes the time of so many recordings and more
+FILM_FILES = 8.0  # a film whose pictures are decoded takes the time of so many recordings and more
+STILL_FILES = 0.125
 _HASH_CHUNK = 256
 SHARD = "shard"
 
@@ -24,7 +25,8 @@ SHARD = "shard"
 def plan_shards(clips: pa.Table, reading: Reading = SOUND_ONLY) -> list[pa.Table]:
     """Cut a LISTING into shards of PLANNED rows with a `shard` number; files with equal bytes stay together.
 
-    The same listing gives the same shards, whatever the cluster. A film counts as several where pictures are read.
+    The same listing gives the same shards, whatever the cluster. Where pictures are read a film counts as several
+    files, and several stills as one.
     """
     first_of = _find_duplicates(clips, reading.seconds_per_file)
     paths = clips["path"].to_pylist()
@@ -32,7 +34,7 @@ def plan_shards(clips: pa.Table, reading: Reading = SOUND_ONLY) -> list[pa.Table
     order = sorted(range(len(paths)), key=lambda i: (place[first_of.get(paths[i], paths[i])], i))
     planned = clips.append_column("duplicate_of", pa.array([first_of.get(path) for path in paths], pa.string()))
     planned = planned.take(pa.array(order, pa.int64())).combine_chunks().cast(PLANNED)
-    weights = [FILM_FILES if reading.every and _is_film(paths[i]) else 1 for i in order]
+    weights = [_weight(paths[i], reading) for i in order]
     shards: list[pa.Table] = []
     for start, end in _cuts(weights, [paths[i] in first_of for i in order]):
         numbers = pa.array([len(shards)] * (end - start), pa.int64())
@@ -40,21 +42,24 @@ def plan_shards(clips: pa.Table, reading: Reading = SOUND_ONLY) -> list[pa.Table
     return shards
 
 
-def _cuts(weights: list[int], is_copy: list[bool]) -> Iterator[tuple[int, int]]:
+def _cuts(weights: list[float], is_copy: list[bool]) -> Iterator[tuple[int, int]]:
     """Yield the first row of each shard and the one after its last: a copy is in the shard of the file before it."""
-    start = total = 0
+    start, total = 0, 0.0
     for row, weight in enumerate(weights):
         # Of a file with very many copies, each shard computes one.
         if (total >= SHARD_FILES and not is_copy[row]) or row - start == MOST_SHARD_FILES:
             yield start, row
-            start, total = row, 0
+            start, total = row, 0.0
         total += weight
     if weights:
         yield start, len(weights)
 
 
-def _is_film(path: str) -> bool:
-    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+def _weight(path: str, reading: Reading) -> float:
+    suffix = Path(path).suffix.lower()
+    if not reading.every:
+        return 1.0
+    return FILM_FILES if suffix in VIDEO_SUFFIXES else STILL_FILES if suffix in STILL_SUFFIXES else 1.0
 
 
 def _find_duplicates(clips: pa.Table, seconds_per_file: float) -> dict[str, str]:

@@ -6,70 +6,77 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from emocore.corpus.copies import distinct_rows
 from emocore.corpus.ravdess import is_ravdess_name
-from emocore.evaluation.metrics import summarize
+from emocore.evaluation.metrics import accuracy, confusion_matrix, summarize, uar
 from emocore.evaluation.report import render_run
 from emocore.examples import Examples
-from emocore.models.answers import answer_columns
+from emocore.models.answers import answer_columns, shares_of
 from emocore.models.bundle import versions
 from emocore.outputs import write_json, write_text
-from emocore.pipeline.training import FoldResult
-from emocore.schema import PREDICTIONS, PROBABILITIES, write_table
+from emocore.pipeline.folds import FoldResult
+from emocore.schema import FRAME_PREDICTIONS, PREDICTIONS, write_table
 
 METRICS = "metrics.json"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run gave: the model's name, the examples, the folds' results, and further facts for metrics.json."""
+    """What a run gave: the model's name, the protocol, the examples, the folds' results, more for metrics.json."""
 
     model: str
+    protocol: str
     examples: Examples
     results: list[FoldResult]
     extra: dict[str, Any]
 
 
-def write_run(
-    folder: Path, options: dict[str, Any], seed: int, protocol: str, outcome: Outcome, seconds: float
-) -> dict[str, Any]:
-    """Write predictions.parquet, report.html and, last, metrics.json; return the metrics."""
+def write_run(folder: Path, options: dict[str, Any], seed: int, outcome: Outcome, seconds: float) -> dict[str, Any]:
+    """Write predictions.parquet, report.html and, last, metrics.json; return the metrics.
+
+    Of a model of frames also frames/ and, where it was trained, history.json: what each epoch gave, by fold.
+    """
     examples, results = outcome.examples, outcome.results
-    predictions = _predictions(examples, results)
-    truth = examples.truth[np.concatenate([result.rows for result in results])]
-    shares = np.column_stack([predictions[name].to_numpy() for name in PROBABILITIES])
+    rows: NDArray[np.int64] = np.concatenate([result.rows for result in results])
+    predictions = _predictions(examples, results, rows)
+    truth, shares = examples.truth[rows], shares_of(predictions)
     metrics = summarize(
         truth,
-        shares.astype(np.float64),
-        protocol=protocol,
+        shares,
+        protocol=outcome.protocol,
         model=outcome.model,
         actors=predictions["actor"].to_pylist(),
         folds=predictions["fold"].to_pylist(),
         seconds=round(seconds, 2),
         seed=seed,
     )
-    metrics |= outcome.extra | {
+    metrics |= _write_frames(folder, examples, outcome) | outcome.extra
+    metrics |= {
         "speaker_independent": _all([result.independent for result in results]),
         "group_column": options.get("group_column"),
         "left_out": examples.left_out,
         "temperatures": {result.name: result.temperature for result in results},
         "chosen": {result.name: result.chosen for result in results if result.chosen},
-        "features": examples.features.to_json(),
-        "features_hash": examples.features.hash(),
+        **examples.made_by(),
         "synthetic": examples.synthetic,
         "versions": versions(),
     }
     page = {
         **options,
-        **examples.features.to_json(),
+        **examples.made_by(),
         "model": outcome.model,
         "corpus": corpora(examples),
         "synthetic": examples.synthetic,
         "versions": versions(),
     }
+    history = {result.name: result.history for result in results if result.history}
+    if history:
+        write_json(folder / "history.json", history)
     write_table(predictions, folder / "predictions.parquet")
-    write_text(folder / "report.html", render_run(page, metrics, predictions))
+    write_text(folder / "report.html", render_run(page, metrics, predictions, history))
     write_json(folder / METRICS, metrics)
     return metrics
 
@@ -80,12 +87,45 @@ def corpora(examples: Examples) -> list[str]:
     return ["ravdess"] if not examples.synthetic and any(map(is_ravdess_name, names)) else []
 
 
+def _write_frames(folder: Path, examples: Examples, outcome: Outcome) -> dict[str, Any]:
+    """Write frames/ and return the figures on frames and on distinct files; nothing where there are no frames."""
+    parts = [
+        result.frames.append_column("fold", pa.array([result.name] * result.frames.num_rows, pa.string()))
+        for result in outcome.results
+        if result.frames is not None
+    ]
+    if not parts:
+        return {}
+    for number, part in enumerate(parts):
+        write_table(part.cast(FRAME_PREDICTIONS), folder / "frames" / f"{number:06d}.parquet")
+    frames = pa.concat_tables(parts)
+    row_of = pc.index_in(frames["clip"], examples.clips["clip"].combine_chunks()).to_numpy()
+    return {
+        "n_frames": frames.num_rows,
+        "frame_accuracy": _figures(examples.truth[row_of], shares_of(frames))["accuracy"],
+        "distinct": _distinct(examples, outcome.results),
+    }
+
+
+def _distinct(examples: Examples, results: list[FoldResult]) -> dict[str, Any]:
+    """Return the figures on clips of which none is a copy of another."""
+    rows = np.concatenate([result.rows for result in results])
+    first = distinct_rows(examples.clips.take(rows))
+    shares = np.concatenate([result.probabilities for result in results])
+    return _figures(examples.truth[rows[first]], shares[first].astype(np.float32))
+
+
+def _figures(truth: NDArray[np.int64], shares: NDArray[Any]) -> dict[str, Any]:
+    known = truth >= 0
+    table = confusion_matrix(truth[known], shares[known].argmax(axis=1))
+    return {"n": int(known.sum()), "accuracy": accuracy(table), "uar": uar(table)}
+
+
 def _all(answers: list[bool | None]) -> bool | None:
     return False if False in answers else None if None in answers else True
 
 
-def _predictions(examples: Examples, results: list[FoldResult]) -> pa.Table:
-    rows: NDArray[np.int64] = np.concatenate([result.rows for result in results])
+def _predictions(examples: Examples, results: list[FoldResult], rows: NDArray[np.int64]) -> pa.Table:
     clips = examples.clips.take(rows)
     columns = answer_columns(np.concatenate([result.probabilities for result in results]))
     columns["fold"] = pa.array([result.name for result in results for _ in result.rows], pa.string())

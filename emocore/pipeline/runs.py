@@ -2,87 +2,42 @@
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-import tyro
 
 from emocore.cli import options_to_json
-from emocore.config import FeatureConfig, Inputs
+from emocore.config import FeatureConfig, PictureConfig
 from emocore.corpus.listing import Listing
-from emocore.corpus.protocols import PROTOCOLS, Fold, check_disjoint, make_folds
+from emocore.corpus.protocols import Fold
 from emocore.corpus.selection import select
 from emocore.errors import UserError
 from emocore.examples import Examples, check_labelled, labelled
-from emocore.models.bundle import (
-    bundle_folder,
-    bundle_hash,
-    load_bundle,
-    save_bundle,
-    training_clips,
-)
-from emocore.models.catalogue import MODELS, classifier_class, uses_frames
+from emocore.models.bundle import bundle_folder, bundle_hash, read_card, save_bundle
+from emocore.models.catalogue import MODELS, inputs_of_model
 from emocore.models.fitting import Recipe
+from emocore.models.network_settings import NetworkSettings, default_settings
 from emocore.outputs import output_folder, read_json
-from emocore.pipeline.data import CorpusOptions, Data, find_data, load_data
+from emocore.pipeline.as_is import check_as_is, score_as_is
+from emocore.pipeline.data import Data, find_data
+from emocore.pipeline.fitters import ArrayFitter, Fitter, FrameFitter
+from emocore.pipeline.folds import KEPT, FoldResult
+from emocore.pipeline.frame_folds import WORK
+from emocore.pipeline.network_options import NetworkOptions, check_read_by
 from emocore.pipeline.run_folder import METRICS, Outcome, corpora, write_run
-from emocore.pipeline.training import FoldResult, check_folds, run_folds
+from emocore.pipeline.run_options import (
+    ONE_FOLD,
+    TESTED,
+    EvaluateOptions,
+    RunOptions,
+    TrainOptions,
+    check_protocol,
+    protocol_of,
+)
 from emocore.schema import SCHEMA_VERSION
-
-# What train takes, and what leaves clips to test on.
-ONE_FOLD = ("all", "article", "article-video", "given")
-TESTED = tuple(name for name in PROTOCOLS if name not in ("all", "as-is"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions(CorpusOptions):
-    """What train and evaluate share."""
-
-    data: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DATA…")]
-    """corpora (folders, zips, manifests) or folders of feature tables"""
-    out: str
-    """the RUN folder to write"""
-    channel: Literal["speech", "song", "all"] = "speech"
-    """which of RAVDESS's vocal channels"""
-    group_column: str | None = None
-    """column of the manifest that stands for the actor in protocols"""
-    cpus_per_fit: int = 1
-    """CPUs, and native threads, of one fit"""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.cpus_per_fit < 1:
-            raise UserError(f"--cpus-per-fit must be at least 1: got {self.cpus_per_fit}.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainOptions(RunOptions):
-    """What train is told."""
-
-    model: str
-    """svc, svc-linear, random-forest, xgboost, mlp, or audio-conv1d"""
-    protocol: str = "all"
-    """all, article, article-video, or given"""
-    class_weight: Literal["balanced", "none"] = "balanced"
-    """balanced: every emotion weighs the same in training, however rare"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(RunOptions):
-    """What evaluate is told."""
-
-    model: str
-    """svc, svc-linear, random-forest, xgboost, mlp, audio-conv1d, or the RUN folder of a finished model"""
-    protocol: str
-    """article, article-video, luna5, emobox6, sequential6, loso, grouped5, given; as-is: a finished model as it is"""
-    class_weight: Literal["balanced", "none"] | None = None
-    """balanced: every emotion weighs the same in training, however rare; as the RUN was, else balanced"""
 
 
 @dataclass(frozen=True)
@@ -95,76 +50,110 @@ class Summary:
 
 def train(options: TrainOptions) -> Summary:
     """Fit one bundle, on all clips or on the training clips of a protocol with one fold, and write the RUN."""
-    inputs = _inputs(options.model)
-    recipe = Recipe(options.model, options.seed, options.class_weight == "balanced")
-    _check_protocol(options.protocol, ONE_FOLD, "train fits one model; jobs/evaluate.py runs the others")
+    check_protocol(options.protocol, ONE_FOLD, "train fits one model; jobs/evaluate.py runs the others")
+    fitter = _fitter(options, options.model, {})
 
     def work(folder: Path, data: Data) -> Outcome:
-        examples = labelled(load_data(data, folder, options, inputs, options.channel))
-        (fold,), empty = _folds(options, examples.clips)
-        (result,) = run_folds(examples, [fold], recipe, options.group_column, options.cpus_per_fit)
-        _save(folder / "model", examples, fold, result, recipe, data)
-        extra = {"estimate": "test" if len(fold.test) else "inner-folds", "empty_folds": empty}
-        return Outcome(recipe.model, examples, [result], extra)
+        examples, protocol, (fold,), extra = _prepare(fitter, options, folder, data)
+        (result,) = fitter.fit(examples, [fold], folder, keep=False)
+        _save(folder / "model", examples, fold, result, fitter, data)
+        estimate = "test" if len(fold.test) else fitter.estimate
+        return Outcome(options.model, protocol, examples, [result], {"estimate": estimate, **extra})
 
-    return _in_run_folder("train", options, None, work)
+    return _in_run_folder("train", options, fitter, None, work)
 
 
 def evaluate(options: EvaluateOptions) -> Summary:
     """Score a model out of fold by a protocol, or a finished bundle as it is, and write the RUN without a model."""
     if options.protocol == "as-is":
         return _evaluate_as_is(options)
-    _check_protocol(options.protocol, [*TESTED, "as-is"], "'all' has no test clips; jobs/train.py takes it")
+    check_protocol(options.protocol, [*TESTED, "as-is"], "'all' has no test clips; jobs/train.py takes it")
     run = options.model if options.model not in MODELS and Path(options.model).exists() else None
-    card: Mapping[str, Any] = load_bundle(run).card if run else {"model": options.model}
-    inputs = _inputs(str(card["model"]))
-    balanced = card.get("balanced", True) if options.class_weight is None else options.class_weight == "balanced"
-    recipe = Recipe(str(card["model"]), options.seed, balanced, dict(card.get("settings", {})))
-    features = FeatureConfig(**card["features"]) if run else None
+    card = read_card(run) if run else {}
+    fitter = _fitter(options, str(card.get("model", options.model)), card)
 
     def work(folder: Path, data: Data) -> Outcome:
-        examples = labelled(load_data(data, folder, options, inputs, options.channel, features))
-        folds, empty = _folds(options, examples.clips)
-        keep = folder / ".folds"
-        results = run_folds(examples, folds, recipe, options.group_column, options.cpus_per_fit, keep)
-        return Outcome(recipe.model, examples, results, {"estimate": "test", "empty_folds": empty})
+        examples, protocol, folds, extra = _prepare(fitter, options, folder, data)
+        results = fitter.fit(examples, folds, folder, keep=True)
+        return Outcome(fitter.recipe.model, protocol, examples, results, {"estimate": "test", **extra})
 
-    return _in_run_folder("evaluate", options, bundle_hash(bundle_folder(run)) if run else None, work)
+    return _in_run_folder("evaluate", options, fitter, bundle_hash(bundle_folder(run)) if run else None, work)
 
 
 def _evaluate_as_is(options: EvaluateOptions) -> Summary:
-    if options.model in MODELS:
-        raise UserError(f"Protocol 'as-is' tests a finished model: give --model a RUN folder, not {options.model!r}.")
-    unused = {"--class-weight": options.class_weight, "--group-column": options.group_column}
-    for option, value in unused.items():
-        if value is not None:
-            raise UserError(f"{option} {value} changes nothing where nothing is trained: leave it out with 'as-is'.")
-    model_dir = bundle_folder(options.model)
-    model_hash = bundle_hash(model_dir)
+    model_hash = check_as_is(options)
 
     def work(folder: Path, data: Data) -> Outcome:
-        bundle = load_bundle(options.model)
-        inputs = bundle.classifier.inputs
-        examples = load_data(data, folder, options, inputs, options.channel, bundle.features)
-        _check_unseen(model_dir, examples)
-        rows = np.arange(examples.clips.num_rows)
-        probabilities = bundle.probabilities(examples.x)
-        result = FoldResult("as-is", rows, probabilities, bundle.temperature, {}, {}, None)
-        return Outcome(bundle.model, examples, [result], {"estimate": "test", "model_hash": model_hash})
+        return score_as_is(options, model_hash, folder, data)
 
-    return _in_run_folder("evaluate", options, model_hash, work)
+    return _in_run_folder("evaluate", options, None, model_hash, work)
+
+
+def _fitter(options: RunOptions, model: str, card: dict[str, Any]) -> Fitter:
+    """Return what fits the model; `card` is that of a RUN whose settings and inputs are taken, or empty."""
+    inputs = inputs_of_model(model)
+    check_read_by(model, options, NetworkOptions)
+    balanced = card["balanced"] if card and options.class_weight is None else options.is_balanced(model)
+    recipe = Recipe(model, options.seed, balanced)
+    if inputs != "pictures":
+        features = FeatureConfig(**card["features"]) if card else None
+        return ArrayFitter(options, replace(recipe, settings=dict(card.get("settings", {}))), features)
+    settings = NetworkSettings.from_json(card["settings"]) if card else default_settings(model)
+    settings = replace(settings, **options.settings(), base=_base_network(options) if model == "transfer" else None)
+    reading = PictureConfig(**card["reading"]) if card else None
+    return FrameFitter(options, recipe, settings, options.combine or card.get("combine", "mean-log"), reading)
+
+
+def _base_network(options: RunOptions) -> str | None:
+    """Return the network that transfer begins from; None: the one that is shipped, of which every machine has its own.
+
+    Raises UserError where there is none.
+    """
+    base = options.base or "face-cnn"
+    found = read_card(base)["model"]
+    if found != "face-cnn":
+        raise UserError(f"--base {base} is a RUN of {found}: transfer begins from one of face-cnn.")
+    return str(bundle_folder(base) / "model.keras") if options.base else None
+
+
+def _prepare(
+    fitter: Fitter, options: TrainOptions | EvaluateOptions, folder: Path, data: Data
+) -> tuple[Examples, str, list[Fold], dict[str, Any]]:
+    """Return labelled examples, the protocol, its folds, and what metrics.json says of them."""
+    examples = labelled(fitter.load(data, folder))
+    protocol = protocol_of(options, examples.clips)
+    parts = fitter.part(protocol, examples.clips)
+    examples = replace(examples, left_out={**examples.left_out, **parts.left_out})
+    return examples, protocol, parts.folds, {"empty_folds": parts.empty}
 
 
 def _in_run_folder(
     command: str,
     options: TrainOptions | EvaluateOptions,
+    fitter: Fitter | None,
     model_hash: str | None,
     work: Callable[[Path, Data], Outcome],
 ) -> Summary:
-    data = find_data(options.data, options)
-    if data.listing is not None and not data.features and options.protocol != "as-is":
-        _check_before_featurizing(options, data.listing)
-    paths = ("data",) if model_hash is None else ("data", "model")
+    model = fitter.recipe.model if fitter else str(read_card(options.model)["model"])
+    data = find_data(options.data, options, inputs_of_model(model))
+    if data.listing is not None and not data.features and fitter is not None:
+        _check_before_featurizing(options, fitter, data.listing)
+    with output_folder(options.out, _config(command, options, data, model, model_hash), METRICS) as folder:
+        if folder.finished:
+            return Summary(read_json(folder.path / METRICS), already_finished=True)
+        started = time.monotonic()
+        outcome = work(folder.path, data)
+        told = options_to_json(options)
+        metrics = write_run(folder.path, told, options.seed, outcome, time.monotonic() - started)
+        for hidden in (KEPT, WORK):
+            shutil.rmtree(folder.path / hidden, ignore_errors=True)
+        return Summary(metrics, already_finished=False)
+
+
+def _config(
+    command: str, options: TrainOptions | EvaluateOptions, data: Data, model: str, model_hash: str | None
+) -> dict[str, Any]:
+    paths = ["data", *(["model"] if model_hash else []), *(["base"] if options.base else [])]
     config = {
         "command": command,
         "options": options_to_json(options, leave_out=("out", "max_failures"), paths=paths),
@@ -172,62 +161,26 @@ def _in_run_folder(
         "model_hash": model_hash,
         "schema_version": SCHEMA_VERSION,
     }
-    with output_folder(options.out, config, METRICS) as folder:
-        if folder.finished:
-            return Summary(read_json(folder.path / METRICS), already_finished=True)
-        started = time.monotonic()
-        outcome = work(folder.path, data)
-        told = options_to_json(options)
-        metrics = write_run(folder.path, told, options.seed, options.protocol, outcome, time.monotonic() - started)
-        shutil.rmtree(folder.path / ".folds", ignore_errors=True)
-        return Summary(metrics, already_finished=False)
+    if model == "transfer" and options.protocol != "as-is":
+        config["base_hash"] = bundle_hash(bundle_folder(options.base or "face-cnn"))
+    return config
 
 
-def _check_before_featurizing(options: TrainOptions | EvaluateOptions, listing: Listing) -> None:
+def _check_before_featurizing(options: TrainOptions | EvaluateOptions, fitter: Fitter, listing: Listing) -> None:
     """Raise now what would otherwise be raised after hours of decoding: no labels, one class, folds that leak."""
-    clips = select(listing.clips, channel=options.channel, media="audio")
+    clips = select(listing.clips, channel=options.channel, media=fitter.media)
     soft = clips["soft_label"].combine_chunks().to_numpy_ndarray()
     rows = np.flatnonzero(soft.sum(axis=1) > 0)
     check_labelled(len(rows), clips.num_rows)
     clips = clips.take(rows)
-    check_folds(clips, soft[rows], _folds(options, clips)[0], options.group_column)
+    fitter.check(clips, soft[rows], fitter.part(protocol_of(options, clips), clips).folds)
 
 
-def _check_protocol(protocol: str, known: Sequence[str], why: str) -> None:
-    if protocol not in known:
-        raise UserError(f"--protocol {protocol!r} is not for this command: choose one of {', '.join(known)} ({why}).")
-
-
-def _inputs(model: str) -> Inputs:
-    if model not in MODELS:
-        classifier_class(model)  # says what is known
-    return "frames" if uses_frames(model) else "columns"
-
-
-def _folds(options: TrainOptions | EvaluateOptions, clips: pa.Table) -> tuple[list[Fold], int]:
-    return make_folds(options.protocol, clips, group_column=options.group_column, seed=options.seed)
-
-
-def _check_unseen(folder: Path, examples: Examples) -> None:
-    """Raise UserError where the bytes or the take of a clip were in the training of the bundle."""
-    columns = ["clip", "path", "take", "content_id"]
-    seen = pq.read_table(training_clips(folder), columns=columns)
-    both = pa.concat_tables([seen, examples.clips.select(columns)]).combine_chunks()
-    # A take that was not given is the clip's own name, which two corpora may share; so may two actors.
-    own = pc.equal(both["take"], both["clip"])
-    both = both.set_column(2, "take", pc.if_else(own, both["path"], both["take"]))
-    both = both.append_column("actor", pa.nulls(both.num_rows, pa.string()))
-    rows = np.arange(both.num_rows)
-    check_disjoint(both, Fold("as-is", rows[: seen.num_rows], rows[:0], rows[seen.num_rows :]))
-
-
-def _save(folder: Path, examples: Examples, fold: Fold, result: FoldResult, recipe: Recipe, data: Data) -> None:
+def _save(folder: Path, examples: Examples, fold: Fold, result: FoldResult, fitter: Fitter, data: Data) -> None:
     facts = {
-        "settings": recipe.settings,
+        **fitter.facts(examples),
         "chosen": result.chosen,
         "temperature": result.temperature,
-        "features": examples.features.to_json(),
-        "features_hash": examples.features.hash(),
         "synthetic": examples.synthetic,
         "corpus": corpora(examples),
         "fold": result.name,
@@ -236,4 +189,4 @@ def _save(folder: Path, examples: Examples, fold: Fold, result: FoldResult, reci
     }
     # Validation clips are known to the bundle too: they chose its temperature.
     known = examples.clips.take(np.concatenate([fold.train, fold.validation]))
-    save_bundle(folder, result.files, recipe, known, facts)
+    save_bundle(folder, result.files, fitter.recipe, known, facts)

@@ -23,10 +23,24 @@ def run_line(metrics: dict[str, Any]) -> str:
     empty = metrics.get("empty_folds", 0)
     if empty:
         what += f" ({empty} of its {empty + len(metrics['folds'])} folds without clips)"
+    if metrics.get("estimate") == "validation":
+        what += ", on the validation clips that chose the epoch"
     left_out = {cause: n for cause, n in metrics.get("left_out", {}).items() if n}
     causes = ", ".join(f"{n:,} {cause.replace('_', ' ')}" for cause, n in left_out.items())
     return (
         f"{what}, n = {metrics['n']}: accuracy {100 * metrics['accuracy']:.1f} %, UAR {100 * metrics['uar']:.1f} % "
         f"[{100 * low:.1f}, {100 * high:.1f}] (95 %, {metrics['ci95_resampled']} resampled)"
+        + _seen(metrics)
         + (f"; left out: {causes}" if causes else "")
+    )
+
+
+def _seen(metrics: dict[str, Any]) -> str:
+    """Return the accuracy of single frames, and that without copies, where there are such."""
+    if metrics.get("frame_accuracy") is None:
+        return ""
+    distinct = metrics["distinct"]
+    copies = distinct["n"] != metrics["n"]
+    return f"; {metrics['n_frames']:,} frames: accuracy {100 * metrics['frame_accuracy']:.1f} %" + (
+        f"; {distinct['n']:,} distinct files: accuracy {100 * distinct['accuracy']:.1f} %" if copies else ""
     )

@@ -1,44 +1,27 @@
 """Folds on the cluster: inner folds choose, a final fit learns, its test clips are scored."""
 
-import json
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 import numpy as np
-import pyarrow as pa
 import ray
 from numpy.typing import NDArray
 
 from emocore.corpus.groups import Rows, groups
-from emocore.corpus.protocols import Fold, check_disjoint, draw_validation, inner_folds
+from emocore.corpus.protocols import Fold, draw_validation, inner_folds
 from emocore.errors import UserError
 from emocore.evaluation.calibration import fit_temperature, softmax
-from emocore.examples import Examples
+from emocore.examples import ArrayExamples
 from emocore.labels import EMOTIONS
-from emocore.models.base import Settings, class_weights
-from emocore.models.catalogue import uses_frames
+from emocore.models.catalogue import inputs_of_model
 from emocore.models.fitting import InnerFit, Recipe, fit_final, fit_inner
 from emocore.pipeline import cluster
+from emocore.pipeline.folds import FoldResult, actors_apart, check_folds, keep_result, load_kept
 from emocore.pipeline.progress import Counter
 
 INNER_FOLDS = 3
-
-
-@dataclass(frozen=True)
-class FoldResult:
-    """A fold's out-of-fold probabilities float64[m, 8] for its rows int64[m], and the model as files."""
-
-    name: str
-    rows: Rows
-    probabilities: NDArray[np.float64]
-    temperature: float
-    chosen: Settings
-    files: dict[str, bytes]
-    independent: bool | None  # no actor stands on both sides; None: the corpus does not say who speaks
 
 
 class _Split(NamedTuple):
@@ -49,15 +32,8 @@ class _Split(NamedTuple):
     held: Rows
 
 
-def check_folds(clips: pa.Table, soft: NDArray[np.float32], folds: Sequence[Fold], group_column: str | None) -> None:
-    """Raise UserError where a fold leaks, or shows one class only."""
-    for fold in folds:
-        check_disjoint(clips, fold, group_column=group_column)
-        class_weights(soft[fold.train], balanced=True)
-
-
 def run_folds(
-    examples: Examples,
+    examples: ArrayExamples,
     folds: Sequence[Fold],
     recipe: Recipe,
     group_column: str | None,
@@ -70,7 +46,7 @@ def run_folds(
     group. Finished folds are kept in the folder `keep`, and not fitted again. Raises UserError as `check_folds`.
     """
     check_folds(examples.clips, examples.soft, folds, group_column)
-    kept = {fold.name: _load_kept(keep, fold.name) for fold in folds}
+    kept = {fold.name: load_kept(keep, fold.name) for fold in folds}
     waiting = [fold for fold in folds if kept[fold.name] is None]
     splits = [_inner_splits(examples, fold, recipe, group_column) for fold in waiting]
     cluster.connect()
@@ -84,15 +60,15 @@ def run_folds(
     for fold, parts in zip(waiting, splits, strict=True):
         fits = [inner_task.remote(recipe, *data, split, threads) for split in parts]
         inner += fits
-        independent = _independent(examples.clips, fold, parts)
+        independent = actors_apart(examples.clips, _sides(fold, parts))
         final[final_task.remote(recipe, *data, fold, threads, independent, *fits)] = fold.name
     for result in _gather(inner, list(final), recipe.model):
         kept[result.name] = result
-        _keep(keep, result)
+        keep_result(keep, result)
     return [result for result in kept.values() if result is not None]
 
 
-def _inner_splits(examples: Examples, fold: Fold, recipe: Recipe, group_column: str | None) -> list[_Split]:
+def _inner_splits(examples: ArrayExamples, fold: Fold, recipe: Recipe, group_column: str | None) -> list[_Split]:
     if len(fold.validation):
         return [_Split(fold.train, fold.validation, fold.validation)]
     group = groups(examples.clips, group_column).values
@@ -101,7 +77,7 @@ def _inner_splits(examples: Examples, fold: Fold, recipe: Recipe, group_column: 
     splits = []
     for train, held in inner_folds(examples.clips, fold.train, INNER_FOLDS, recipe.seed, group_column=group_column):
         validation = held
-        if uses_frames(recipe.model) and len(set(group[train])) > 1:
+        if inputs_of_model(recipe.model) == "frames" and len(set(group[train])) > 1:
             # What is chosen is chosen on actors of its own, so that the scores of `held` stay honest.
             train, validation = draw_validation(examples.clips, train, recipe.seed, group_column=group_column)
         # A part in which one emotion is all there is cannot be learnt from: small corpora have such.
@@ -110,14 +86,10 @@ def _inner_splits(examples: Examples, fold: Fold, recipe: Recipe, group_column: 
     return splits
 
 
-def _independent(clips: pa.Table, fold: Fold, splits: Sequence[_Split]) -> bool | None:
-    actors = np.array(clips["actor"].to_pylist(), dtype=object)
-    if any(actor is None for actor in actors):
-        return None
-    sides = [(np.concatenate([fold.train, fold.validation]), fold.test)]
-    if not len(fold.test):
-        sides = [(np.concatenate([split.train, split.validation]), split.held) for split in splits]
-    return all(set(actors[rows]).isdisjoint(actors[others]) for rows, others in sides)
+def _sides(fold: Fold, splits: Sequence[_Split]) -> list[tuple[Rows, Rows]]:
+    if len(fold.test):
+        return [(np.concatenate([fold.train, fold.validation]), fold.test)]
+    return [(np.concatenate([split.train, split.validation]), split.held) for split in splits]
 
 
 def _gather(inner: list[Any], final: list[Any], model: str) -> Iterator[FoldResult]:
@@ -133,29 +105,6 @@ def _gather(inner: list[Any], final: list[Any], model: str) -> Iterator[FoldResu
             counter.add(1)
             if task in results:
                 yield outcome
-
-
-def _keep(folder: Path | None, result: FoldResult) -> None:
-    if folder is None:
-        return
-    folder.mkdir(exist_ok=True)
-    path = _kept_file(folder, result.name)
-    facts = json.dumps([result.temperature, result.chosen, result.independent])
-    with path.with_suffix(".tmp").open("wb") as file:
-        np.savez(file, rows=result.rows, probabilities=result.probabilities, facts=np.array(facts))
-    path.with_suffix(".tmp").replace(path)
-
-
-def _kept_file(folder: Path, name: str) -> Path:
-    return folder / f"{quote(name, safe='')}.npz"  # an actor may be called anything
-
-
-def _load_kept(folder: Path | None, name: str) -> FoldResult | None:
-    if folder is None or not _kept_file(folder, name).exists():
-        return None
-    with np.load(_kept_file(folder, name), allow_pickle=False) as kept:
-        temperature, chosen, independent = json.loads(str(kept["facts"]))
-        return FoldResult(name, kept["rows"], kept["probabilities"], temperature, chosen, {}, independent)
 
 
 @ray.remote

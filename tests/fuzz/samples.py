@@ -1,6 +1,7 @@
-"""One small file of each container, which the mutations start from."""
+"""One small file of each container and of each kind of still, which the mutations start from."""
 
 import av
+import cv2
 import numpy as np
 import soundfile
 
@@ -17,12 +18,19 @@ OPTIONS = {
     "mpeg4": {"bf": "2", "g": "8"},
 }
 SOUNDS = {"a.m4a": "aac", "a.mp3": "libmp3lame"}
+STILLS = ("a.jpg", "a.png", "a.bmp")
 RATE = 16_000
 
 
 def voice(seconds=0.8):
     time = np.arange(round(RATE * seconds)) / RATE
     return (0.4 * np.sin(2 * np.pi * (200 * time + 300 * time**2))).astype(np.float32)
+
+
+def wave(i):
+    y, x = np.mgrid[:64, :96]
+    grey = (128 + 90 * np.sin((x + 5 * i) / 9) * np.cos((y - 3 * i) / 7)).astype(np.uint8)
+    return np.stack([grey] * 3, -1)
 
 
 def write_samples(folder):
@@ -34,7 +42,9 @@ def write_samples(folder):
         write(folder / name, None, codec)
     for name, (film, sound) in FILMS.items():
         write(folder / name, film, sound)
-    names = sorted(["a.wav", "a.flac", "a.ogg", *SOUNDS, *FILMS])
+    for name in STILLS:
+        cv2.imwrite(str(folder / name), wave(0))
+    names = sorted(["a.wav", "a.flac", "a.ogg", *SOUNDS, *FILMS, *STILLS])
     return {name: (folder / name).read_bytes() for name in names}
 
 
@@ -48,10 +58,8 @@ def write(path, film, sound):
         track.format = track.codec.audio_formats[0]
         track.codec_context.open()
         if film:
-            y, x = np.mgrid[:64, :96]
             for i in range(20):
-                wave = (128 + 90 * np.sin((x + 5 * i) / 9) * np.cos((y - 3 * i) / 7)).astype(np.uint8)
-                frame = av.VideoFrame.from_ndarray(np.stack([wave] * 3, -1), format="rgb24")
+                frame = av.VideoFrame.from_ndarray(wave(i), format="rgb24")
                 frame.pts = i
                 container.mux(pictures.encode(frame))
             container.mux(pictures.encode(None))

@@ -1,4 +1,4 @@
-"""Damaged files of every container: read, or refused with a reason; nothing else happens. More of them: make soak."""
+"""Damaged files of every container and kind of still: read, or refused with a reason; nothing else happens. More of them: make soak."""
 
 import importlib.util
 import os
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-CONTAINERS = {"a.avi", "a.flac", "a.m4a", "a.mkv", "a.mp3", "a.mp4", "a.ogg", "a.wav", "a.webm"}
+STILLS = {"a.bmp", "a.jpg", "a.png"}
+CONTAINERS = {"a.avi", "a.flac", "a.m4a", "a.mkv", "a.mp3", "a.mp4", "a.ogg", "a.wav", "a.webm", *STILLS}
 EACH = 50
 FILES = "files"
 

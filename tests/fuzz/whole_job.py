@@ -60,7 +60,8 @@ def run_job(work: Path, each: int, first_seed: int = 0) -> Job:
 def featurize_folder(folder: Path, out: Path) -> Featurized:
     """Featurize with every second picture, as the readers of fuzzing.py do."""
     reading = Reading(every=2, seconds_per_file=SECONDS)
-    return featurize(list_corpora([folder]), str(out), FeatureConfig(), mfcc=True, reading=reading, options={})
+    listing = list_corpora([folder], stills=True)
+    return featurize(listing, str(out), FeatureConfig(), mfcc=True, reading=reading, options={})
 
 
 def outcomes_of(features: Path) -> dict[str, list[str]]:

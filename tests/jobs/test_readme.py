@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from emocore.media import audio, container, source, video
+from emocore.media import audio, container, source, stills, video
 from emocore.pipeline.options import FileOptions
 
 README = " ".join((Path(__file__).parents[2] / "README.md").read_text().split())
@@ -16,9 +16,11 @@ def test_a_file_is_too_large_where_the_readme_says_so():
         "minutes": audio.MAX_SECONDS / 60,
         "million": audio.MAX_SAMPLES // 10**6,
         "pictures": video.MAX_PICTURES,
+        "MiB": video.MAX_PICTURES_BYTES >> 20,
         "channels": audio.MAX_CHANNELS,
         "GiB": source.MAX_MEMBER_BYTES >> 30,
     }
+    assert "256 MiB for a still" in stated and stills.MAX_STILL_BYTES == video.MAX_PICTURES_BYTES
     assert "million samples or pixels" in stated and container.MAX_PIXELS == audio.MAX_SAMPLES
 
 

@@ -15,7 +15,7 @@ from emocore.media.reading import Reading
 from emocore.outputs import read_json
 from emocore.pipeline import featurize as featurizing
 from emocore.pipeline import planning
-from emocore.schema import PICTURES, SCHEMA_VERSION, VERSION_KEY
+from emocore.schema import SCHEMA_VERSION, VERSION_KEY, pictures_schema
 
 pytestmark = pytest.mark.usefixtures("cluster")
 PICTURES_OF_A_FILM = 45
@@ -106,15 +106,18 @@ def pictures(folder):
 
 def test_the_pictures_have_the_schema_of_the_contract(features):
     table = read(features, "frames")
-    assert table.schema.remove_metadata() == PICTURES
-    assert table.schema.names == ["clip", "frame_index", "time_seconds", "image"]
+    assert table.schema.remove_metadata() == pictures_schema(256)
+    assert table.schema.names == ["clip", "frame_index", "time_seconds", "state", "box", "image"]
     assert table.schema.field("image").type == pa.fixed_shape_tensor(pa.uint8(), [256, 256])
-    assert all(column.null_count == 0 for column in table.columns)
+    assert table["box"].null_count == table.num_rows
+    assert all(column.null_count == 0 for column in table.drop("box").columns)
+    assert set(table["state"].to_pylist()) == {"ok"}
     for file in (features / "frames").glob("*.parquet"):
         assert pq.read_schema(file).metadata[VERSION_KEY] == SCHEMA_VERSION.encode()
     assert set(table["clip"].to_pylist()) <= set(read(features, "clips")["clip"].to_pylist())
     manifest = read_json(features / "manifest.json")
-    assert (manifest["every"], manifest["clips"], manifest["failures"]) == (20, 6, 2)
+    assert (manifest["every"], manifest["pixels"], manifest["faces"]) == (20, 256, False)
+    assert (manifest["clips"], manifest["failures"]) == (6, 2)
 
 
 def test_what_is_missing_is_a_state_and_what_is_broken_a_failure(features):
@@ -143,7 +146,8 @@ def test_each_film_has_its_pictures_and_none_else(features, films):
         capture = cv2.VideoCapture(str(films / name), cv2.CAP_FFMPEG)
         theirs = [capture.read()[1] for _ in range(PICTURES_OF_A_FILM)]
         for index, _, image in rows:
-            grey = cv2.resize(cv2.cvtColor(theirs[index], cv2.COLOR_BGR2GRAY), (256, 256), interpolation=cv2.INTER_AREA)
+            grey = cv2.cvtColor(theirs[index], cv2.COLOR_BGR2GRAY)
+            grey = cv2.resize(grey, (256, 256), interpolation=cv2.INTER_LINEAR)
             assert np.abs(image.astype(float) - grey).mean() <= 1
     assert not np.array_equal(found["a.mp4"][0][2], found["a.mp4"][1][2])
 

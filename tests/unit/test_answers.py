@@ -5,8 +5,9 @@ import pyarrow as pa
 
 from emocore.evaluation.calibration import softmax
 from emocore.labels import EMOTIONS
-from emocore.models.answers import answer_columns
-from emocore.schema import LABELS, PREDICTIONS, PROBABILITIES
+from emocore.models.answers import answer_clips, answer_columns, answer_frames, shares_of
+from emocore.models.combining import HOW, combine
+from emocore.schema import FRAME_LABELS, FRAME_PREDICTIONS, LABELS, PREDICTIONS, PROBABILITIES, rows_to_table
 
 
 def stored(columns):
@@ -58,3 +59,27 @@ def test_no_rows():
     assert {len(column) for column in columns.values()} == {0}
     assert columns["predicted"].type == pa.string()
     assert columns["p_calm"].type == pa.float32()
+
+
+def test_clips_are_answered_from_their_own_frames_in_the_order_asked_for():
+    rng = np.random.default_rng(0)
+    clips = ["b", "a", "b", "x", "a", "b"]
+    heads = rows_to_table(
+        [{"clip": c, "frame_index": i, "time_seconds": 0.1 * i} for i, c in enumerate(clips)], FRAME_LABELS
+    )
+    shares = rng.dirichlet(np.ones(8), len(clips))
+    frames = answer_frames(heads, shares)
+    assert frames.schema == FRAME_LABELS and frames["frame_index"].to_pylist() == list(range(6))
+    assert frames["predicted"].to_pylist() == [EMOTIONS[i] for i in shares.argmax(axis=1)]
+    second = np.argsort(-shares, axis=1)[:, 1]
+    assert frames["runner_up"].to_pylist() == [EMOTIONS[i] for i in second]
+    for how in HOW:
+        found = answer_clips(frames, ["a", "b"], how)
+        clip_of = np.array([0, 0, 1, 1, 1])
+        np.testing.assert_allclose(found, combine(shares_of(frames)[[1, 4, 0, 2, 5]], clip_of, 2, how))
+        np.testing.assert_allclose(answer_clips(frames, ["b", "a"], how), found[::-1])
+        assert answer_clips(frames, [], how).shape == (0, 8)
+
+
+def test_frames_of_runs_have_a_fold_beside():
+    assert FRAME_PREDICTIONS.names == [*FRAME_LABELS.names, "fold"]

@@ -10,7 +10,8 @@ import pytest
 from emocore.config import FeatureConfig
 from emocore.errors import UserError
 from emocore.evaluation.calibration import softmax
-from emocore.models.bundle import bundle_folder, bundle_hash, load_bundle, save_bundle, training_clips
+from emocore.models import bundle as bundles
+from emocore.models.bundle import bundle_folder, bundle_hash, load_bundle, read_card, save_bundle, training_clips
 from emocore.models.catalogue import classifier_class
 from emocore.models.fitting import Recipe
 from emocore.schema import CLIPS, read_tables, rows_to_table
@@ -153,3 +154,44 @@ def test_no_file_is_a_pickle(run):
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 assert not any(is_pickle(archive.read(name)) for name in archive.namelist())
+
+
+@pytest.fixture
+def frame_run(tmp_path, make_clip):
+    """The bundle of a model of frames, whose network is never read here: that needs TensorFlow."""
+    facts = {"temperature": 1.5, "combine": "vote", "reading": {"every": 10, "pixels": 48, "faces": True}}
+    save_bundle(tmp_path / "model", {"model.keras": b"-"}, Recipe("cnn"), rows_to_table([make_clip("a")], CLIPS), facts)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"combine": "mean"}, {"combine": None}, {"reading": {"each": 3}}, {"reading": None}, {"temperature": -1}],
+)
+def test_a_card_of_frames_with_wrong_values(frame_run, values):
+    change(frame_run, **values)
+    assert "is not the card of a bundle" in refused(frame_run)
+
+
+def test_the_card_is_read_without_the_network(frame_run):
+    card = read_card(str(frame_run))
+    assert (card["model"], card["combine"], card["reading"]["faces"]) == ("cnn", "vote", True)
+
+
+def test_a_shipped_model_is_found_by_its_name_alone(tmp_path, monkeypatch, frame_run):
+    monkeypatch.setattr(bundles, "package_files", lambda _: tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as error:
+        bundle_folder("face-cnn")
+    assert str(error.value) == (
+        "The weights of 'face-cnn' are not in this installation: train them with jobs/train.py FER2013 "
+        "--model face-cnn, and name that RUN."
+    )
+    shipped = tmp_path / "weights" / "face-cnn"
+    shipped.parent.mkdir()
+    (frame_run / "model").rename(shipped)
+    (tmp_path / "face-cnn" / "model").mkdir(parents=True)  # a RUN that bears the name is not what the name means
+    (tmp_path / "face-cnn" / "model" / "bundle.json").touch()
+    assert bundle_folder("face-cnn") == shipped
+    with pytest.raises(UserError, match="cnn holds no finished model"):
+        bundle_folder("cnn")

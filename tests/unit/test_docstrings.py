@@ -10,8 +10,13 @@ import pytest
 
 import emocore
 
-HEAVY = ("emocore.pipeline.", "emocore.models.conv1d")  # these import Ray or TensorFlow
-LIGHT = ("emocore.pipeline.progress",)
+NETWORKS = (  # what names TensorFlow or Keras
+    *(f"emocore.models.{name}" for name in ("conv1d", "architectures", "face_network", "networks", "stepping")),
+    "emocore.models.threads",
+    "emocore.pipeline.network_worker",
+)
+HEAVY = ("emocore.pipeline.", *NETWORKS)  # these import Ray or TensorFlow
+LIGHT = ("emocore.pipeline.progress", "emocore.pipeline.folds", "emocore.pipeline.network_options")
 MODULES = [module.name for module in pkgutil.walk_packages(emocore.__path__, "emocore.") if not module.ispkg]
 INNER = [name for name in MODULES if not name.startswith(HEAVY) or name in LIGHT]
 ARRAYS = [
@@ -20,6 +25,7 @@ ARRAYS = [
     "emocore.evaluation.metrics",
     "emocore.evaluation.calibration",
     "emocore.models.classical",
+    "emocore.models.combining",
     "emocore.models.fitting",
     "emocore.labels",
     "emocore.config",
@@ -49,10 +55,10 @@ def imports(name):
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_only_the_outer_ring_names_ray_and_only_conv1d_names_tensorflow(name):
+def test_only_the_outer_ring_names_ray_and_only_networks_name_tensorflow(name):
     found = set(imports(name))
     assert "ray" not in found or name.startswith("emocore.pipeline.")
-    assert not found & {"tensorflow", "keras"} or name == "emocore.models.conv1d"
+    assert not found & {"tensorflow", "keras"} or name in NETWORKS
 
 
 @pytest.mark.parametrize("name", ARRAYS)

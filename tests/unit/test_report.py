@@ -246,3 +246,46 @@ def test_labels_of_an_empty_archive():
     words = Page(render_labels({}, {}, LABELS.empty_table(), FAILURES.empty_table())).words()
     assert "No file was labelled." in words
     assert "Every file could be read." in words
+
+
+HISTORY = {
+    name: [
+        {"epoch": n, "loss": 2 / n, "validation_loss": 1 + abs(n - 3) / 4, "validation_accuracy": 0.5, "seconds": 2.0}
+        for n in range(1, 6)
+    ]
+    for name in ("1", EVIL)
+}
+
+
+def seen(history=HISTORY, **more):
+    metrics, predictions = run()
+    metrics |= {"frame_accuracy": 0.421, "n_frames": 1234, "distinct": {"n": 150, "accuracy": 0.333, "uar": 0.25}}
+    return Page(render_run(CONFIG, metrics | more, predictions, history))
+
+
+def test_frames_and_clips_have_each_their_accuracy():
+    metrics, _ = run()
+    words = seen().words()
+    assert "Single frames: 42.1 % accuracy of 1,234" in words
+    assert f"for whole clips: {100 * metrics['accuracy']:.1f} %" in words
+    assert "Without copies: 33.3 % accuracy, 25.0 % UAR on the 150 clips" in words
+    assert "Without copies" not in seen(distinct={"n": 160, "accuracy": 0.333, "uar": 0.25}).words()
+
+
+def test_the_training_is_shown_with_the_epoch_that_was_kept():
+    page = seen()
+    assert "How it was trained" in page.words() and "Loss by epoch" in page.words()
+    assert "1 5 3 50.0 % 10" in page.words()  # fold, epochs, best, accuracy, seconds
+    assert len(page.ids) == len(set(page.ids)) and not any(tag == "script" for tag, _ in page.tags)
+    assert "How it was trained" not in seen(history={}).words()
+
+
+def test_epochs_without_validation_are_drawn_too():
+    history = {"all": [{"epoch": n, "loss": 1 / n} for n in (1, 2)]}
+    assert f"all 2 2 {ABSENT} 0" in seen(history).words()
+
+
+def test_an_estimate_on_validation_clips_says_so():
+    words = seen(protocol="all", estimate="validation", speaker_independent=True).words()
+    assert "scored on those: the epoch and the temperature were chosen on them" in words
+    assert "three inner folds" not in words

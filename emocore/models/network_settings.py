@@ -1,0 +1,111 @@
+"""How a frame network is built and trained: plain numbers, read without importing TensorFlow."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from emocore.errors import UserError
+from emocore.labels import EMOTIONS
+from emocore.media.augment import Augmentation
+
+NETWORKS = ("cnn", "transfer", "face-cnn")
+# FER2013 knows seven of the eight emotions: calm is missing.
+FACE_EMOTIONS = tuple(emotion for emotion in EMOTIONS if emotion != "calm")
+SMALLEST_PIXELS = 16
+FACE_PIXELS = 48
+SHIPPED_BASE = Path(__file__).parent / "weights" / "face-cnn" / "model.keras"
+Precision = Literal["auto", "float32", "float64", "mixed_float16", "mixed_bfloat16"]
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """What decides a training, beside the data and the seed. Rates are per step, decays too."""
+
+    epochs: int = 50
+    steps_per_epoch: int | None = 25  # None: as many as batches in the data
+    batch_size: int = 32  # over all workers
+    learning_rate: float = 1e-3
+    schedule: Literal["constant", "cosine"] = "cosine"  # cosine: down to nothing at the last epoch
+    warmup_epochs: float = 0.0
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    average: float = 0.0  # share of the old weights in their running mean, which is what is validated and saved
+    patience: int = 10  # epochs without a better validation loss before the training stops
+    output: Literal["softmax", "sigmoid"] = "softmax"
+    recipe: Literal["article", "fine-tune"] = "article"  # of transfer
+    frozen_epochs: int = 5  # of fine-tune: before the trunk learns too
+    thaw_rate: float = 0.1  # of fine-tune: share of the learning rate from then on
+    base: str | None = None  # of transfer: a model.keras of face-cnn; None: the one in the package
+    dropout: float = 0.3
+    filters: tuple[int, ...] = (16, 32, 64, 96, 128)  # of cnn: one convolution each, as many as the pictures allow
+    dense: int = 128  # of cnn
+    pixels: int = 256
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    precision: Precision = "auto"  # auto: mixed on GPUs, float32 on CPUs
+    workers: int = 1
+    gpus_per_worker: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch_size", 1), ("workers", 1), ("patience", 1)):
+            if getattr(self, name) < least:
+                option = name.replace("_", "-")
+                raise UserError(f"--{option} {getattr(self, name)} is too small: give at least {least}.")
+        if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
+            raise UserError(f"--steps-per-epoch {self.steps_per_epoch} is too small: give at least 1, or auto.")
+        if self.batch_size % self.workers:
+            raise UserError(
+                f"--batch-size {self.batch_size} cannot be shared by {self.workers} workers: give a multiple of it."
+            )
+        if self.pixels < SMALLEST_PIXELS:
+            raise UserError(f"Pictures of {self.pixels} pixels are too small: give at least {SMALLEST_PIXELS}.")
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """Return the settings that `dataclasses.asdict` made a dictionary of.
+
+        >>> import dataclasses, json
+        >>> settings = default_settings("face-cnn")
+        >>> NetworkSettings.from_json(json.loads(json.dumps(dataclasses.asdict(settings)))) == settings
+        True
+        """
+        return cls(
+            **{
+                **values,
+                "augmentation": Augmentation(**values["augmentation"]),
+                "filters": tuple(values["filters"]),
+            }
+        )
+
+
+def default_settings(name: str) -> NetworkSettings:
+    """Return the article's settings for cnn and transfer, and what trained the shipped weights for face-cnn."""
+    if name == "face-cnn":
+        return NetworkSettings(
+            epochs=32,
+            steps_per_epoch=None,
+            batch_size=128,
+            learning_rate=2e-3,
+            warmup_epochs=2,
+            weight_decay=0.02,
+            label_smoothing=0.1,
+            average=0.999,
+            dropout=0.4,
+            patience=12,
+            pixels=48,
+            augmentation=Augmentation(True, 0.1, 15.0, 0.15, 0.15, 0.25, 0.3),
+        )
+    if name == "transfer":
+        return NetworkSettings(pixels=48)
+    if name == "cnn":
+        return NetworkSettings()
+    raise UserError(f"{name!r} is no frame network: choose one of {', '.join(NETWORKS)}.")
+
+
+def emotions_of(name: str) -> tuple[str, ...]:
+    """Return the emotions that the network's outputs stand for, in their order."""
+    return FACE_EMOTIONS if name == "face-cnn" else EMOTIONS
+
+
+def input_pixels(name: str, settings: NetworkSettings) -> int:
+    """Return the side of the pictures that the network takes: face-cnn and what is cut from it have one size."""
+    return settings.pixels if name == "cnn" else FACE_PIXELS

@@ -1,0 +1,15 @@
+"""The native threads of TensorFlow."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import tensorflow as tf
+
+
+def use_threads(threads: int) -> None:
+    """Let TensorFlow compute in so many threads, where it has not begun to in this process."""
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        pass  # TensorFlow has already started in this process, with the threads of the task before

@@ -1,0 +1,159 @@
+"""The two ways to fit a model: from arrays that one process holds, or from frames that are read as they are needed."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from emocore.config import FeatureConfig, PictureConfig
+from emocore.corpus.copies import join_copies, leave_out_copies, with_validation
+from emocore.corpus.protocols import Fold, make_folds
+from emocore.corpus.selection import Media
+from emocore.examples import ArrayExamples
+from emocore.frame_examples import FrameExamples, pictures_of
+from emocore.models.catalogue import inputs_of_model
+from emocore.models.combining import How
+from emocore.models.fitting import Recipe
+from emocore.models.network_settings import NetworkSettings
+from emocore.pipeline.data import Data, load_arrays, load_frames
+from emocore.pipeline.folds import KEPT, FoldResult, check_folds
+from emocore.pipeline.frame_folds import FramePlan, check_frame_folds, run_frame_folds
+from emocore.pipeline.run_options import RunOptions
+from emocore.pipeline.training import run_folds
+
+
+class Parts(NamedTuple):
+    """A protocol's folds, how many of its folds were empty, and clips that are in none of them, by cause."""
+
+    folds: list[Fold]
+    empty: int
+    left_out: dict[str, int]
+
+
+class Fitter(Protocol):
+    """What train and evaluate ask of a kind of models; `examples` are those that `load` returned."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The model, its seed and weights."""
+
+    @property
+    def media(self) -> Media:
+        """Which files of a take it reads."""
+
+    @property
+    def estimate(self) -> str:
+        """What a fold without test clips is scored on."""
+
+    def load(self, data: Data, out: Path) -> Any:
+        """Return the examples; corpora are featurized into OUT/features."""
+
+    def part(self, protocol: str, clips: pa.Table) -> Parts:
+        """Return the protocol's folds."""
+
+    def check(self, clips: pa.Table, soft: NDArray[np.float32], folds: list[Fold]) -> None:
+        """Raise UserError for folds that cannot be fitted."""
+
+    def fit(self, examples: Any, folds: list[Fold], out: Path, keep: bool) -> list[FoldResult]:
+        """Fit and score the folds; with `keep` a repeated call goes on behind those that were finished."""
+
+    def facts(self, examples: Any) -> dict[str, Any]:
+        """Return what a bundle says of its settings and inputs."""
+
+
+@dataclass(frozen=True)
+class ArrayFitter:
+    """Models of columns and of MFCC frames, a task a fit; `features`: what a finished RUN asks for."""
+
+    options: RunOptions
+    recipe: Recipe
+    features: FeatureConfig | None = None
+    media: Media = "audio"
+    estimate: str = "inner-folds"
+
+    def load(self, data: Data, out: Path) -> ArrayExamples:
+        """Return the examples, with arrays."""
+        inputs = inputs_of_model(self.recipe.model)
+        return load_arrays(data, out, self.options, inputs, self.options.channel, self.features)
+
+    def part(self, protocol: str, clips: pa.Table) -> Parts:
+        """Return the protocol's folds."""
+        options = self.options
+        return Parts(*make_folds(protocol, clips, group_column=options.group_column, seed=options.seed), {})
+
+    def check(self, clips: pa.Table, soft: NDArray[np.float32], folds: list[Fold]) -> None:
+        """Raise UserError for folds that cannot be fitted."""
+        check_folds(clips, soft, folds, self.options.group_column)
+
+    def fit(self, examples: ArrayExamples, folds: list[Fold], out: Path, keep: bool) -> list[FoldResult]:
+        """Fit and score the folds."""
+        options, kept = self.options, out / KEPT if keep else None
+        return run_folds(examples, folds, self.recipe, options.group_column, options.cpus_per_fit, kept)
+
+    def facts(self, examples: ArrayExamples) -> dict[str, Any]:
+        """Return what a bundle says of its settings and inputs."""
+        return {"settings": self.recipe.settings, **examples.made_by()}
+
+
+@dataclass(frozen=True)
+class FrameFitter:
+    """Models of frames, a fold at a time; `reading`: the pictures that a finished RUN asks for."""
+
+    options: RunOptions
+    recipe: Recipe
+    settings: NetworkSettings
+    combine: How
+    reading: PictureConfig | None = None
+    media: Media = "frames"
+    estimate: str = "validation"
+
+    def load(self, data: Data, out: Path) -> FrameExamples:
+        """Return the examples, whose pictures stay on disk."""
+        return load_frames(data, out, self.options, self.options.channel, self._pictures(data))
+
+    def part(self, protocol: str, clips: pa.Table) -> Parts:
+        """Return the protocol's folds, each with validation clips; copies of a file stand on one side."""
+        options, joined = self.options, join_copies(clips)
+        whole, empty = make_folds(protocol, joined, group_column=options.group_column, seed=options.seed)
+        folds = [leave_out_copies(joined, fold) for fold in whole]
+        lost = sum(
+            len(a.train) + len(a.validation) - len(b.train) - len(b.validation)
+            for a, b in zip(whole, folds, strict=True)
+        )
+        folds = [with_validation(joined, fold, options.seed, options.group_column) for fold in folds]
+        return Parts(folds, empty, {"also_in_test": lost})
+
+    def check(self, clips: pa.Table, soft: NDArray[np.float32], folds: list[Fold]) -> None:
+        """Raise UserError for folds that cannot be fitted."""
+        check_frame_folds(clips, soft, folds, self.recipe.model, self.options.group_column)
+
+    def fit(self, examples: FrameExamples, folds: list[Fold], out: Path, keep: bool) -> list[FoldResult]:
+        """Fit and score the folds."""
+        plan = FramePlan(self.recipe, self._settings(examples), self.combine)
+        return run_frame_folds(examples, folds, plan, self.options.group_column, out, keep)
+
+    def facts(self, examples: FrameExamples) -> dict[str, Any]:
+        """Return what a bundle says of its settings and inputs."""
+        settings = dataclasses.asdict(self._settings(examples))
+        return {"settings": settings, "combine": self.combine, **examples.made_by()}
+
+    def _settings(self, examples: FrameExamples) -> NetworkSettings:
+        if self.recipe.model != "cnn":  # the others look at faces of one size, whatever the pictures' size
+            return self.settings
+        return dataclasses.replace(self.settings, pixels=examples.reading.pixels)
+
+    def _pictures(self, data: Data) -> PictureConfig:
+        base = self.reading or (pictures_of(data.features[0]) if data.features else self._default_pictures())
+        return self.options.pictures(base)
+
+    def _default_pictures(self) -> PictureConfig:
+        faces = self.recipe.model == "transfer" and self.settings.recipe == "fine-tune"
+        return PictureConfig(pixels=48 if self.recipe.model == "face-cnn" else 256, faces=faces)
+
+
+def _learnt(fold: Fold) -> int:
+    return len(fold.train) + len(fold.validation)

@@ -1,0 +1,74 @@
+"""A line for every epoch of a training, carried from Ray Train's controller to the driver by a file."""
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+from ray.train import UserCallback
+
+from emocore.pipeline.progress import duration
+
+_POLL_SECONDS = 0.3
+
+
+class Reporter(UserCallback):
+    """Writes what the workers report, in the controller's process, which runs on the driver's machine."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path.absolute())
+
+    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:  # noqa: ARG002 - Ray's
+        """Write the figures of an epoch, which are those of all workers."""
+        agree = len({worker["digest"] for worker in metrics}) == 1
+        self._write({**metrics[0], "agree": agree})
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:  # noqa: ARG002 - Ray's
+        """Write which workers were lost."""
+        self._write({"lost": sorted(worker_exceptions)})
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        with Path(self.path).open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def follow(what: str, path: Path, thread: threading.Thread) -> None:
+    """Say what `Reporter` writes until the thread has ended."""
+    shown, seconds = 0, 0.0
+    while True:
+        over = not thread.is_alive()
+        lines = path.read_text().split("\n")[:-1] if path.exists() else []
+        for line in lines[shown:]:
+            entry = json.loads(line)
+            latest = entry.get("seconds", seconds)
+            seconds = 0.7 * (seconds or latest) + 0.3 * latest
+            _say(f"{what}: {describe(entry, seconds)}")
+        shown = len(lines)
+        if over:
+            return
+        thread.join(_POLL_SECONDS)
+
+
+def describe(entry: dict[str, Any], seconds: float) -> str:
+    """Return a line about an epoch that took so many seconds, or about lost workers.
+
+    >>> describe({"epoch": 2, "epochs": 4, "loss": 1.5, "accuracy": 0.25, "images_a_second": 90.0, "agree": True}, 30)
+    'epoch 2 of 4, loss 1.500, accuracy 0.250, 90 images/s, at most 1 min 00 s left'
+    >>> describe({"lost": [1]}, 30)
+    'worker 1 was lost; the training goes on from its last checkpoint'
+    """
+    if "lost" in entry:
+        return f"worker {', '.join(map(str, entry['lost']))} was lost; the training goes on from its last checkpoint"
+    parts = [f"epoch {entry['epoch']} of {entry['epochs']}"]
+    parts += [f"loss {entry['loss']:.3f}, accuracy {entry['accuracy']:.3f}"]
+    if "val_loss" in entry:
+        parts += [f"validation {entry['val_loss']:.3f}, {entry['val_accuracy']:.3f}"]
+    parts += [f"{entry['images_a_second']:,.0f} images/s"]
+    parts += [f"at most {duration((entry['epochs'] - entry['epoch']) * seconds)} left"]
+    if not entry["agree"]:
+        parts += ["the workers' weights differ"]
+    return ", ".join(parts)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - a job's progress is its standard output
