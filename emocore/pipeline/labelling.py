@@ -25,13 +25,14 @@ from emocore.outputs import output_folder, read_json, write_json, write_text
 from emocore.pipeline import cluster
 from emocore.pipeline.featurize import fingerprint, is_synthetic
 from emocore.pipeline.options import FileOptions
-from emocore.pipeline.planning import plan_shards
+from emocore.pipeline.planning import load_or_plan
 from emocore.pipeline.shards import (
     done_row,
     failure_rows,
     open_journal,
     run_shards,
     shard_file,
+    write_failures,
     write_listing_failures,
 )
 from emocore.schema import FAILURES, LABELS, SCHEMA_VERSION, read_tables_if_any, write_table
@@ -88,8 +89,7 @@ def label_shard(shard: pa.Table, model_dir: str, model_hash: str, out: Path, rea
     journal = open_journal(shard, out, reading.seconds_per_file)
     table = featurize_batch(shard.select(PLANNED.names), labeller.bundle.features, reading, journal.guard)
     failures = failure_rows(table, journal.deaths)
-    if failures.num_rows:
-        write_table(failures, shard_file(out / "failures", shard))
+    write_failures(failures, shard, out)
     labels = labeller(table.filter(pc.is_null(table["reason"])))
     write_table(labels, shard_file(out / "labels", shard))
     journal.forget()
@@ -118,7 +118,7 @@ def label(options: LabelOptions) -> Labelled:
             cluster.connect()
             write_listing_failures(listing.failures, folder.path)
             run_shards(
-                plan_shards(listing.clips, reading),
+                load_or_plan(listing.clips, folder.path, reading),
                 folder.path,
                 "labels",
                 label_shard,
