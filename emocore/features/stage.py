@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from emocore.config import FeatureConfig, Inputs
 from emocore.errors import MediaError
+from emocore.features.compiled import compile_features
 from emocore.features.mfcc import COLUMNS, N_FRAMES, N_MFCC, N_SAMPLES, article_features
 from emocore.media.audio import is_silent, prepare
 from emocore.media.limit import TimeLimit
@@ -60,6 +61,7 @@ def featurize_batch(
     entered around each file, and may raise MediaError; `sink(clip, pictures)` takes each clip's pictures, at once,
     so that they need not be held.
     """
+    compile_features()
     rows_of: dict[str, list[int]] = {}
     paths, clips = planned["path"].to_pylist(), planned["clip"].to_pylist()
     for row, first in enumerate(planned["duplicate_of"].to_pylist()):
