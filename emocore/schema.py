@@ -137,11 +137,14 @@ def write_table(table: pa.Table, path: Path) -> None:
 def _whole_file(path: Path) -> Iterator[IO[bytes]]:
     # Two processes may write one shard: the first may only seem to be dead. So each has a file of its own.
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{_UNFINISHED}")
-    with temporary.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def clear_unfinished(folder: Path) -> None:
