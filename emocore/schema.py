@@ -1,9 +1,11 @@
 """The typed tables that travel between stages and lie on disk, and the version that readers insist on."""
 
+import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +14,7 @@ from emocore.errors import UserError
 from emocore.labels import EMOTIONS
 
 SCHEMA_VERSION = "1"
+_UNFINISHED = ".tmp"
 VERSION_KEY = b"emocore_schema_version"
 
 PROBABILITIES = tuple(f"p_{emotion}" for emotion in EMOTIONS)
@@ -44,6 +47,7 @@ CLIPS = pa.schema(
         pa.field("content_id", pa.string()),  # SHA-256 of the bytes
         pa.field("duplicate_of", pa.string()),  # the path of the first file with the same bytes
         pa.field("duration_seconds", pa.float64()),
+        pa.field("sound_begin_seconds", pa.float64()),  # on the clock of the pictures; null without sound
         pa.field("state", pa.string()),  # ok | silent | no_audio | no_video
     ]
 )
@@ -131,20 +135,37 @@ def rows_to_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Ta
 def table_writer(schema: pa.Schema, path: Path) -> Iterator[Callable[[pa.Table], None]]:
     """Write one Parquet file in parts; it is there whole, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
     versioned = schema.with_metadata({VERSION_KEY: SCHEMA_VERSION.encode()})
-    with pq.ParquetWriter(temporary, versioned) as writer:
+    with _whole_file(path) as file, pq.ParquetWriter(file, versioned) as writer:
         yield lambda table: writer.write_table(table.replace_schema_metadata(versioned.metadata))
-    temporary.replace(path)
 
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write one Parquet file in a single atomic step: it is there whole, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {**(table.schema.metadata or {}), VERSION_KEY: SCHEMA_VERSION.encode()}
-    temporary = path.with_name(f".{path.name}.tmp")
-    pq.write_table(table.replace_schema_metadata(metadata), temporary)
-    temporary.replace(path)
+    with _whole_file(path) as file:
+        pq.write_table(table.replace_schema_metadata(metadata), file)
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[IO[bytes]]:
+    # Two processes may write one shard: the first may only seem to be dead. So each has a file of its own.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{_UNFINISHED}")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove what processes that died were writing into the tables of this folder."""
+    for path in folder.glob(f"*/.*{_UNFINISHED}"):
+        path.unlink(missing_ok=True)
 
 
 def read_tables(folder: Path, columns: list[str] | None = None) -> pa.Table:

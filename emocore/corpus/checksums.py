@@ -80,8 +80,11 @@ class Checksums:
     def verified(self, name: str) -> None:
         """Write down that the bytes of the file, as it is now, were checked; they are on the disk before that."""
         file = self.path.with_name(name)
-        sync(file)
-        mtime = file.stat().st_mtime_ns
+        try:
+            sync(file)
+            mtime = file.stat().st_mtime_ns
+        except OSError as error:
+            raise disk_fault(self.path.parent, error) from error
         self._write(name, {**self._files[name], "verified_mtime_ns": mtime})
 
     def _write(self, name: str, entry: dict[str, Any]) -> None:
@@ -116,6 +119,9 @@ def sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # what shared folders say that cannot
+            raise
     finally:
         os.close(descriptor)
 

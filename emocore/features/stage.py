@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from emocore.config import FeatureConfig, Inputs
 from emocore.errors import MediaError
+from emocore.features.compiled import compile_features
 from emocore.features.mfcc import COLUMNS, N_FRAMES, N_MFCC, N_SAMPLES, article_features
 from emocore.media.audio import is_silent, prepare
 from emocore.media.limit import TimeLimit
@@ -40,6 +41,7 @@ class _Result:
     fault: MediaError | None = None
     columns: NDArray[np.float32] | None = None
     frames: NDArray[np.float32] | None = None
+    sound_begin_seconds: float | None = None
 
 
 Guard = Callable[[str], AbstractContextManager[object]]
@@ -59,17 +61,23 @@ def featurize_batch(
     entered around each file, and may raise MediaError; `sink(clip, pictures)` takes each clip's pictures, at once,
     so that they need not be held.
     """
+    compile_features()
     rows_of: dict[str, list[int]] = {}
     paths, clips = planned["path"].to_pylist(), planned["clip"].to_pylist()
     for row, first in enumerate(planned["duplicate_of"].to_pylist()):
         rows_of.setdefault(first or paths[row], []).append(row)
     results = [_Result()] * planned.num_rows
     for rows in rows_of.values():
-        result, pictures = _featurize_file(paths[rows[0]], config, reading, guard)
+        try:
+            with guard(paths[rows[0]]):
+                result, pictures = _featurize_file(paths[rows[0]], config, reading)
+                if sink and pictures:
+                    for row in rows:
+                        sink(clips[row], pictures)
+        except MediaError as fault:
+            result = _Result(fault=fault)
         for row in rows:
             results[row] = result
-            if sink and pictures:
-                sink(clips[row], pictures)
     return _to_table(planned, results)
 
 
@@ -98,11 +106,11 @@ def inputs_of(featurized: pa.Table, inputs: Inputs) -> NDArray[np.float32]:
     return np.column_stack([featurized[name].to_numpy() for name in COLUMNS]).astype(np.float32)
 
 
-def _featurize_file(path: str, config: FeatureConfig, reading: Reading, guard: Guard) -> tuple[_Result, list[Picture]]:
+def _featurize_file(path: str, config: FeatureConfig, reading: Reading) -> tuple[_Result, list[Picture]]:
     identity: str | None = None
     limit = TimeLimit(reading.seconds_per_file)
     try:
-        with guard(path), open_source(path, limit) as stream:
+        with open_source(path, limit) as stream:
             identity = content_id(stream, limit)
             media = read_media(stream, replace(reading, limit=limit))
         return _compute(identity, media, config, reading), media.pictures or []
@@ -121,13 +129,14 @@ def _compute(identity: str, media: Media, config: FeatureConfig, reading: Readin
     columns, frames = article_features(signal, config.sample_rate_hz)
     used = sound.signal[: round(N_SAMPLES / config.sample_rate_hz * sound.sample_rate_hz)]
     state = "silent" if is_silent(used) else "no_video" if reading.every and media.pictures is None else "ok"
-    return _Result(identity, sound.duration_seconds, state, None, columns, frames)
+    return _Result(identity, sound.duration_seconds, state, None, columns, frames, media.sound_begin_seconds)
 
 
 def _to_table(planned: pa.Table, results: list[_Result]) -> pa.Table:
     made: dict[str, Any] = {
         "content_id": [r.content_id for r in results],
         "duration_seconds": [r.duration_seconds for r in results],
+        "sound_begin_seconds": [r.sound_begin_seconds for r in results],
         "state": [r.state for r in results],
         "stage": [r.fault and r.fault.stage for r in results],
         "reason": [r.fault and r.fault.reason for r in results],

@@ -16,7 +16,9 @@ from emocore.media.source import Stream as Bytes
 DEMUXERS = ("wav", "w64", "flac", "mp3", "ogg", "mov", "matroska", "avi", "aac", "aiff")
 # The header of these states how long they are; in the others the length is an estimate or read from the last page.
 EXACT_DURATION = frozenset({"wav", "w64", "flac", "mov", "matroska", "aiff"})
-_MATROSKA_DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # where Matroska states a track's length
+_MATROSKA_DURATION = re.compile(
+    r"([0-9]{1,6}):([0-9]{2}):([0-9]{2}(?:\.[0-9]{1,9})?)"
+)  # where Matroska states a track's length
 MAX_PIXELS = 2**26  # 67 million; 8K has 33
 # Raw samples need no probing beyond their header; FFmpeg would read seconds of them.
 _WAV_PROBE_BYTES = 4_096

@@ -25,13 +25,14 @@ from emocore.media.source import split_member
 from emocore.models.bundle import versions
 from emocore.outputs import output_folder, write_json
 from emocore.pipeline import cluster
-from emocore.pipeline.planning import plan_shards
+from emocore.pipeline.planning import load_or_plan
 from emocore.pipeline.shards import (
     done_row,
     failure_rows,
     open_journal,
     run_shards,
     shard_file,
+    write_failures,
     write_listing_failures,
 )
 from emocore.schema import CLIPS, SCHEMA_VERSION, count_rows, pictures_schema, table_writer, write_table
@@ -71,7 +72,7 @@ def featurize(
             cluster.connect()
             write_listing_failures(listing.failures, folder.path)
             run_shards(
-                plan_shards(listing.clips, reading),
+                load_or_plan(listing.clips, folder.path, reading),
                 folder.path,
                 "clips",
                 featurize_shard,
@@ -108,8 +109,7 @@ def featurize_shard(shard: pa.Table, features: FeatureConfig, out: Path, mfcc: b
     failures = failure_rows(table, journal.deaths)
     good = table.filter(pc.is_null(table["reason"]))
     heard = good.filter(pc.is_valid(good[AUDIO[0].name]))
-    if failures.num_rows:
-        write_table(failures, shard_file(out / "failures", shard))
+    write_failures(failures, shard, out)
     write_table(heard.select(["clip", *(field.name for field in AUDIO)]), shard_file(out / "audio", shard))
     if mfcc:
         write_table(heard.select(["clip", "frames"]), shard_file(out / "mfcc", shard))

@@ -16,7 +16,7 @@ from emocore.media.reading import Reading
 from emocore.models.answers import answer_clips, answer_frames, label_rows
 from emocore.models.combining import How, tempered
 from emocore.pipeline.scoring import FRAMES_AT_ONCE, NetworkPlace
-from emocore.pipeline.shards import done_row, failure_rows, open_journal, shard_file
+from emocore.pipeline.shards import done_row, failure_rows, open_journal, shard_file, write_failures
 from emocore.schema import FRAME_LABELS, write_table
 
 
@@ -35,8 +35,7 @@ def label_shard(shard: pa.Table, answers: FrameAnswers, out: Path, reading: Read
     scorer = _Scorer(answers.network, reading.pixels)
     table = featurize_batch(shard.select(PLANNED.names), FeatureConfig(), reading, journal.guard, scorer)
     failures = failure_rows(table, journal.deaths)
-    if failures.num_rows:
-        write_table(failures, shard_file(out / "failures", shard))
+    write_failures(failures, shard, out)
     frames = scorer.finish()
     write_table(frames, shard_file(out / FRAMES, shard))
     labels = _label_clips(table.filter(pc.is_null(table["reason"])), frames, scorer.shown, answers)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from emocore.errors import MediaError
+from emocore.errors import MediaError, UserError
 
 JOURNALS = ".journals"
 DEATHS_ALLOWED = 2
@@ -22,7 +22,7 @@ class Journal:
     """The files of one shard that were begun, and ended; a begun one without an end killed its process.
 
     A process that went with its machine was killed by no file: `here` names the machine that this process runs on,
-    and `is_lost` says of one whether it has gone. Raises RuntimeError where processes die and no file is to blame.
+    and `is_lost` says of one whether it has gone. Raises UserError where processes die and no file is to blame.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Journal:
             else:
                 deaths[begun] += 1
         if unexplained > UNEXPLAINED_ALLOWED:
-            raise RuntimeError(
+            raise UserError(
                 f"{unexplained} processes ended while they worked on {self.path.name}, none of them reading a file: "
                 "look for a full disk or too little memory."
             )

@@ -31,7 +31,7 @@ from emocore.pipeline.frame_labelling import FrameAnswers
 from emocore.pipeline.frame_labelling import label_shard as label_frames_shard
 from emocore.pipeline.network_options import PictureOptions, check_read_by
 from emocore.pipeline.options import FileOptions
-from emocore.pipeline.planning import plan_shards
+from emocore.pipeline.planning import load_or_plan
 from emocore.pipeline.scoring import finished_network
 from emocore.pipeline.shards import (
     done_row,
@@ -39,6 +39,7 @@ from emocore.pipeline.shards import (
     open_journal,
     run_shards,
     shard_file,
+    write_failures,
     write_listing_failures,
 )
 from emocore.schema import FAILURES, LABELS, SCHEMA_VERSION, count_rows, read_tables_if_any, write_table
@@ -99,8 +100,7 @@ def label_shard(shard: pa.Table, model_dir: str, model_hash: str, out: Path, rea
     journal = open_journal(shard, out, reading.seconds_per_file)
     table = featurize_batch(shard.select(PLANNED.names), labeller.bundle.features, reading, journal.guard)
     failures = failure_rows(table, journal.deaths)
-    if failures.num_rows:
-        write_table(failures, shard_file(out / "failures", shard))
+    write_failures(failures, shard, out)
     labels = labeller(table.filter(pc.is_null(table["reason"])))
     write_table(labels, shard_file(out / "labels", shard))
     journal.forget()
@@ -130,7 +130,7 @@ def label(options: LabelOptions) -> Labelled:
             write_listing_failures(listing.failures, folder.path)
             stage, reading, arguments = _stage(options, bundle, model_hash)
             run_shards(
-                plan_shards(listing.clips, reading),
+                load_or_plan(listing.clips, folder.path, reading),
                 folder.path,
                 "labels",
                 stage,

@@ -1,11 +1,14 @@
 """The plan of an archive: which files make a shard, and which files are copies of another."""
 
+import itertools
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import ray
 
 from emocore.features.stage import PLANNED
@@ -13,13 +16,31 @@ from emocore.media.limit import TimeLimit
 from emocore.media.reading import SOUND_ONLY, Reading
 from emocore.media.source import STILL_SUFFIXES, VIDEO_SUFFIXES, content_id, open_source
 from emocore.pipeline.progress import Counter
+from emocore.schema import write_table
 
 SHARD_FILES = 64
 MOST_SHARD_FILES = 512
 FILM_FILES = 8.0  # a film whose pictures are decoded takes the time of so many recordings and more
 STILL_FILES = 0.125
 _HASH_CHUNK = 256
+_PLAN = ".plan.parquet"
 SHARD = "shard"
+
+
+def load_or_plan(clips: pa.Table, out: Path, reading: Reading = SOUND_ONLY) -> list[pa.Table]:
+    """Return the plan that an earlier call left in `out`, else make it and leave it there.
+
+    A second plan could differ: a file that could not be hashed then may be found to be a copy now.
+    """
+    path = out / _PLAN
+    if not path.exists():
+        shards = plan_shards(clips, reading)
+        empty = PLANNED.append(pa.field(SHARD, pa.int64())).empty_table()
+        write_table(pa.concat_tables([empty, *shards]), path)
+    plan = pq.read_table(path)
+    ends = np.flatnonzero(np.diff(plan[SHARD].to_numpy())) + 1
+    cuts = [0, *ends.tolist(), plan.num_rows]
+    return [plan.slice(start, end - start) for start, end in itertools.pairwise(cuts) if end > start]
 
 
 def plan_shards(clips: pa.Table, reading: Reading = SOUND_ONLY) -> list[pa.Table]:

@@ -9,15 +9,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import ray
 
-from emocore.errors import TooManyFailures
+from emocore.errors import TooManyFailures, UserError
 from emocore.pipeline import cluster
 from emocore.pipeline.journal import JOURNALS, Journal, clear_journals
 from emocore.pipeline.planning import SHARD
 from emocore.pipeline.progress import Counter
-from emocore.schema import FAILURES, write_table
+from emocore.schema import FAILURES, clear_unfinished, write_table
 
-MOST_SHARDS_A_TASK = 16
-DONE = pa.schema([(SHARD, pa.int64()), ("files", pa.int64()), ("failed", pa.int64())])
+MOST_SHARDS_A_TASK = 4
+DONE = pa.schema([(SHARD, pa.int64()), ("files", pa.int64()), ("failed", pa.int64()), ("fault", pa.string())])
 
 
 def run_shards(
@@ -52,7 +52,10 @@ def run_shards(
             fn_kwargs={"stage": stage, "last_table": last_table, "out": out, "arguments": arguments},
         )
         clear_journals(out)
+        clear_unfinished(out)
         for done in data.iter_rows():
+            if done["fault"]:
+                raise UserError(done["fault"])
             counter.add(done["files"], done["failed"])
             _check_failures(failed + counter.failed, max_failures)
         clear_journals(out)
@@ -76,14 +79,17 @@ def _run_task(
     table: pa.Table, stage: Callable[..., pa.Table], last_table: str, out: Path, arguments: dict[str, Any]
 ) -> pa.Table:
     """Run the stage on each shard of the table; what a process before committed, and then died, stays as it is."""
-    done = []
+    done = [DONE.empty_table()]
     for number in pc.unique(table[SHARD]):
         shard = table.filter(pc.equal(table[SHARD], number))
         if shard_file(out / last_table, shard).exists():
             failures = shard_file(out / "failures", shard)
             done.append(done_row(shard, pq.read_metadata(failures).num_rows if failures.exists() else 0))
-        else:
+            continue
+        try:
             done.append(stage(shard, out=out, **arguments))
+        except UserError as error:  # as an exception it would arrive without its own words
+            done.append(pa.Table.from_pylist([{"fault": str(error)}], schema=DONE))
     return pa.concat_tables(done)
 
 
@@ -106,9 +112,19 @@ def shard_file(folder: Path, shard: pa.Table) -> Path:
 def failure_rows(featurized: pa.Table, deaths: Mapping[str, int]) -> pa.Table:
     """Return the FAILURES rows of a batch whose faults stand in columns; `deaths`: processes that a path ended."""
     failed = featurized.filter(pc.is_valid(featurized["reason"]))
-    pairs = zip(failed["path"].to_pylist(), failed["reason"].to_pylist(), strict=True)
-    attempts = [deaths.get(path, 0) + (reason != "killed") for path, reason in pairs]
+    read = pc.coalesce(failed["duplicate_of"], failed["path"])  # of copies, only the first is read
+    pairs = zip(read.to_pylist(), failed["path"].to_pylist(), failed["reason"].to_pylist(), strict=True)
+    attempts = [max(deaths.get(first, 0), deaths.get(path, 0)) + (reason != "killed") for first, path, reason in pairs]
     return failed.append_column("attempts", pa.array(attempts, pa.int32())).select(FAILURES.names).cast(FAILURES)
+
+
+def write_failures(failures: pa.Table, shard: pa.Table, out: Path) -> None:
+    """Write the shard's failures, in the place of those of a process that died before it committed the shard."""
+    path = shard_file(out / "failures", shard)
+    if failures.num_rows:
+        write_table(failures, path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_listing_failures(failures: pa.Table, out: Path) -> None:

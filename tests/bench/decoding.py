@@ -42,7 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, (codec, options, lengths) in FILMS.items():
             path = Path(folder) / name
-            _write(path, codec, options, lengths)
+            write_film(path, codec, options, lengths)
             pairs = zip(_opencv(path), _ours(path), strict=True)
             difference = max(float(np.abs(a.astype(int) - b).mean()) for a, b in pairs)
             opencv, ours, floor = (1e3 * _cpu_seconds(read, path) for read in (_opencv, _ours, _floor))
@@ -50,7 +50,7 @@ def main() -> None:
             sys.stdout.flush()
 
 
-def _write(path: Path, codec: str, options: dict[str, str], lengths: tuple[int, ...]) -> None:
+def write_film(path: Path, codec: str, options: dict[str, str], lengths: tuple[int, ...]) -> None:
     with av.open(path, "w") as container:
         stream: Any = container.add_stream(codec, rate=30, options=options)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"

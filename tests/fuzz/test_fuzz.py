@@ -1,4 +1,4 @@
-"""Damaged files of every container and kind of still: read, or refused with a reason; nothing else happens. More of them: make soak."""
+"""Damaged files of every container and kind of still: read, or refused with a reason. More of them: make soak."""
 
 import importlib.util
 import os

@@ -150,7 +150,7 @@ def test_a_finished_folder_is_left_alone(features, corpus, features_of):
     before = mtimes(features)
     done = features_of(corpus, features, frames=True)
     assert done.already_finished and done.clips == 64
-    assert mtimes(features) == before and len(before) == 5
+    assert mtimes(features) == before and len(before) == 6
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(features, corpus, features_of, tmp_path, monkeypatch):
@@ -298,8 +298,26 @@ def test_a_file_that_goes_while_the_job_runs_is_a_failure(corpus, features_of, c
         gone.unlink()
         return planned
 
-    monkeypatch.setattr("emocore.pipeline.featurize.plan_shards", plan_then_lose)
+    monkeypatch.setattr(planning, "plan_shards", plan_then_lose)
     assert features_of(tmp_path / "corpus", tmp_path / "F").clips == 15
     assert [(row["path"], row["reason"]) for row in read(tmp_path / "F", "failures").to_pylist()] == [
         (str(gone), "not_found")
     ]
+
+
+def test_the_plan_of_the_first_call_is_that_of_the_second(corpus, features_of, tmp_path, monkeypatch):
+    """What could not be hashed then, as the storage was slow, would now move files to other shards."""
+    root = tmp_path / "corpus"
+    shutil.copytree(corpus / "Actor_01", root)
+    first, *_, last = sorted(root.iterdir())
+    shutil.copy(first, last)
+    monkeypatch.setattr(planning, "SHARD_FILES", 4)
+    with monkeypatch.context() as slow:
+        slow.setattr(planning, "_find_duplicates", lambda *_: {})
+        features_of(root, tmp_path / "F")
+    before = read(tmp_path / "F", "clips").column("path").to_pylist()
+    (tmp_path / "F" / "manifest.json").unlink()
+    (tmp_path / "F" / "clips" / "000000.parquet").unlink()
+    features_of(root, tmp_path / "F")
+    assert read(tmp_path / "F", "clips").column("path").to_pylist() == before
+    assert len(set(before)) == len(before) == 16

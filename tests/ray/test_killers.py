@@ -14,6 +14,9 @@ from emocore.pipeline import featurize as featurizing
 from emocore.pipeline import labelling, planning
 from emocore.pipeline.journal import JOURNALS
 from emocore.pipeline.labelling import LabelOptions, label
+from emocore.pipeline.planning import SHARD
+from emocore.pipeline.shards import write_failures
+from emocore.schema import FAILURES, rows_to_table
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -39,6 +42,8 @@ def deadly(module, function, fates):
             if fate == "hang":
                 while True:
                     pass
+            if fate == "die after decoding":
+                stage.article_features = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
             if fate == "die" or (fate == "die once" and tries.read_text() == "x"):
                 os.kill(os.getpid(), signal.SIGKILL)
             return original(stream, reading)
@@ -117,6 +122,34 @@ def test_files_that_kill_their_process_are_failures_and_every_other_is_there_onc
     for row in failures.values():
         assert_killed(row)
     assert (tries["01.wav"], tries["04.wav"], tries["09.wav"]) == (2, 2, 2)
+
+
+def test_a_shard_that_was_committed_before_its_task_died_is_not_done_again(run):
+    """A task of three shards, one file each, dies in its second."""
+    done, clips, failures, tries = run({"01.wav": "die once"}, shard_files=1)
+    assert (done.clips, done.failures) == (12, 0)
+    assert clips == others() and not failures
+    assert tries == {f"{i:02d}.wav": 1 for i in range(12)} | {"01.wav": 2}
+
+
+def test_a_death_after_decoding_is_the_files_too(folder, run, monkeypatch):
+    (folder / "copy of 04.wav").write_bytes((folder / "04.wav").read_bytes())
+    done, clips, failures, tries = run({"04.wav": "die after decoding"})
+    assert (done.clips, done.failures) == (11, 2)
+    assert clips == others("04.wav")
+    assert set(failures) == {"04.wav", "copy of 04.wav"}
+    for row in failures.values():
+        assert_killed(row)
+    assert tries["04.wav"] == 2
+
+
+def test_a_failure_of_a_process_that_died_does_not_outlive_its_second_try(tmp_path):
+    shard = pa.table({SHARD: [7]})
+    row = rows_to_table([{"path": "a.wav", "reason": "too_slow"}], FAILURES)
+    write_failures(row, shard, tmp_path)
+    assert [found["path"] for found in read(tmp_path, "failures")] == ["a.wav"]
+    write_failures(row.slice(0, 0), shard, tmp_path)
+    assert read(tmp_path, "failures") == []
 
 
 def test_a_file_that_hangs_in_an_archive_that_is_labelled(folder, bundle, tmp_path, monkeypatch):

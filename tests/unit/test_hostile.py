@@ -10,6 +10,7 @@ import sys
 import zipfile
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -19,6 +20,7 @@ import soundfile
 
 from emocore.errors import MediaError
 from emocore.media import source
+from emocore.media.container import stated_seconds
 from emocore.media.reading import Reading, read_media
 from emocore.media.source import open_source
 
@@ -297,6 +299,15 @@ def patch(content, *changes):
     for at, new in changes:
         content[at : at + len(new)] = new
     return bytes(content)
+
+
+@pytest.mark.parametrize("hours", ["9" * 400, "9" * 5_000, "\N{ARABIC-INDIC DIGIT ONE}0"])
+def test_a_matroska_length_beyond_all_numbers_states_nothing(hours):
+    film = SimpleNamespace(duration=None, time_base=None, start_time=None, metadata={"DURATION": f"{hours}:00:00"})
+    container = SimpleNamespace(format=SimpleNamespace(name="matroska,webm"), duration=None, streams=[film])
+    assert stated_seconds(container, film) is None
+    film.metadata["DURATION"] = "01:01:02.500000000"
+    assert stated_seconds(container, film) == 3_662.5
 
 
 def png(width, height):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from emocore.errors import MediaError
+from emocore.errors import MediaError, UserError
 from emocore.pipeline.journal import UNEXPLAINED_ALLOWED, Journal
 
 ROOT = Path(__file__).parents[2]
@@ -107,7 +107,7 @@ def test_a_process_that_went_with_its_machine_was_killed_by_no_file(journal):
 def test_processes_that_die_without_reading_are_not_started_for_ever(journal):
     for _ in range(UNEXPLAINED_ALLOWED + 1):
         journal()
-    with pytest.raises(RuntimeError, match=r"6 processes ended while they worked on 000000.parquet"):
+    with pytest.raises(UserError, match=r"6 processes ended while they worked on 000000.parquet"):
         journal()
     journal(is_lost=lambda _: True)  # machines that go are no reason to stop
 

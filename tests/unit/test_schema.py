@@ -88,7 +88,7 @@ def test_a_write_that_fails_midway_leaves_the_old_file(tmp_path, monkeypatch):
     write_table(pa.table({"clip": ["old"]}), path)
 
     def half(table, where, **options):
-        where.write_bytes(b"PAR1 half")
+        where.write(b"PAR1 half")
         raise OSError("No space left on device")
 
     monkeypatch.setattr(schema.pq, "write_table", half)

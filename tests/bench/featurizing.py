@@ -1,0 +1,84 @@
+"""Wall time of featurizing films by the job beside the same functions in a plain pool of as many processes.
+
+Run: python tests/bench/featurizing.py [FOLDER OF FILMS]. Without a folder, 200 films are generated: 720p, x264's
+defaults, 3.5 s, no sound. Ray is up and all processes are warm; one round is thrown away, then the median of three.
+"""
+
+import multiprocessing
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+from decoding import FILMS, write_film
+
+from emocore.config import FeatureConfig
+from emocore.corpus.listing import list_corpora
+from emocore.media.reading import Reading
+from emocore.pipeline import cluster
+from emocore.pipeline.featurize import featurize_shard
+from emocore.pipeline.planning import plan_shards
+from emocore.pipeline.shards import run_shards
+
+N_FILMS, ROUNDS, READING = 200, 4, Reading(every=20)
+
+
+def main() -> None:
+    """Print each round's seconds and the median ratio."""
+    with tempfile.TemporaryDirectory() as work:
+        films = Path(sys.argv[1]) if len(sys.argv) > 1 else _generate(Path(work) / "films")
+        out = Path(work) / "F"
+        cluster.connect()
+        plan = plan_shards(list_corpora([str(films)]).clips, READING)
+        os.environ["OMP_NUM_THREADS"] = "1"  # as Ray does for a task of one CPU
+        with multiprocessing.get_context("spawn").Pool(cluster.cpus()) as pool:
+
+            def in_pool() -> None:
+                for _ in pool.imap_unordered(_one, [(shard, out) for shard in plan]):
+                    pass
+
+            ratios = []
+            for number in range(ROUNDS):
+                ours, plain = (_seconds(work, out) for work in (lambda: _by_job(plan, out), in_pool))
+                print(f"round {number}: job {ours:.2f} s, pool {plain:.2f} s, ratio {ours / plain:.3f}", flush=True)
+                ratios.append(ours / plain)
+        print(f"median ratio of the last {ROUNDS - 1}: {statistics.median(ratios[1:]):.3f}")
+
+
+def _by_job(plan: list[pa.Table], out: Path) -> None:
+    arguments = {"features": FeatureConfig(), "mfcc": False, "reading": READING}
+    run_shards(plan, out, "clips", featurize_shard, max_failures=None, **arguments)
+
+
+def _one(work: tuple[pa.Table, Path]) -> None:
+    shard, out = work
+    featurize_shard(shard, FeatureConfig(), out, False, READING)
+
+
+def _seconds(work: Callable[[], None], out: Path) -> float:
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _generate(folder: Path) -> Path:
+    """Write one film, and copies of it that differ in a box at the end which players skip."""
+    folder.mkdir()
+    codec, options, lengths = FILMS["x264-default.mp4"]
+    write_film(folder / "000.mp4", codec, options, lengths)
+    content = (folder / "000.mp4").read_bytes()
+    for number in range(1, N_FILMS):
+        box = (16).to_bytes(4) + b"free" + number.to_bytes(8)
+        (folder / f"{number:03d}.mp4").write_bytes(content + box)
+    return folder
+
+
+if __name__ == "__main__":
+    main()
