@@ -95,7 +95,8 @@ def _run_task(
 
 def open_journal(shard: pa.Table, out: Path, seconds_per_file: float) -> Journal:
     """Return the shard's journal, as the process finds it that is about to work on the shard."""
-    here = ray.get_runtime_context().get_node_id()
+    # Asking starts Ray where it does not run: a stage is also called by itself.
+    here = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
     return Journal(shard_file(out / JOURNALS, shard), seconds_per_file, here, cluster.is_lost)
 
 
