@@ -6,6 +6,10 @@ from typing import Any
 
 import ray
 from ray.data import DataContext
+from ray.data._internal.execution import streaming_executor_state
+from ray.data._internal.execution.resource_manager import ResourceManager
+
+_LOOK_SECONDS = 0.02
 
 
 def connect() -> None:
@@ -23,6 +27,11 @@ def connect() -> None:
     context.enable_progress_bars = False  # ours count files, and stay readable in a job's log
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # Ray Data hears of its CPUs after it has asked, and runs one task until it looks again: after a second by default.
+    manager: Any = ResourceManager
+    manager.GLOBAL_LIMITS_UPDATE_INTERVAL_S = 5 * _LOOK_SECONDS
+    # It sleeps for so long between two looks at which tasks have ended: a tenth of a second by default.
+    streaming_executor_state.WAIT_FOR_TASK_COMPLETION_TIMEOUT_S = _LOOK_SECONDS
 
 
 def largest_node_cpus() -> int:

@@ -64,7 +64,7 @@ def run_shards(
 def _task_tables(shards: Sequence[pa.Table], cpus: int) -> list[pa.Table]:
     """Join shards into one table a task: many at first, single ones at the end, so that all CPUs end together.
 
-    Ray Data looks every tenth of a second for tasks that ended: with one shard a task, CPUs wait for work.
+    Ray Data only looks now and then for tasks that ended: with one shard a task, CPUs wait for work.
     """
     tables = []
     start = 0
