@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from emocore.media.faces import Box, crop_face, largest_face
+from emocore.media.resizing import fit
 
 DEFAULT_PIXELS = 256
 MIN_PIXELS, MAX_PIXELS_A_SIDE = 16, 1_024
@@ -36,14 +36,3 @@ def make_picture(
     shown = grey if box is None else crop_face(grey, box)
     state: Literal["ok", "no_face"] = "no_face" if faces and box is None else "ok"
     return Picture(frame_index, time_seconds, fit(shown, pixels), state, box)
-
-
-def fit(grey: NDArray[np.uint8], pixels: int) -> NDArray[np.uint8]:
-    """Return uint8[pixels, pixels] of uint8[height, width]: shrunk by area, enlarged between its pixels, or as it is.
-
-    >>> fit(np.array([[10, 30], [50, 70]], np.uint8), 2).tolist(), fit(np.array([[10, 30], [50, 70]], np.uint8), 1)
-    ([[10, 30], [50, 70]], array([[40]], dtype=uint8))
-    """
-    height, width = grey.shape
-    shrunk = cv2.resize(grey, (min(width, pixels), min(height, pixels)), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(shrunk, (pixels, pixels), interpolation=cv2.INTER_LINEAR), np.uint8)

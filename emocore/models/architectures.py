@@ -1,16 +1,13 @@
 """The frame networks, layer by layer: from grey levels float32[n, pixels, pixels, 1] of 0 … 255 to logits."""
 
-import os
 from typing import Any
 
+import keras
 import numpy as np
 
 from emocore.labels import EMOTIONS
 from emocore.models.face_network import HEAD_LAYERS, build_face_network
 from emocore.models.network_settings import FACE_EMOTIONS, NetworkSettings
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-import keras
 
 _SMALLEST_MAP = 8  # pixels: the convolutions of `cnn` stop where their map would become smaller
 

@@ -1,10 +1,11 @@
 """A one-dimensional CNN over the MFCC frames: the other reading of the article's audio network."""
 
-import os
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from emocore.config import Inputs
@@ -12,10 +13,6 @@ from emocore.errors import UserError
 from emocore.labels import EMOTIONS
 from emocore.models.base import Pair, Settings
 from emocore.models.threads import use_threads
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-import keras
-import tensorflow as tf
 
 DEFAULTS: Settings = {
     "epochs": 80,

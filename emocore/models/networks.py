@@ -1,25 +1,20 @@
 """A trained frame network: grey pictures in, eight probabilities out; saved without pickle, loaded in safe mode."""
 
-import contextlib
 import dataclasses
 import json
 from pathlib import Path
 from typing import Any, Self
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
-from emocore.media.resizing import resize
+from emocore.media.resizing import fit_all
 from emocore.models.architectures import build_network
-from emocore.models.network_settings import NetworkSettings, default_settings, emotions_of, input_pixels
-
-import keras  # isort: skip # after ours, which silence TensorFlow
-import tensorflow as tf  # isort: skip # as above
-
-__all__ = ["FrameNetwork", "NetworkSettings", "build_network", "default_settings", "load_keras", "use_threads"]
+from emocore.models.network_settings import NetworkSettings, emotions_of, input_pixels
 
 _BATCH = 64
 
@@ -35,7 +30,7 @@ class FrameNetwork:
 
         Pictures of another size are resized. face-cnn sees each also mirrored, and gives the mean.
         """
-        ready = resize(images, input_pixels(self.name, self.settings))
+        ready = fit_all(images, input_pixels(self.name, self.settings))
         values = self._shares(self._logits(ready))
         if self.name == "face-cnn":
             values = (values + self._shares(self._logits(ready[:, :, ::-1]))) / 2
@@ -78,13 +73,6 @@ class FrameNetwork:
         else:
             shares[:, columns] = softmax(np.where(known, logits, -np.inf), axis=1)
         return shares
-
-
-def use_threads(threads: int) -> None:
-    """Limit TensorFlow's native threads, where it has not started in this process yet."""
-    with contextlib.suppress(RuntimeError):  # started already, with the threads of the task before
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def load_keras(path: Path, name: str, settings: NetworkSettings) -> Any:

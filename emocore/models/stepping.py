@@ -3,19 +3,16 @@
 import dataclasses
 import hashlib
 import math
-import os
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from emocore.models.architectures import build_network, set_trunk
 from emocore.models.network_settings import NetworkSettings, input_pixels
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-import keras
-import tensorflow as tf
 
 _LOSS_SCALE = 1024.0  # so that small gradients are not lost in float16
 

@@ -1,8 +1,5 @@
 """The native threads of TensorFlow."""
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
 

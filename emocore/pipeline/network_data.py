@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ray.train import DataConfig
 
 from emocore.labels import EMOTIONS
-from emocore.media.resizing import resize
+from emocore.media.resizing import fit_all
 from emocore.models.feeding import CHUNK_ROWS, Rows, joined
 from emocore.schema import check_version
 
@@ -95,7 +95,7 @@ def _label(frames: pa.Table, known: Mapping[str, Any], pixels: int) -> pa.Table:
     numbers = rows.filter(keep).to_numpy()
     return pa.table(
         {
-            "image": _column(resize(_array(frames["image"].filter(keep)), pixels)),
+            "image": _column(fit_all(_array(frames["image"].filter(keep)), pixels)),
             "soft": _column(known["soft"][numbers]),
             "weight": pa.array(known["weight"][numbers]),
         }

@@ -71,7 +71,8 @@ def _keras(settings: NetworkSettings, source: FrameSource) -> float:
     import keras  # noqa: PLC0415 - in a process of its own
     import pyarrow.parquet as pq  # noqa: PLC0415 - beside its use
 
-    from emocore.models.networks import build_network, use_threads  # noqa: PLC0415 - imports TensorFlow
+    from emocore.models.architectures import build_network  # noqa: PLC0415 - imports TensorFlow
+    from emocore.models.threads import use_threads  # noqa: PLC0415 - imports TensorFlow
 
     use_threads(2)  # as a worker has on two CPUs
     tables = [pq.read_table(path) for path in source.files()]

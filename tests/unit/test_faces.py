@@ -10,8 +10,9 @@ from emocore.corpus.demo_face import FACE_SHARE, Pose, draw
 from emocore.media import faces
 from emocore.media.faces import Box, crop_face, largest_face
 from emocore.media.mtcnn import find_faces
-from emocore.media.pictures import fit, make_picture
+from emocore.media.pictures import make_picture
 from emocore.media.reading import Reading, read_media
+from emocore.media.resizing import fit
 
 WALL = 150
 HALF = FACE_SHARE  # of the picture's size: half of the face's width

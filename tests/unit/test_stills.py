@@ -14,8 +14,8 @@ from emocore.corpus.listing import list_corpora, list_media
 from emocore.errors import MediaError, UserError
 from emocore.features.stage import PLANNED, featurize_batch
 from emocore.media import stills
-from emocore.media.pictures import fit
 from emocore.media.reading import Reading, read_media
+from emocore.media.resizing import fit
 from emocore.schema import pictures_schema, rows_to_table
 
 WIDTH, HEIGHT = 60, 40
