@@ -81,7 +81,7 @@ def default_settings(name: str) -> NetworkSettings:
     """Return the article's settings for cnn and transfer, and what trained the shipped weights for face-cnn."""
     if name == "face-cnn":
         return NetworkSettings(
-            epochs=32,
+            epochs=60,
             steps_per_epoch=None,
             batch_size=128,
             learning_rate=2e-3,
@@ -90,7 +90,7 @@ def default_settings(name: str) -> NetworkSettings:
             label_smoothing=0.1,
             average=0.999,
             dropout=0.4,
-            patience=12,
+            patience=20,
             pixels=48,
             augmentation=Augmentation(True, 0.1, 15.0, 0.15, 0.15, 0.25, 0.3),
         )
