@@ -12,11 +12,11 @@ class Augmentation:
     """How far a picture may be changed; each change is drawn evenly from its range, both ways."""
 
     flip: bool = True  # left to right, half of the pictures
-    shift: float = 0.1  # share of the picture's side
-    rotation_degrees: float = 10.0
+    shift: float = 0.05  # share of the picture's side
+    rotation_degrees: float = 5.0
     zoom: float = 0.1  # share of the size
-    brightness: float = 0.2  # share of full scale
-    contrast: float = 0.2  # share of the contrast
+    brightness: float = 0.1  # share of full scale
+    contrast: float = 0.1  # share of the contrast
     erase: float = 0.0  # chance that a square of a fifth to two fifths of the side is painted over with noise
 
 

@@ -59,7 +59,9 @@ def _build_cnn(settings: NetworkSettings) -> Any:
         ]
     layers += [
         keras.layers.Flatten(),
-        keras.layers.Dense(settings.dense),
+        # Without statistics of its own this layer dies within an epoch on few and changed pictures.
+        keras.layers.Dense(settings.dense, use_bias=False),
+        keras.layers.BatchNormalization(synchronized=True),
         keras.layers.Activation("relu"),
         keras.layers.Dropout(settings.dropout),
         keras.layers.Dense(len(EMOTIONS)),

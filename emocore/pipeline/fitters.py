@@ -153,7 +153,3 @@ class FrameFitter:
     def _default_pictures(self) -> PictureConfig:
         faces = self.recipe.model == "transfer" and self.settings.recipe == "fine-tune"
         return PictureConfig(pixels=48 if self.recipe.model == "face-cnn" else 256, faces=faces)
-
-
-def _learnt(fold: Fold) -> int:
-    return len(fold.train) + len(fold.validation)

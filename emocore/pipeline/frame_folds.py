@@ -22,6 +22,7 @@ from emocore.models.fitting import Recipe
 from emocore.models.network_settings import NetworkSettings, emotions_of
 from emocore.pipeline import cluster
 from emocore.pipeline.folds import KEPT, FoldResult, actors_apart, check_folds, keep_result, load_kept, safe_name
+from emocore.pipeline.networks import FrameSource, fit_network
 from emocore.pipeline.scoring import score_frames, write_network
 
 WORK = ".training"
@@ -85,8 +86,6 @@ def check_frame_folds(
 
 
 def _run_fold(examples: FrameExamples, fold: Fold, plan: FramePlan, work: Path) -> FoldResult:
-    from emocore.pipeline.networks import FrameSource, fit_network  # noqa: PLC0415 - TensorFlow takes seconds to import
-
     train, validation = (
         FrameSource(examples.folders, dict(zip(_names(examples, rows), examples.soft[rows], strict=True)))
         for rows in (fold.train, fold.validation)

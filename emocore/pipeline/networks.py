@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
@@ -21,6 +22,7 @@ from emocore.models.fitting import Recipe
 from emocore.models.network_settings import SHIPPED_BASE, NetworkSettings, emotions_of, input_pixels
 from emocore.pipeline import cluster
 from emocore.pipeline.network_data import EqualShares, FrameSource, count_frames, stream
+from emocore.pipeline.network_meeting import Meeting
 from emocore.pipeline.network_progress import Reporter, follow
 from emocore.pipeline.network_worker import Task, train_worker
 
@@ -72,8 +74,6 @@ def fit_network(
 
 
 def _trainer(task: Task, data: dict[str, Any], resources: dict[str, float], work: Path) -> Any:
-    from ray.train.tensorflow import TensorflowTrainer  # noqa: PLC0415 - imports TensorFlow
-
     run: dict[str, Any] = {  # Ray's type hints are those of its older release of Train
         "name": Path(task.folder).name,
         "storage_path": str(Path(task.folder).parent),
@@ -83,8 +83,9 @@ def _trainer(task: Task, data: dict[str, Any], resources: dict[str, float], work
         "logging_config": LoggingConfig(log_level="ERROR"),
     }
     worker: Any = train_worker
-    return TensorflowTrainer(
+    return DataParallelTrainer(
         worker,
+        backend_config=Meeting(),
         train_loop_config={"task": task},
         datasets=data,
         dataset_config=EqualShares(),

@@ -72,7 +72,16 @@ def test_cnn_fits_the_pictures(pixels, maps):
 def test_cnn_is_the_articles_sequence():
     names = [type(layer).__name__ for layer in build("cnn", NetworkSettings()).layers]
     block = ["Conv2D", "Activation", "MaxPooling2D", "BatchNormalization", "Dropout"]
-    assert names == ["Rescaling", *block * 5, "Flatten", "Dense", "Activation", "Dropout", "Dense"]
+    assert names == [
+        "Rescaling",
+        *block * 5,
+        "Flatten",
+        "Dense",
+        "BatchNormalization",
+        "Activation",
+        "Dropout",
+        "Dense",
+    ]
 
 
 @pytest.mark.parametrize("name", ["cnn", "face-cnn"])
