@@ -94,11 +94,13 @@ def load_examples(folders: Sequence[str], inputs: Inputs, channel: Channel, feat
     """Load FEATURES folders as one set of examples, sorted by clip: usable clips, one a take.
 
     `features` is what is asked for. Raises UserError where a folder's features were made otherwise, where it
-    lacks the MFCC frames that `inputs` asks for, or where they share a clip or hold nothing usable.
+    lacks sound, or the MFCC frames that `inputs` asks for, or where they share a clip or hold nothing usable.
     """
     manifests = {folder: read_manifest(folder) for folder in folders}
     for folder, manifest in manifests.items():
         _check_config(folder, manifest, features)
+        if not manifest.get("sound", True):
+            raise UserError(f"{folder} was made for a model that sees, and this one hears: featurize the corpus again.")
         if inputs == "frames" and not manifest["mfcc"]:
             raise UserError(f"{folder} holds no MFCC frames, which this model reads: featurize with --mfcc.")
     clips, inputs_by_clip = _read_all(folders, inputs)

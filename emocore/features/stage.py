@@ -57,11 +57,12 @@ def featurize_batch(
 ) -> pa.Table:
     """Return FEATURIZED rows for PLANNED rows, in their order; files with equal bytes are computed once a batch.
 
-    A row with a fault has null features; so has one without sound, whose state is "no_audio". `guard(path)` is
-    entered around each file, and may raise MediaError; `sink(clip, pictures)` takes each clip's pictures, at once,
-    so that they need not be held.
+    A row with a fault has null features; so has one without sound, whose state is "no_audio" where sound was asked
+    for. `guard(path)` is entered around each file, and may raise MediaError; `sink(clip, pictures)` takes each clip's
+    pictures, at once, so that they need not be held.
     """
-    compile_features()
+    if reading.sound:
+        compile_features()
     rows_of: dict[str, list[int]] = {}
     paths, clips = planned["path"].to_pylist(), planned["clip"].to_pylist()
     for row, first in enumerate(planned["duplicate_of"].to_pylist()):
@@ -124,7 +125,9 @@ def _featurize_file(path: str, config: FeatureConfig, reading: Reading) -> tuple
 def _compute(identity: str, media: Media, config: FeatureConfig, reading: Reading) -> _Result:
     sound = media.sound
     if sound is None:
-        return _Result(identity, media.duration_seconds, state="no_audio")
+        seen = media.pictures is not None and not reading.sound
+        state = "ok" if seen else "no_audio" if reading.sound else "no_video"
+        return _Result(identity, media.duration_seconds, state=state)
     signal = prepare(sound, config.sample_rate_hz, config.level)
     columns, frames = article_features(signal, config.sample_rate_hz)
     used = sound.signal[: round(N_SAMPLES / config.sample_rate_hz * sound.sample_rate_hz)]

@@ -27,6 +27,7 @@ class Reading:
     every: int | None = None  # every n-th picture; None: no pictures
     pixels: int = DEFAULT_PIXELS  # the side of a picture
     faces: bool = False  # keep the largest face of a picture, not the whole of it
+    sound: bool = True  # False: the sound is not decoded, and may be broken
     seconds_per_file: float = 600.0
     limit: TimeLimit | None = None  # where its time runs already; else it begins with the reading
 
@@ -84,23 +85,24 @@ def _read(stream: Stream, reading: Reading, limit: TimeLimit, may_skip: bool) ->
     with closing(open_container(stream)) as container:
         film = _film(container)
         track = container.streams.audio[0] if container.streams.audio else None
+        heard = track if reading.sound else None
         if track is None and film is None:
             raise MediaError("open", "unsupported", "neither a sound track nor a film in the container")
-        _check_length(container, [stream for stream in (track, film if every else None) if stream])
+        _check_length(container, [stream for stream in (heard, film if every else None) if stream])
         first = min(begin(stream) for stream in (track, film) if stream)
-        sound = SoundCollector(track) if track else None
+        sound = SoundCollector(heard) if heard else None
         pictures = (
             PictureCollector(film, every, may_skip, begin(film) - first, reading.pixels, reading.faces)
             if film and every
             else None
         )
-        takers = {t.index: taker for t, taker in ((track, sound), (film, pictures)) if t and taker}
+        takers = {t.index: taker for t, taker in ((heard, sound), (film, pictures)) if t and taker}
         try:
             _feed(container, takers, limit)
         except CannotSkip:
             return None
         return Media(
-            sound.finish(stated_seconds(container, track)) if track and sound else None,
+            sound.finish(stated_seconds(container, heard)) if heard and sound else None,
             _finish(container, film, pictures) if film and pictures else None,
             pictures.end_seconds if pictures else stated_seconds(container, film) if film else None,
             float(begin(track) - first) if track else 0.0,

@@ -107,7 +107,7 @@ def load_frames(
     data: Data, out: Path, options: CorpusOptions, channel: Channel, pictures: PictureConfig
 ) -> FrameExamples:
     """Featurize the corpora into OUT/features with these pictures, and load all clips that have some."""
-    reading = Reading(**pictures.to_json(), seconds_per_file=options.seconds_per_file)
+    reading = Reading(**pictures.to_json(), sound=False, seconds_per_file=options.seconds_per_file)
     folders = _featurize(data, out, options, channel, "frames", options.features(), reading, mfcc=False)
     return _with_actors(load_frame_examples(folders, channel, pictures), options)
 

@@ -89,6 +89,7 @@ def featurize(
                 "fingerprint": config["data"],
                 "seed": options.get("seed", 0),
                 "mfcc": mfcc,
+                "sound": reading.sound,
                 "every": reading.every,
                 "pixels": reading.pixels if reading.every else None,
                 "faces": reading.faces,

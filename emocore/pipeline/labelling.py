@@ -150,7 +150,8 @@ def _stage(
         pictures = options.pictures(bundle.reading).to_json()
         network = finished_network(options.model, bundle.model)
         answers = FrameAnswers(network, options.combine or bundle.combine, bundle.temperature)
-        return label_frames_shard, Reading(**pictures, seconds_per_file=options.seconds_per_file), {"answers": answers}
+        reading = Reading(**pictures, sound=False, seconds_per_file=options.seconds_per_file)
+        return label_frames_shard, reading, {"answers": answers}
     model_dir = str(bundle_folder(options.model))
     reading = Reading(seconds_per_file=options.seconds_per_file)
     return label_shard, reading, {"model_dir": model_dir, "model_hash": model_hash}

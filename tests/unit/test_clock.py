@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from emocore.media import video
+from emocore.media import reading, video
 from emocore.media.reading import Reading, read_media
 from emocore.media.source import open_source
 
@@ -105,6 +105,16 @@ def test_a_film_that_begins_after_its_sound_is_neither_longer_nor_cut(tmp_path, 
     assert media.film_seconds == pytest.approx(1.0, abs=0.02)
     assert media.sound.duration_seconds == pytest.approx(2.5, abs=0.03)
     assert media.pictures[-1].time_seconds == pytest.approx(1.5 + 0.8, abs=0.002)
+
+
+def test_pictures_alone_have_the_same_times_and_ask_nothing_of_the_sound(tmp_path, monkeypatch):
+    path = flash_and_beep(tmp_path / "a.mp4", "aac", 0.5, 0.0)
+    whole = read(path, 10)
+    monkeypatch.setattr(reading, "SoundCollector", None)  # as broken as a track may be
+    with open_source(path) as stream:
+        seen = read_media(stream, Reading(10, sound=False))
+    assert seen.sound is None
+    assert [p.time_seconds for p in seen.pictures] == [p.time_seconds for p in whole.pictures] != []
 
 
 def test_the_sound_begins_at_one_time_whether_or_not_pictures_are_asked_for(tmp_path):

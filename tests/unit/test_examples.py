@@ -113,6 +113,13 @@ def test_missing_frames(tmp_path, make_clip, make_features):
     )
 
 
+def test_tables_of_pictures_alone(folder):
+    edit(folder, sound=False)
+    assert refused(folder) == (
+        f"{folder} was made for a model that sees, and this one hears: featurize the corpus again."
+    )
+
+
 def test_one_clip_in_two_folders(tmp_path, folder, make_clip, make_features):
     more = make_features(tmp_path / "g", [make_clip("c.wav")], columns_of(["c.wav"]))
     assert refused(folder, more) == "The file '/corpus/c.wav' stands in two of the tables given: give it once."
