@@ -46,7 +46,7 @@ class Featurize(CorpusOptions):
     def reading(self) -> Reading:
         """What is read of a file."""
         every = self.every if self.frames else None
-        return Reading(every, self.pixels or DEFAULT_PIXELS, self.faces, self.seconds_per_file)
+        return Reading(every, self.pixels or DEFAULT_PIXELS, self.faces, seconds_per_file=self.seconds_per_file)
 
 
 def main(options: Featurize) -> None:

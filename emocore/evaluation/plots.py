@@ -156,7 +156,7 @@ def training_plot(history: Mapping[str, Sequence[Mapping[str, float]]]) -> Marku
     """Draw the loss of each epoch, on training and validation frames; of several folds, each in a thin line."""
     figure, axes = _canvas(250)
     width = 2 if len(history) == 1 else 0.8
-    for name, colour, words in (("loss", BLUE, "training"), ("validation_loss", ORANGE, "validation")):
+    for name, colour, words in (("loss", BLUE, "training"), ("val_loss", ORANGE, "validation")):
         for i, epochs in enumerate(history.values()):
             shown = [row for row in epochs if name in row]
             axes.plot(

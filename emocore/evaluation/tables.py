@@ -145,11 +145,11 @@ def fold_table(folds: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def training_table(history: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
-    """One row a fold: how many epochs were trained, and the best of them, which is kept."""
+    """One row a fold: how many epochs were trained, and the one that is kept: the best on validation, else the last."""
     rows = []
     for fold, epochs in history.items():
-        best = min(epochs, key=lambda row: row.get("validation_loss", row["loss"]))
-        accuracy = best.get("validation_accuracy")
+        best = min((row for row in epochs if "val_loss" in row), key=lambda row: row["val_loss"], default=epochs[-1])
+        accuracy = best.get("val_accuracy")
         seconds = sum(row.get("seconds", 0.0) for row in epochs)
         rows.append([plain(fold), str(len(epochs)), str(best["epoch"]), percent(accuracy), f"{seconds:,.0f}"])
     head = ["fold", "epochs", "best epoch", "accuracy of validation frames in it", "seconds"]

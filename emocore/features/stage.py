@@ -45,7 +45,7 @@ class _Result:
 
 
 Guard = Callable[[str], AbstractContextManager[object]]
-Sink = Callable[[str, list[Picture]], None]
+Sink = Callable[[list[str], list[Picture]], None]
 
 
 def featurize_batch(
@@ -58,8 +58,8 @@ def featurize_batch(
     """Return FEATURIZED rows for PLANNED rows, in their order; files with equal bytes are computed once a batch.
 
     A row with a fault has null features; so has one without sound, whose state is "no_audio" where sound was asked
-    for. `guard(path)` is entered around each file, and may raise MediaError; `sink(clip, pictures)` takes each clip's
-    pictures, at once, so that they need not be held.
+    for. `guard(path)` is entered around each file, and may raise MediaError; `sink(clips, pictures)` takes the
+    pictures of a clip and of its copies, at once, so that they need not be held.
     """
     if reading.sound:
         compile_features()
@@ -73,8 +73,7 @@ def featurize_batch(
             with guard(paths[rows[0]]):
                 result, pictures = _featurize_file(paths[rows[0]], config, reading)
                 if sink and pictures:
-                    for row in rows:
-                        sink(clips[row], pictures)
+                    sink([clips[row] for row in rows], pictures)
         except MediaError as fault:
             result = _Result(fault=fault)
         for row in rows:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import av
@@ -27,6 +27,7 @@ class Reading:
     every: int | None = None  # every n-th picture; None: no pictures
     pixels: int = DEFAULT_PIXELS  # the side of a picture
     faces: bool = False  # keep the largest face of a picture, not the whole of it
+    _: KW_ONLY
     sound: bool = True  # False: the sound is not decoded, and may be broken
     seconds_per_file: float = 600.0
     limit: TimeLimit | None = None  # where its time runs already; else it begins with the reading

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from emocore import __version__
@@ -22,10 +23,12 @@ from emocore.config import FeatureConfig, PictureConfig
 from emocore.errors import UserError
 from emocore.evaluation.calibration import softmax
 from emocore.labels import EMOTIONS
+from emocore.media.pictures import MAX_PIXELS_A_SIDE, MIN_PIXELS
 from emocore.models.base import Classifier
 from emocore.models.catalogue import FRAME_MODELS, SHIPPED, classifier_class
 from emocore.models.combining import HOW, How
 from emocore.models.fitting import Recipe
+from emocore.models.network_settings import NetworkSettings
 from emocore.outputs import write_json
 from emocore.schema import SCHEMA_VERSION, write_table
 
@@ -89,9 +92,16 @@ class FrameBundle:
 
 
 def save_bundle(
-    folder: Path, files: Mapping[str, bytes], recipe: Recipe, training: pa.Table, facts: Mapping[str, Any]
+    folder: Path,
+    files: Mapping[str, bytes],
+    recipe: Recipe,
+    training: pa.Table,
+    facts: Mapping[str, Any],
+    base: Path | None = None,
 ) -> None:
     """Write the bundle; bundle.json comes last. `files` is what the classifier saved, `training` its clips.
+
+    `base`: the bundle that its training began from, whose clips it knows too.
 
     `facts` holds at least `temperature` and, by the kind of the model, `features` and `features_hash`, or `reading`
     and `combine`.
@@ -99,7 +109,10 @@ def save_bundle(
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    write_table(training.select(["clip", "take", "path", "actor", "content_id"]), folder / _TRAINING)
+    known = training.select(["clip", "take", "path", "actor", "content_id"])
+    if base is not None:
+        known = pa.concat_tables([known, pq.read_table(training_clips(base)).cast(known.schema)])
+    write_table(known, folder / _TRAINING)
     card = {
         "schema_version": SCHEMA_VERSION,
         "model": recipe.model,
@@ -153,7 +166,8 @@ def _check_values(folder: Path, card: Mapping[str, Any]) -> None:
     if not 0 < float(card["temperature"]) < math.inf:
         raise ValueError(f"temperature {card['temperature']}")
     if card["model"] in FRAME_MODELS:
-        PictureConfig(**card["reading"])
+        _check_pictures(**card["reading"])
+        NetworkSettings.from_json(card["settings"])
         if card["combine"] not in HOW:
             raise ValueError(f"combine {card['combine']}")
         return
@@ -162,6 +176,11 @@ def _check_values(folder: Path, card: Mapping[str, Any]) -> None:
         raise UserError(
             f"{folder} was trained on features {hash_then}, this release computes {features}: train it again."
         )
+
+
+def _check_pictures(every: int, pixels: int, faces: bool) -> None:
+    if every < 1 or not MIN_PIXELS <= pixels <= MAX_PIXELS_A_SIDE or faces not in (True, False):
+        raise ValueError(f"every {every}, pixels {pixels}, faces {faces}")
 
 
 def _load_classifier(folder: Path, name: str) -> Classifier:

@@ -12,7 +12,7 @@ from emocore.config import Inputs
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
 from emocore.models.base import Pair, Settings
-from emocore.models.threads import use_threads
+from emocore.models.threads import use_cpu
 
 DEFAULTS: Settings = {
     "epochs": 80,
@@ -35,7 +35,7 @@ class Conv1dClassifier:
         self.seed = seed
         self.network: Any = None
         self.known = np.zeros(len(EMOTIONS), bool)
-        use_threads(threads)
+        use_cpu(threads)
 
     def fit(
         self,

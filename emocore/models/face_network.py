@@ -4,8 +4,8 @@ from typing import Any
 
 import keras
 
-FACE_PIXELS = 48
-# FER2013 knows seven of the eight emotions: calm is missing.
+from emocore.models.network_settings import FACE_PIXELS
+
 HEAD_LAYERS = 5  # what `transfer` cuts off; the rest ends in a feature map
 
 

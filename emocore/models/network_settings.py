@@ -14,7 +14,7 @@ FACE_EMOTIONS = tuple(emotion for emotion in EMOTIONS if emotion != "calm")
 SMALLEST_PIXELS = 16
 FACE_PIXELS = 48
 SHIPPED_BASE = Path(__file__).parent / "weights" / "face-cnn" / "model.keras"
-Precision = Literal["auto", "float32", "float64", "mixed_float16", "mixed_bfloat16"]
+Precision = Literal["auto", "float32", "float64", "mixed_bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class NetworkSettings:
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
     average: float = 0.0  # share of the old weights in their running mean, which is what is validated and saved
-    patience: int = 10  # epochs without a better validation loss before the training stops
+    patience: int = 20  # epochs without a better validation loss before the training stops
     output: Literal["softmax", "sigmoid"] = "softmax"
     recipe: Literal["article", "fine-tune"] = "article"  # of transfer
     frozen_epochs: int = 5  # of fine-tune: before the trunk learns too
@@ -41,7 +41,7 @@ class NetworkSettings:
     dense: int = 128  # of cnn
     pixels: int = 256
     augmentation: Augmentation = field(default_factory=Augmentation)
-    precision: Precision = "auto"  # auto: mixed on GPUs, float32 on CPUs
+    precision: Precision = "auto"  # auto: mixed on GPUs that have bfloat16 (Ampere and later)
     workers: int = 1
     gpus_per_worker: int = 0
 

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from emocore.models.architectures import build_network, set_trunk
 from emocore.models.network_settings import NetworkSettings, input_pixels
 
-_LOSS_SCALE = 1024.0  # so that small gradients are not lost in float16
-
 Batch = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]  # pictures, soft labels, weights
 
 
@@ -93,6 +91,10 @@ class Stepper:
         """Return the weights that are validated and saved."""
         return [np.asarray(weight) for weight in self.average.get_weights()]
 
+    def agree(self, equal: bool) -> bool:
+        """Whether something holds on all workers, each of which must call this."""
+        return self.score(tf.constant([float(not equal), 0.0, 1.0], tf.float64)).loss == 0
+
     def digest(self) -> str:
         """Return a hash of all weights and statistics: equal on all workers, or they have drifted apart."""
         found = hashlib.sha256()
@@ -126,8 +128,7 @@ class Stepper:
             losses, right = self._losses(self.network, images, soft, training=True)
             # Of the global batch: the optimizer sums the gradients of all workers.
             loss = tf.reduce_sum(losses * tf.cast(weights, losses.dtype)) / self.settings.batch_size
-            scaled = self.optimizer.scale_loss(loss)
-        self.optimizer.apply(tape.gradient(scaled, variables), self.network.trainable_variables)
+        self.optimizer.apply(tape.gradient(loss, variables), self.network.trainable_variables)
         return _sum_up(losses, right, weights, tf.shape(weights)[0])
 
     def _sums(self, images: Any, soft: Any, weights: Any) -> Any:
@@ -159,7 +160,7 @@ class Stepper:
 
 
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc] # Keras has no types here
-    """A warm-up in a line, then a constant rate or half a cosine; once the trunk is thawed a lower rate."""
+    """A warm-up in a line, then a constant rate or half a cosine; a lower rate, warmed up too, once the trunk thaws."""
 
     def __init__(self, settings: NetworkSettings, steps_per_epoch: int) -> None:
         self.rate, self.cosine = settings.learning_rate, settings.schedule == "cosine"
@@ -178,7 +179,11 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore
             rate *= 0.5 * (1 + tf.cos(math.pi * tf.clip_by_value(part, 0.0, 1.0)))
         if self.warmup_steps:
             rate = tf.minimum(rate, self.rate * (step + 1) / self.warmup_steps)
-        return rate * tf.where(step >= self.thaw_step, tf.constant(self.thaw_rate, "float64"), 1.0)
+        if math.isinf(self.thaw_step):
+            return rate
+        # As long a warm-up as the trunk was frozen.
+        part = tf.minimum((step - self.thaw_step + 1) / max(self.thaw_step, 1.0), 1.0)
+        return rate * tf.where(step >= self.thaw_step, self.thaw_rate * part, 1.0)
 
     def get_config(self) -> dict[str, Any]:
         """Return what Keras would save; the optimizer is never saved with the network."""
@@ -186,12 +191,10 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore
 
 
 def _build_optimizer(settings: NetworkSettings, steps_per_epoch: int) -> Any:
-    halves = keras.config.dtype_policy().name == "mixed_float16"
+    # A trunk that thaws late has no means of its squared gradients yet: they must fill within its warm-up.
+    beta_2 = 0.99 if settings.recipe == "fine-tune" else 0.999
     optimizer = keras.optimizers.AdamW(
-        Schedule(settings, steps_per_epoch),
-        weight_decay=settings.weight_decay,
-        # A fixed scale: what overflows shows as a loss that is no number, and stops the training.
-        loss_scale_factor=_LOSS_SCALE if halves else None,
+        Schedule(settings, steps_per_epoch), weight_decay=settings.weight_decay, beta_2=beta_2
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer

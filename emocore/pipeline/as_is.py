@@ -1,18 +1,12 @@
 """A finished model on everything given, without training."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from emocore.corpus.protocols import Fold, check_disjoint
 from emocore.errors import UserError
-from emocore.examples import Some
 from emocore.models.answers import answer_clips
-from emocore.models.bundle import FrameBundle, bundle_folder, bundle_hash, load_bundle, read_card, training_clips
+from emocore.models.bundle import FrameBundle, bundle_folder, bundle_hash, load_bundle, read_card
 from emocore.models.catalogue import MODELS, SHIPPED, inputs_of_model
 from emocore.models.combining import tempered
 from emocore.pipeline.data import Data, load_arrays, load_frames
@@ -21,6 +15,7 @@ from emocore.pipeline.network_options import NetworkOptions, PictureOptions, che
 from emocore.pipeline.run_folder import Outcome
 from emocore.pipeline.run_options import EvaluateOptions
 from emocore.pipeline.scoring import finished_network, score_frames
+from emocore.pipeline.unseen import check_unseen, unseen
 
 
 def check_as_is(options: EvaluateOptions) -> str:
@@ -45,7 +40,7 @@ def score_as_is(options: EvaluateOptions, model_hash: str, out: Path, data: Data
     folder = bundle_folder(options.model)
     if isinstance(bundle, FrameBundle):
         pictures = options.pictures(bundle.reading)
-        examples = _unseen(folder, load_frames(data, out, options, options.channel, pictures))
+        examples = unseen(folder, load_frames(data, out, options, options.channel, pictures))
         rows = np.arange(examples.clips.num_rows)
         frames = score_frames(examples, rows, finished_network(options.model, bundle.model))
         names = examples.clips["clip"].to_pylist()
@@ -54,36 +49,7 @@ def score_as_is(options: EvaluateOptions, model_hash: str, out: Path, data: Data
         return Outcome(bundle.model, "as-is", examples, [result], extra)
     inputs = inputs_of_model(bundle.model)
     heard = load_arrays(data, out, options, inputs, options.channel, bundle.features)
-    _check_unseen(folder, heard.clips)
+    check_unseen(folder, heard.clips)
     rows = np.arange(heard.clips.num_rows)
     result = FoldResult("as-is", rows, bundle.probabilities(heard.x), bundle.temperature, {}, {}, None)
     return Outcome(bundle.model, "as-is", heard, [result], extra)
-
-
-def _unseen(folder: Path, examples: Some) -> Some:
-    """Return the examples without copies of what the bundle was trained on, where no actor is known.
-
-    Raises UserError where nothing is left, and as `_check_unseen`.
-    """
-    clips = examples.clips
-    seen = pq.read_table(training_clips(folder), columns=["content_id"])["content_id"].combine_chunks()
-    copy = pc.and_(pc.is_null(clips["actor"]), pc.is_in(clips["content_id"], seen.drop_null()))
-    rows = np.flatnonzero(~copy.combine_chunks().to_numpy(zero_copy_only=False))
-    if not len(rows):
-        raise UserError(f"The model was trained on all of the {clips.num_rows} clips given: give others.")
-    _check_unseen(folder, clips.take(rows))
-    left_out = {**examples.left_out, "also_in_training": clips.num_rows - len(rows)}
-    return dataclasses.replace(examples.take(rows), left_out=left_out)
-
-
-def _check_unseen(folder: Path, clips: pa.Table) -> None:
-    """Raise UserError where the bytes or the take of a clip were in the training of the bundle."""
-    columns = ["clip", "path", "take", "content_id"]
-    seen = pq.read_table(training_clips(folder), columns=columns)
-    both = pa.concat_tables([seen, clips.select(columns)]).combine_chunks()
-    # A take that was not given is the clip's own name, which two corpora may share; so may two actors.
-    own = pc.equal(both["take"], both["clip"])
-    both = both.set_column(2, "take", pc.if_else(own, both["path"], both["take"]))
-    both = both.append_column("actor", pa.nulls(both.num_rows, pa.string()))
-    rows = np.arange(both.num_rows)
-    check_disjoint(both, Fold("as-is", rows[: seen.num_rows], rows[:0], rows[seen.num_rows :]))

@@ -5,6 +5,7 @@ import os
 from typing import Any
 
 import ray
+from ray.autoscaler.sdk import request_resources
 from ray.data import DataContext
 from ray.data._internal.execution import streaming_executor_state
 from ray.data._internal.execution.resource_manager import ResourceManager
@@ -19,7 +20,7 @@ def connect() -> None:
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         # The job server sets RAY_ADDRESS. What workers print stays in Ray's logs: a job's own log ends with its result.
-        if os.environ.get("RAY_ADDRESS"):
+        if is_joined():
             ray.init(logging_level=logging.ERROR, log_to_driver=False)
         else:
             ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
@@ -42,6 +43,16 @@ def largest_node_cpus() -> int:
 def cpus() -> int:
     """Return the CPUs of all machines that are there now; at least 1, as a cluster may still be growing."""
     return max(1, sum(int(node["Resources"].get("CPU", 0)) for node in _nodes() if node["Alive"]))
+
+
+def is_joined() -> bool:
+    """Whether this is a cluster that RAY_ADDRESS names, rather than this machine alone."""
+    return bool(os.environ.get("RAY_ADDRESS"))
+
+
+def ask_for(bundles: list[dict[str, float]]) -> None:
+    """Ask a cluster that grows for room for these at once, in the place of what was asked for before."""
+    request_resources(bundles=bundles)
 
 
 def machines() -> list[dict[str, float]]:

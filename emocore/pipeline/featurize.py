@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import os
 import zipfile
 from collections.abc import Iterator
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -104,7 +104,6 @@ def featurize(
 def featurize_shard(shard: pa.Table, features: FeatureConfig, out: Path, mfcc: bool, reading: Reading) -> pa.Table:
     """Featurize one shard and commit it: its file in clips/ comes last, and says that the others are whole."""
     journal = open_journal(shard, out, reading.seconds_per_file)
-    cv2.setNumThreads(1)
     with _pictures_file(shard_file(out / "frames", shard), reading) as sink:
         table = featurize_batch(shard.select(PLANNED.names), features, reading, journal.guard, sink)
     failures = failure_rows(table, journal.deaths)
@@ -128,8 +127,8 @@ def _pictures_file(path: Path, reading: Reading) -> Iterator[Sink | None]:
     waiting: list[tuple[str, Picture]] = []  # a still is one picture: a part of the file for each would be slow
     with table_writer(pictures_schema(reading.pixels), path) as write:
 
-        def sink(clip: str, pictures: list[Picture]) -> None:
-            for picture in pictures:
+        def sink(clips: list[str], pictures: list[Picture]) -> None:
+            for clip, picture in itertools.product(clips, pictures):
                 waiting.append((clip, picture))
                 if len(waiting) == most:
                     write(picture_rows(waiting, reading.pixels))

@@ -13,17 +13,20 @@ from emocore.config import FeatureConfig, PictureConfig
 from emocore.corpus.copies import join_copies, leave_out_copies, with_validation
 from emocore.corpus.protocols import Fold, make_folds
 from emocore.corpus.selection import Media
+from emocore.errors import UserError
 from emocore.examples import ArrayExamples
 from emocore.frame_examples import FrameExamples, pictures_of
+from emocore.models.bundle import bundle_folder, bundle_hash
 from emocore.models.catalogue import inputs_of_model
 from emocore.models.combining import How
 from emocore.models.fitting import Recipe
-from emocore.models.network_settings import NetworkSettings
+from emocore.models.network_settings import FACE_PIXELS, NetworkSettings
 from emocore.pipeline.data import Data, load_arrays, load_frames
 from emocore.pipeline.folds import KEPT, FoldResult, check_folds
 from emocore.pipeline.frame_folds import FramePlan, check_frame_folds, run_frame_folds
 from emocore.pipeline.run_options import RunOptions
 from emocore.pipeline.training import run_folds
+from emocore.pipeline.unseen import check_unseen
 
 
 class Parts(NamedTuple):
@@ -111,6 +114,13 @@ class FrameFitter:
     media: Media = "frames"
     estimate: str = "validation"
 
+    @property
+    def base(self) -> Path | None:
+        """The bundle that the training begins from."""
+        if self.recipe.model != "transfer":
+            return None
+        return Path(self.settings.base).parent if self.settings.base else bundle_folder("face-cnn")
+
     def load(self, data: Data, out: Path) -> FrameExamples:
         """Return the examples, whose pictures stay on disk."""
         return load_frames(data, out, self.options, self.options.channel, self._pictures(data))
@@ -132,14 +142,19 @@ class FrameFitter:
         check_frame_folds(clips, soft, folds, self.recipe.model, self.options.group_column)
 
     def fit(self, examples: FrameExamples, folds: list[Fold], out: Path, keep: bool) -> list[FoldResult]:
-        """Fit and score the folds."""
+        """Fit and score the folds. Raises UserError where the base was trained on what chooses or tests."""
+        if self.base:
+            for fold in folds:
+                held = examples.clips.take(np.concatenate([fold.validation, fold.test]))
+                check_unseen(self.base, held, f"{fold.name} of transfer, whose base is {self.base},")
         plan = FramePlan(self.recipe, self._settings(examples), self.combine)
         return run_frame_folds(examples, folds, plan, self.options.group_column, out, keep)
 
     def facts(self, examples: FrameExamples) -> dict[str, Any]:
         """Return what a bundle says of its settings and inputs."""
         settings = dataclasses.asdict(self._settings(examples))
-        return {"settings": settings, "combine": self.combine, **examples.made_by()}
+        begun = {"base_hash": bundle_hash(self.base)} if self.base else {}
+        return {"settings": settings, "combine": self.combine, **begun, **examples.made_by()}
 
     def _settings(self, examples: FrameExamples) -> NetworkSettings:
         if self.recipe.model != "cnn":  # the others look at faces of one size, whatever the pictures' size
@@ -147,9 +162,13 @@ class FrameFitter:
         return dataclasses.replace(self.settings, pixels=examples.reading.pixels)
 
     def _pictures(self, data: Data) -> PictureConfig:
-        base = self.reading or (pictures_of(data.features[0]) if data.features else self._default_pictures())
-        return self.options.pictures(base)
-
-    def _default_pictures(self) -> PictureConfig:
-        faces = self.recipe.model == "transfer" and self.settings.recipe == "fine-tune"
-        return PictureConfig(pixels=48 if self.recipe.model == "face-cnn" else 256, faces=faces)
+        default = PictureConfig(pixels=FACE_PIXELS if self.recipe.model == "face-cnn" else 256)
+        found = self.options.pictures(self.reading or (pictures_of(data.features[0]) if data.features else default))
+        if self.recipe.model != "transfer" or self.settings.recipe != "fine-tune" or found.faces:
+            return found
+        if data.features:
+            raise UserError(
+                f"{data.features[0]} holds whole pictures, and --recipe fine-tune looks at faces: featurize with "
+                "--frames --faces."
+            )
+        return dataclasses.replace(found, faces=True)

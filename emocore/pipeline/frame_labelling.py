@@ -31,6 +31,7 @@ class FrameAnswers:
 
 def label_shard(shard: pa.Table, answers: FrameAnswers, out: Path, reading: Reading) -> pa.Table:
     """Decode, predict and commit one shard: its file in labels/ comes last."""
+    answers.network.load()  # before a file's time runs
     journal = open_journal(shard, out, reading.seconds_per_file)
     scorer = _Scorer(answers.network, reading.pixels)
     table = featurize_batch(shard.select(PLANNED.names), FeatureConfig(), reading, journal.guard, scorer)
@@ -45,20 +46,22 @@ def label_shard(shard: pa.Table, answers: FrameAnswers, out: Path, reading: Read
 
 
 class _Scorer:
-    """Takes the pictures of one clip after the other, and gives them to the network many at a time."""
+    """Takes the pictures of one clip after the other, and gives them to the network many at a time, copies once."""
 
     def __init__(self, network: NetworkPlace, pixels: int) -> None:
         self.network, self.pixels = network, pixels
         self.shown: set[str] = set()  # clips that have pictures
+        self._copies: dict[str, list[str]] = {}
         self._waiting: list[tuple[str, Picture]] = []
         self._scored = [FRAME_LABELS.empty_table()]
 
-    def __call__(self, clip: str, pictures: list[Picture]) -> None:
-        if pictures:
-            self.shown.add(clip)
+    def __call__(self, clips: list[str], pictures: list[Picture]) -> None:
+        self.shown.update(clips)
+        if len(clips) > 1:
+            self._copies[clips[0]] = clips[1:]
         for picture in pictures:
             if picture.state == "ok":
-                self._waiting.append((clip, picture))
+                self._waiting.append((clips[0], picture))
             if len(self._waiting) == FRAMES_AT_ONCE:
                 self._score()
 
@@ -66,12 +69,19 @@ class _Scorer:
         """Return FRAME_LABELS rows of all pictures that could be used."""
         if self._waiting:
             self._score()
-        return pa.concat_tables(self._scored).combine_chunks()
+        scored = pa.concat_tables(self._scored).combine_chunks()
+        copied = [_under_name(scored, first, name) for first, names in self._copies.items() for name in names]
+        return pa.concat_tables([scored, *copied]).combine_chunks()
 
     def _score(self) -> None:
         frames = picture_rows(self._waiting, self.pixels)
         self._scored.append(answer_frames(frames, self.network.probabilities(images_of(frames))))
         self._waiting = []
+
+
+def _under_name(frames: pa.Table, clip: str, name: str) -> pa.Table:
+    found = frames.filter(pc.equal(frames["clip"], clip))
+    return found.set_column(0, FRAME_LABELS.field("clip"), pa.array([name] * found.num_rows, pa.string()))
 
 
 def _label_clips(featurized: pa.Table, frames: pa.Table, shown: set[str], answers: FrameAnswers) -> pa.Table:

@@ -20,12 +20,12 @@ class Reporter(UserCallback):
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:  # noqa: ARG002 - Ray's
         """Write the figures of an epoch, which are those of all workers."""
-        agree = len({worker["digest"] for worker in metrics}) == 1
-        self._write({**metrics[0], "agree": agree})
+        self._write(metrics[0])
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:  # noqa: ARG002 - Ray's
-        """Write which workers were lost."""
-        self._write({"lost": sorted(worker_exceptions)})
+        """Write which workers were lost, and what the first of them says."""
+        said = str(next(iter(worker_exceptions.values()), "")).strip().splitlines()
+        self._write({"lost": sorted(worker_exceptions), "cause": said[-1] if said else ""})
 
     def _write(self, entry: dict[str, Any]) -> None:
         with Path(self.path).open("a") as file:
@@ -42,7 +42,7 @@ def follow(what: str, path: Path, thread: threading.Thread) -> None:
             entry = json.loads(line)
             latest = entry.get("seconds", seconds)
             seconds = 0.7 * (seconds or latest) + 0.3 * latest
-            _say(f"{what}: {describe(entry, seconds)}")
+            say(f"{what}: {describe(entry, seconds)}")
         shown = len(lines)
         if over:
             return
@@ -52,23 +52,24 @@ def follow(what: str, path: Path, thread: threading.Thread) -> None:
 def describe(entry: dict[str, Any], seconds: float) -> str:
     """Return a line about an epoch that took so many seconds, or about lost workers.
 
-    >>> describe({"epoch": 2, "epochs": 4, "loss": 1.5, "accuracy": 0.25, "images_a_second": 90.0, "agree": True}, 30)
+    >>> describe({"epoch": 2, "epochs": 4, "loss": 1.5, "accuracy": 0.25, "images_a_second": 90.0}, 30)
     'epoch 2 of 4, loss 1.500, accuracy 0.250, 90 images/s, at most 1 min 00 s left'
-    >>> describe({"lost": [1]}, 30)
-    'worker 1 was lost; the training goes on from its last checkpoint'
+    >>> describe({"lost": [1], "cause": "Out of memory"}, 30)
+    'worker 1 was lost (Out of memory); the training goes on from its last checkpoint'
     """
     if "lost" in entry:
-        return f"worker {', '.join(map(str, entry['lost']))} was lost; the training goes on from its last checkpoint"
+        cause = f" ({entry['cause']})" if entry["cause"] else ""
+        who = ", ".join(map(str, entry["lost"]))
+        return f"worker {who} was lost{cause}; the training goes on from its last checkpoint"
     parts = [f"epoch {entry['epoch']} of {entry['epochs']}"]
     parts += [f"loss {entry['loss']:.3f}, accuracy {entry['accuracy']:.3f}"]
     if "val_loss" in entry:
         parts += [f"validation {entry['val_loss']:.3f}, {entry['val_accuracy']:.3f}"]
     parts += [f"{entry['images_a_second']:,.0f} images/s"]
     parts += [f"at most {duration((entry['epochs'] - entry['epoch']) * seconds)} left"]
-    if not entry["agree"]:
-        parts += ["the workers' weights differ"]
     return ", ".join(parts)
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Show a line of progress."""
     print(line, flush=True)  # noqa: T201 - a job's progress is its standard output

@@ -1,5 +1,6 @@
 """What each worker of Ray Train runs: the epochs of a training, from its last checkpoint on."""
 
+import contextlib
 import errno
 import math
 import os
@@ -104,9 +105,9 @@ class _Training:
         with feeder as batches:
             while not self.progress.is_over(self.settings):
                 self._run_epoch(batches, validation)
-        if self.chief:
-            self._finish()
-        broadcast_from_rank_zero(None)  # nobody leaves before the network is there
+        problem = broadcast_from_rank_zero(self._finish() if self.chief else None)  # nobody leaves before it is there
+        if problem:
+            raise UserError(problem)
         return vars(self.progress)
 
     def _run_epoch(self, batches: Any, validation: Any) -> None:
@@ -139,11 +140,12 @@ class _Training:
         if loss is None or loss < progress.best_loss:
             progress.best_epoch, progress.best_loss = progress.epoch, math.inf if loss is None else loss
             self.best = self.stepper.weights()
+        self._check_equal()
         checkpoint = self._save()
         if self.writer:
             _summarize(self.writer, figures)
         ray.train.report(
-            {**figures, "digest": self.stepper.digest(), "epochs": self.settings.epochs},
+            {**figures, "epochs": self.settings.epochs},
             checkpoint=checkpoint,
             checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD,
         )
@@ -152,7 +154,16 @@ class _Training:
         if not math.isfinite(loss):
             kept = f"; the checkpoint of epoch {epoch} is kept in {self.task.folder}" if epoch else ""
             raise UserError(
-                f"The loss became NaN in epoch {epoch + 1} of training {self.task.model}: lower --learning-rate{kept}."
+                f"The loss became NaN in epoch {epoch + 1} of training {self.task.model}: lower --learning-rate, with "
+                f"another --out{kept}."
+            )
+
+    def _check_equal(self) -> None:
+        digest = self.stepper.digest()
+        if not self.stepper.agree(digest == broadcast_from_rank_zero(digest)):
+            raise UserError(
+                f"The workers' weights differ after epoch {self.progress.epoch} of training {self.task.model}, which "
+                "must not be: repeat the command to go on from the epoch before, and report it if it happens again."
             )
 
     def _save(self) -> Checkpoint | None:
@@ -181,14 +192,18 @@ class _Training:
         self.stepper.restore(groups)
         self.progress = Progress(**facts)
 
-    def _finish(self) -> None:
+    def _finish(self) -> str | None:
         from emocore.models.networks import FrameNetwork  # noqa: PLC0415 - imports TensorFlow
         from emocore.models.stepping import final_network  # noqa: PLC0415 - imports TensorFlow
 
         network = final_network(self.task.model, self.settings, self.best)
         out = Path(self.task.out)
-        out.mkdir(parents=True, exist_ok=True)
-        FrameNetwork(self.task.model, self.settings, network, np.array(self.task.known)).save(out)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            FrameNetwork(self.task.model, self.settings, network, np.array(self.task.known)).save(out)
+        except OSError as error:
+            return _disk_problem(error, self.task.out)
+        return None
 
 
 def _start_tensorflow(task: Task) -> Any:
@@ -197,12 +212,13 @@ def _start_tensorflow(task: Task) -> Any:
 
     tf.config.threading.set_intra_op_parallelism_threads(task.threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    gpus = tf.config.list_physical_devices("GPU")
+    gpus = tf.config.list_physical_devices("GPU") if task.settings.gpus_per_worker else []
+    tf.config.set_visible_devices(gpus, "GPU")  # Ray hides none from a worker that asked for none
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     precision: str = task.settings.precision
     if precision == "auto":
-        precision = _gpu_precision(tf, gpus[0]) if gpus else "float32"
+        precision = "mixed_bfloat16" if gpus and _has_bfloat16(tf, gpus[0]) else "float32"
     if precision == "float64":
         keras.config.set_floatx("float64")
     keras.config.set_dtype_policy(precision)
@@ -213,10 +229,10 @@ def _start_tensorflow(task: Task) -> Any:
     return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
 
 
-def _gpu_precision(tf: Any, gpu: Any) -> str:
-    """bfloat16 needs no scaling of the loss; GPUs before Ampere lack it."""
-    capability = tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
-    return "mixed_bfloat16" if capability >= (8, 0) else "mixed_float16"
+def _has_bfloat16(tf: Any, gpu: Any) -> bool:
+    """float16 would need a scaled loss, and steps that are skipped where it overflows."""
+    capability: tuple[int, int] = tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
+    return capability >= (8, 0)
 
 
 def _load_base(task: Task) -> Any:
@@ -243,7 +259,8 @@ def _summarize(writer: Any, figures: dict[str, Any]) -> None:
 
     # As tf.summary.scalar writes them, which asks for the tensorboard package that only their reader needs.
     kind = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": "scalars"}, data_class="DATA_CLASS_SCALAR")
-    with writer.as_default():
+    # A log that cannot be written is no reason to stop.
+    with contextlib.suppress(tf.errors.OpError), writer.as_default():
         for name, value in figures.items():
             if name != "epoch":
                 tf.summary.write(name, tf.constant(value, tf.float32), step=figures["epoch"], metadata=kind)
@@ -253,7 +270,7 @@ def _summarize(writer: Any, figures: dict[str, Any]) -> None:
 def _disk_problem(error: OSError, folder: str) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return (
-            f"The disk is full: the checkpoint could not be written to {folder}, where the one before still is; "
-            "free some space and repeat the command."
+            f"The disk is full: {folder} could not be written, where the checkpoint before still is; free some space "
+            "and repeat the command."
         )
-    return f"The checkpoint could not be written to {folder} ({os.strerror(error.errno or 0)}): see to that folder."
+    return f"{folder} could not be written ({os.strerror(error.errno or 0)}): see to that folder."

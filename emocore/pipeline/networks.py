@@ -5,14 +5,17 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+from ray.train.v2.api.exceptions import WorkerGroupError
 
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
@@ -23,12 +26,14 @@ from emocore.models.network_settings import SHIPPED_BASE, NetworkSettings, emoti
 from emocore.pipeline import cluster
 from emocore.pipeline.network_data import EqualShares, FrameSource, count_frames, stream
 from emocore.pipeline.network_meeting import Meeting
-from emocore.pipeline.network_progress import Reporter, follow
+from emocore.pipeline.network_progress import Reporter, follow, say
 from emocore.pipeline.network_worker import Task, train_worker
 
 __all__ = ["FittedNetwork", "FrameSource", "fit_network"]
 
-MAX_WORKER_DEATHS = 3
+MAX_WORKER_DEATHS = 8  # of one call: spot machines go, and what ends a worker each time is nobody's spot machine
+GROWTH_SECONDS = 900  # that a cluster has to start machines
+_LOOK_SECONDS = 2.0
 _DONE = "model"  # the folder of the finished network
 _PROGRESS = "progress.jsonl"
 
@@ -57,7 +62,7 @@ def fit_network(
     weights = _weights(recipe, train, frames)
     _check_shares(settings, frames)
     cluster.connect()
-    resources = _resources(settings)
+    resources = _resources_once_there(settings)
     data = {"train": stream(train, weights, emotions, pixels, recipe.seed)}
     if held:
         data["validation"] = stream(validation, dict.fromkeys(held, 1.0), emotions, pixels, recipe.seed)
@@ -125,6 +130,27 @@ def _check_shares(settings: NetworkSettings, frames: Mapping[str, int]) -> None:
             f"--batch-size {settings.batch_size} gives each worker {batch} frames at a time, and it has only {share}: "
             f"give at most {share * settings.workers}."
         )
+
+
+def _resources_once_there(settings: NetworkSettings) -> dict[str, float]:
+    """Return `_resources`; a cluster that was joined is asked for what it lacks, and given the time to grow."""
+    until = time.monotonic() + (GROWTH_SECONDS if cluster.is_joined() else 0)
+    asked = False
+    try:
+        while True:
+            try:
+                return _resources(settings)
+            except UserError as error:
+                if time.monotonic() >= until:
+                    raise
+                if not asked:
+                    say(f"waiting for the cluster to grow, {GROWTH_SECONDS // 60} minutes at most: {error}")
+                    cluster.ask_for([{"CPU": 1, "GPU": settings.gpus_per_worker}] * settings.workers)
+                asked = True
+                time.sleep(_LOOK_SECONDS)
+    finally:
+        if asked:
+            cluster.ask_for([])
 
 
 def _resources(settings: NetworkSettings) -> dict[str, float]:
@@ -213,10 +239,20 @@ def _run(trainer: Any, what: str, progress: Path) -> dict[str, Any]:
     thread = threading.Thread(target=fit, daemon=True)
     thread.start()
     follow(what, progress, thread)
+    if isinstance(outcome[0], WorkerGroupError) and _only_deaths(outcome[0]):
+        raise UserError(
+            f"The training stopped after {MAX_WORKER_DEATHS + 1} lost workers: see why they go (where memory runs out, "
+            "lower --batch-size), and repeat the command to go on from its last checkpoint."
+        )
     if isinstance(outcome[0], BaseException):
         raise outcome[0]
     found: dict[str, Any] = outcome[0]
     return found
+
+
+def _only_deaths(error: WorkerGroupError) -> bool:
+    """Whether the workers' processes ended, rather than raised what only a mistake of ours would."""
+    return all(isinstance(failure, ray.exceptions.RayActorError) for failure in error.worker_failures.values())
 
 
 def _load(work: Path) -> FittedNetwork:

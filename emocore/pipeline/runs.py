@@ -98,22 +98,34 @@ def _fitter(options: RunOptions, model: str, card: dict[str, Any]) -> Fitter:
     if inputs != "pictures":
         features = FeatureConfig(**card["features"]) if card else None
         return ArrayFitter(options, replace(recipe, settings=dict(card.get("settings", {}))), features)
+    unread = {"--level": options.level, "--sample-rate-hz": options.sample_rate_hz}
+    unread["--cpus-per-fit"] = options.cpus_per_fit if options.cpus_per_fit > 1 else None
+    for option, value in unread.items():
+        if value is not None:
+            raise UserError(f"{option} {value} changes nothing for {model}, which sees: leave it out.")
     settings = NetworkSettings.from_json(card["settings"]) if card else default_settings(model)
-    settings = replace(settings, **options.settings(), base=_base_network(options) if model == "transfer" else None)
+    settings = replace(settings, **options.settings())
+    if model == "transfer":
+        settings = replace(settings, base=_base_network(options, card))
     reading = PictureConfig(**card["reading"]) if card else None
     return FrameFitter(options, recipe, settings, options.combine or card.get("combine", "mean-log"), reading)
 
 
-def _base_network(options: RunOptions) -> str | None:
-    """Return the network that transfer begins from; None: the one that is shipped, of which every machine has its own.
+def _base_network(options: RunOptions, card: dict[str, Any]) -> str | None:
+    """Return the network that transfer begins from: what was asked for, or the RUN's whose card this is.
 
-    Raises UserError where there is none.
+    None: the one that is shipped, of which every machine has its own. Raises UserError where there is none, or where
+    it is not what the RUN began from.
     """
-    base = options.base or "face-cnn"
+    of_run = card["settings"]["base"] if card and not options.base else None
+    base = options.base or (str(Path(of_run).parent) if of_run else "face-cnn")
     found = read_card(base)["model"]
     if found != "face-cnn":
         raise UserError(f"--base {base} is a RUN of {found}: transfer begins from one of face-cnn.")
-    return str(bundle_folder(base) / "model.keras") if options.base else None
+    folder = bundle_folder(base)
+    if card and not options.base and bundle_hash(folder) != card["base_hash"]:
+        raise UserError(f"{base} is not the face-cnn any more that the model began from: give its --base.")
+    return None if base == "face-cnn" else str(folder / "model.keras")
 
 
 def _prepare(
@@ -138,7 +150,10 @@ def _in_run_folder(
     data = find_data(options.data, options, inputs_of_model(model))
     if data.listing is not None and not data.features and fitter is not None:
         _check_before_featurizing(options, fitter, data.listing)
-    with output_folder(options.out, _config(command, options, data, model, model_hash), METRICS) as folder:
+    config = _config(command, options, data, model_hash)
+    if isinstance(fitter, FrameFitter) and fitter.base:
+        config["base_hash"] = bundle_hash(fitter.base)
+    with output_folder(options.out, config, METRICS) as folder:
         if folder.finished:
             return Summary(read_json(folder.path / METRICS), already_finished=True)
         started = time.monotonic()
@@ -151,19 +166,16 @@ def _in_run_folder(
 
 
 def _config(
-    command: str, options: TrainOptions | EvaluateOptions, data: Data, model: str, model_hash: str | None
+    command: str, options: TrainOptions | EvaluateOptions, data: Data, model_hash: str | None
 ) -> dict[str, Any]:
     paths = ["data", *(["model"] if model_hash else []), *(["base"] if options.base else [])]
-    config = {
+    return {
         "command": command,
         "options": options_to_json(options, leave_out=("out", "max_failures"), paths=paths),
         "data": data.fingerprint,
         "model_hash": model_hash,
         "schema_version": SCHEMA_VERSION,
     }
-    if model == "transfer" and options.protocol != "as-is":
-        config["base_hash"] = bundle_hash(bundle_folder(options.base or "face-cnn"))
-    return config
 
 
 def _check_before_featurizing(options: TrainOptions | EvaluateOptions, fitter: Fitter, listing: Listing) -> None:
@@ -189,4 +201,5 @@ def _save(folder: Path, examples: Examples, fold: Fold, result: FoldResult, fitt
     }
     # Validation clips are known to the bundle too: they chose its temperature.
     known = examples.clips.take(np.concatenate([fold.train, fold.validation]))
-    save_bundle(folder, result.files, fitter.recipe, known, facts)
+    base = fitter.base if isinstance(fitter, FrameFitter) else None
+    save_bundle(folder, result.files, fitter.recipe, known, facts, base)

@@ -37,6 +37,10 @@ class NetworkPlace:
         """Return the folder, which for what is shipped each machine has at a place of its own."""
         return bundle_folder(self.place) if self.place in SHIPPED else Path(self.place)
 
+    def load(self) -> None:
+        """Load the network, where this process has not."""
+        _network(self)
+
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return float64[n, 8] for pictures uint8[n, h, w], by a network that is loaded once a process."""
         parts = [images[i : i + FRAMES_AT_ONCE] for i in range(0, len(images), FRAMES_AT_ONCE)]
@@ -100,7 +104,7 @@ def _score(parts: list[pa.Table], network: NetworkPlace) -> pa.Table:
 @lru_cache(maxsize=1)
 def _network(network: NetworkPlace) -> Any:
     from emocore.models.networks import FrameNetwork  # noqa: PLC0415 - TensorFlow takes seconds to import
-    from emocore.models.threads import use_threads  # noqa: PLC0415 - as above
+    from emocore.models.threads import use_cpu  # noqa: PLC0415 - as above
 
-    use_threads(1)
+    use_cpu(1)
     return FrameNetwork.load(network.folder, network.model)

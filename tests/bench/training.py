@@ -72,9 +72,9 @@ def _keras(settings: NetworkSettings, source: FrameSource) -> float:
     import pyarrow.parquet as pq  # noqa: PLC0415 - beside its use
 
     from emocore.models.architectures import build_network  # noqa: PLC0415 - imports TensorFlow
-    from emocore.models.threads import use_threads  # noqa: PLC0415 - imports TensorFlow
+    from emocore.models.threads import use_cpu  # noqa: PLC0415 - imports TensorFlow
 
-    use_threads(2)  # as a worker has on two CPUs
+    use_cpu(2)  # as a worker has on two CPUs
     tables = [pq.read_table(path) for path in source.files()]
     images = np.concatenate([table["image"].combine_chunks().to_numpy_ndarray() for table in tables])
     soft = np.stack([source.labels[clip] for table in tables for clip in table["clip"].to_pylist()])

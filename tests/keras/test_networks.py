@@ -172,12 +172,12 @@ def test_the_schedule_warms_up_and_falls():
     np.testing.assert_allclose(rates[:20], np.arange(1, 21) / 20)
     np.testing.assert_allclose(rates[20:], 0.5 * (1 + np.cos(np.pi * np.arange(81) / 80)), atol=1e-12)
     tuned = dataclasses.replace(SMALL, recipe="fine-tune", frozen_epochs=2, thaw_rate=0.1, learning_rate=1.0)
-    assert [float(Schedule(tuned, 5)(step)) for step in (9, 10)] == [1.0, pytest.approx(0.1)]
+    rates = [float(Schedule(tuned, 5)(step)) for step in (9, 10, 14, 19, 20)]
+    np.testing.assert_allclose(rates, [1.0, 0.01, 0.05, 0.1, 0.1])
 
 
-@pytest.mark.parametrize("kind", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_learns_too(precision, kind):
-    precision.set_dtype_policy(kind)
+def test_mixed_precision_learns_too(precision):
+    precision.set_dtype_policy("mixed_bfloat16")
     made = stepper(settings=dataclasses.replace(SMALL, dropout=0.0))
     for _ in range(60):
         sums = made.train(batch())
@@ -288,7 +288,7 @@ def test_saved_and_loaded_it_answers_the_same_within_five_megabytes(tmp_path):
     images = pictures(3, 100)[0]
     np.testing.assert_array_equal(loaded.probabilities(images), made.probabilities(images))
     for name in ("cnn", "transfer"):
-        with pytest.raises(UserError, match=f"model.keras is no {name}: use a bundle that you trust"):
+        with pytest.raises(UserError, match=f"model.keras is no {name} of ours .*: use a bundle that you trust"):
             FrameNetwork.load(tmp_path, name)
 
 
@@ -304,7 +304,7 @@ def test_code_in_a_layer_is_refused(tmp_path):
     marker.unlink(missing_ok=True)
     np.save(tmp_path / "known.npy", KNOWN)
     (tmp_path / "settings.json").write_text(json.dumps(dataclasses.asdict(SMALL)))
-    with pytest.raises(UserError, match=r"no network of ours .*: use a bundle that you trust") as error:
+    with pytest.raises(UserError, match=r"no cnn of ours .*: use a bundle that you trust") as error:
         FrameNetwork.load(tmp_path, "cnn")
     assert "\n" not in str(error.value)
     assert not marker.exists()

@@ -1,5 +1,6 @@
 """What is trained, chosen and tested on which clips, by a model of frames: the network itself is a stand-in here."""
 
+import dataclasses
 import shutil
 
 import cv2
@@ -13,8 +14,9 @@ from emocore.corpus.protocols import Fold
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
 from emocore.models.answers import answer_frames
-from emocore.models.bundle import save_bundle
+from emocore.models.bundle import save_bundle, training_clips
 from emocore.models.fitting import Recipe
+from emocore.models.network_settings import default_settings
 from emocore.outputs import read_json, write_json
 from emocore.pipeline import frame_folds
 from emocore.pipeline.folds import FoldResult
@@ -230,11 +232,48 @@ def test_the_base_of_transfer_is_a_face_cnn(seen, stand_in, tmp_path):
         train(TrainOptions(**told, base=str(tmp_path / "cnn")))
     with pytest.raises(UserError, match="nowhere holds no finished model"):
         train(TrainOptions(**told, base="nowhere"))
-    facts = {"temperature": 1.0, "combine": "vote", "reading": {}}
+    facts = {"temperature": 1.0, "combine": "vote", "reading": {"every": 20, "pixels": 48, "faces": False}}
+    facts["settings"] = dataclasses.asdict(default_settings("face-cnn"))
     save_bundle(tmp_path / "B" / "model", {"model.keras": b"1"}, Recipe("face-cnn"), CLIPS.empty_table(), facts)
     plans = stand_in().plans
     train(TrainOptions(**told, base=str(tmp_path / "B")))
     assert plans[0].settings.base == str(tmp_path / "B" / "model" / "model.keras")
+    again = {"data": (str(seen),), "model": str(tmp_path / "R"), "protocol": "loso"}
+    evaluate(EvaluateOptions(**again, out=str(tmp_path / "E")))
+    assert plans[-1].settings.base == plans[0].settings.base  # the RUN's, not the one that is shipped
     (tmp_path / "B" / "model" / "model.keras").write_bytes(b"2")
     with pytest.raises(UserError, match="was made with base_hash"):
         train(TrainOptions(**told, base=str(tmp_path / "B")))
+    with pytest.raises(UserError, match="B/model is not the face-cnn any more that the model began from: give its"):
+        evaluate(EvaluateOptions(**again, out=str(tmp_path / "E2")))
+
+
+def test_what_the_base_was_trained_on_neither_chooses_nor_tests(seen, stand_in, tmp_path):
+    stand_in()
+    facts = {"temperature": 1.0, "combine": "vote", "reading": {"every": 20, "pixels": 48, "faces": False}}
+    facts["settings"] = dataclasses.asdict(default_settings("face-cnn"))
+    clips = pq.read_table(seen / "clips").sort_by("clip")
+    save_bundle(tmp_path / "B" / "model", {}, Recipe("face-cnn"), clips.slice(0, 1), facts)
+    told = {"data": (str(seen),), "out": str(tmp_path / "R"), "model": "transfer", "base": str(tmp_path / "B")}
+    with pytest.raises(UserError, match=r"Fold '01 of transfer, whose base is .*B/model,' trains on .* and tests on"):
+        evaluate(EvaluateOptions(**told, protocol="loso"))
+    other = write_seen(tmp_path / "G", [{"clip": "x", "actor": "9", "gender": "male", "emotion": "sad"}])
+    save_bundle(tmp_path / "C" / "model", {}, Recipe("face-cnn"), pq.read_table(other / "clips"), facts)
+    train(TrainOptions(**{**told, "base": str(tmp_path / "C")}))
+    known = pq.read_table(training_clips(tmp_path / "R" / "model"))["clip"].to_pylist()
+    assert "x" in known and len(known) == 33  # what the base knows, the model does
+
+
+def test_fine_tuning_looks_at_faces(seen, stand_in, tmp_path):
+    stand_in()
+    told = {"data": (str(seen),), "out": str(tmp_path / "R"), "model": "transfer", "recipe": "fine-tune"}
+    with pytest.raises(UserError, match="holds whole pictures, and --recipe fine-tune looks at faces: featurize with"):
+        train(TrainOptions(**told))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "option"), [("cpus_per_fit", 2, "--cpus-per-fit 2"), ("level", "peak", "--level peak")]
+)
+def test_what_hears_is_not_told_how_to_see(seen, tmp_path, name, value, option):
+    with pytest.raises(UserError, match=f"{option} changes nothing for cnn, which sees: leave it out"):
+        train(TrainOptions(data=(str(seen),), out=str(tmp_path / "R"), model="cnn", **{name: value}))

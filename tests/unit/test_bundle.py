@@ -1,5 +1,6 @@
 """Bundles: what is saved comes back, and what is not ours is refused in one sentence."""
 
+import dataclasses
 import json
 import pickletools
 import zipfile
@@ -14,6 +15,7 @@ from emocore.models import bundle as bundles
 from emocore.models.bundle import bundle_folder, bundle_hash, load_bundle, read_card, save_bundle, training_clips
 from emocore.models.catalogue import classifier_class
 from emocore.models.fitting import Recipe
+from emocore.models.network_settings import NetworkSettings
 from emocore.schema import CLIPS, read_tables, rows_to_table
 
 CONFIG = FeatureConfig(16_000, "peak")
@@ -160,13 +162,17 @@ def test_no_file_is_a_pickle(run):
 def frame_run(tmp_path, make_clip):
     """The bundle of a model of frames, whose network is never read here: that needs TensorFlow."""
     facts = {"temperature": 1.5, "combine": "vote", "reading": {"every": 10, "pixels": 48, "faces": True}}
+    facts["settings"] = dataclasses.asdict(NetworkSettings())
     save_bundle(tmp_path / "model", {"model.keras": b"-"}, Recipe("cnn"), rows_to_table([make_clip("a")], CLIPS), facts)
     return tmp_path
 
 
 @pytest.mark.parametrize(
     "values",
-    [{"combine": "mean"}, {"combine": None}, {"reading": {"each": 3}}, {"reading": None}, {"temperature": -1}],
+    [
+        *({"combine": "mean"}, {"combine": None}, {"reading": {"each": 3}}, {"reading": None}, {"temperature": -1}),
+        *({"reading": {"every": 0, "pixels": 48, "faces": True}}, {"settings": {}}, {"settings": {"x": 1}}),
+    ],
 )
 def test_a_card_of_frames_with_wrong_values(frame_run, values):
     change(frame_run, **values)

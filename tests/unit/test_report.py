@@ -250,7 +250,7 @@ def test_labels_of_an_empty_archive():
 
 HISTORY = {
     name: [
-        {"epoch": n, "loss": 2 / n, "validation_loss": 1 + abs(n - 3) / 4, "validation_accuracy": 0.5, "seconds": 2.0}
+        {"epoch": n, "loss": 2 / n, "val_loss": 1 + abs(n - 3) / 4, "val_accuracy": 0.5, "seconds": 2.0}
         for n in range(1, 6)
     ]
     for name in ("1", EVIL)
@@ -281,8 +281,8 @@ def test_the_training_is_shown_with_the_epoch_that_was_kept():
 
 
 def test_epochs_without_validation_are_drawn_too():
-    history = {"all": [{"epoch": n, "loss": 1 / n} for n in (1, 2)]}
-    assert f"all 2 2 {ABSENT} 0" in seen(history).words()
+    history = {"all": [{"epoch": n, "loss": n} for n in (1, 2)]}
+    assert f"all 2 2 {ABSENT} 0" in seen(history).words()  # the last is kept
 
 
 def test_an_estimate_on_validation_clips_says_so():

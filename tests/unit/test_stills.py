@@ -198,7 +198,7 @@ def test_the_rows_of_a_still(tmp_path):
     good, bad = table.to_pylist()
     assert (good["state"], good["reason"], good["duration_seconds"]) == ("no_audio", None, None)
     assert (bad["state"], bad["stage"], bad["reason"]) == (None, "decode", "truncated")
-    assert [(clip, len(pictures)) for clip, pictures in taken] == [(paths[0], 1)]
+    assert [(clip, len(pictures)) for clip, pictures in taken] == [([paths[0]], 1)]
 
 
 def test_the_schema_of_pictures_knows_their_size():
