@@ -16,6 +16,7 @@ import ray
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
 from emocore.media.augment import NONE
+from emocore.models.bundle import bundle_folder
 from emocore.models.checkpoints import last_checkpoint, read_checkpoint
 from emocore.models.feeding import endless
 from emocore.models.fitting import Recipe
@@ -273,6 +274,28 @@ def test_two_workers_stop_early_and_keep_the_best_weights(cluster, frames, tmp_p
     loss = -(logits * soft).sum(axis=1).mean()
     assert loss == pytest.approx(losses[best], rel=1e-4)
     assert abs(loss - losses[-1]) > 1e-2
+
+
+@pytest.mark.parametrize(("recipe", "workers"), [("article", 1), ("fine-tune", 2)])
+def test_transfer_begins_from_the_shipped_faces(cluster, frames, tmp_path, recipe, workers):
+    from emocore.models.networks import FrameNetwork  # noqa: PLC0415 - imports TensorFlow
+
+    settings = dataclasses.replace(
+        default_settings("transfer"), recipe=recipe, workers=workers, epochs=2, frozen_epochs=1, steps_per_epoch=2
+    )
+    fitted = fit_network(Recipe("transfer"), settings, frames, NOBODY, tmp_path / "work")
+    for name, content in fitted.files.items():
+        (tmp_path / name).write_bytes(content)
+    network = FrameNetwork.load(tmp_path, "transfer").network
+    base = FrameNetwork.load(bundle_folder("face-cnn"), "face-cnn").network
+    names = ("kernel", "moving_mean")
+    trunk, of_base = ([w for layer in n.layers[:-5] for w in layer.weights if w.name in names] for n in (network, base))
+    same = {
+        name: [np.array_equal(a, b) for a, b in zip(trunk, of_base, strict=False) if a.name == name] for name in names
+    }
+    assert all(same["moving_mean"]) and len(same["moving_mean"]) > 5  # the statistics stay the base's
+    assert all(same["kernel"]) if recipe == "article" else not any(same["kernel"])
+    assert len(fitted.history) == 2 and all(np.isfinite(entry["loss"]) for entry in fitted.history)
 
 
 def test_a_loss_that_is_no_number_stops_with_one_sentence(cluster, frames, tmp_path):
