@@ -26,9 +26,9 @@ from emocore.schema import SCHEMA_VERSION
 ARCHIVE_ACTORS = 2
 _HEARING = ("svc", "random-forest")
 _SEEING = "cnn"
-_PROTOCOLS = {**dict.fromkeys(_HEARING, "loso"), _SEEING: "sequential6"}  # of eight actors: half and half
 _READING = Reading(every=10, pixels=48)  # small, and many: the corpus is
-_EPOCHS = 10
+_EPOCHS = 15
+_SCORED_ON = {"test": "each actor in turn", "validation": "actors that chose the epoch"}
 _CHUNK = 5
 
 
@@ -64,34 +64,29 @@ def run_demo(options: DemoOptions) -> Path:
         features = str(out / "features")
         listing = list_corpora([corpus])
         featurize(listing, features, FeatureConfig(), mfcc=False, reading=_READING, options={"seed": options.seed})
-        rows = [_evaluate(model, features, out, options.seed) for model in _PROTOCOLS]
-        summaries = {model: _label(model, features, archive, out, options.seed) for model in (_HEARING[0], _SEEING)}
-        write_json(out / "demo.json", {"evaluations": rows, "labels": summaries})
-        _show(rows, summaries)
+        rows = [_evaluate(model, features, out, options.seed) for model in _HEARING]
+        labels = {}
+        for model in (_HEARING[0], _SEEING):
+            metrics, labels[model] = _train_and_label(model, features, archive, out, options.seed)
+        rows.append(metrics)  # what sees takes longer: measured once, on the actors that chose its epoch
+        write_json(out / "demo.json", {"evaluations": rows, "labels": labels})
+        _show(rows, labels)
         return Path(options.out) / f"evaluate-{_HEARING[0]}" / "report.html"
 
 
 def _evaluate(model: str, features: str, out: Path, seed: int) -> dict[str, Any]:
-    told = EvaluateOptions(
-        data=(features,),
-        out=str(out / f"evaluate-{model}"),
-        model=model,
-        protocol=_PROTOCOLS[model],
-        seed=seed,
-        **_training(model),
-    )
-    return evaluate(told).metrics
+    folder = str(out / f"evaluate-{model}")
+    return evaluate(EvaluateOptions(data=(features,), out=folder, model=model, protocol="loso", seed=seed)).metrics
 
 
-def _label(model: str, features: str, archive: Path, out: Path, seed: int) -> dict[str, Any]:
-    """Label the archive by a model that is trained on the whole corpus."""
-    run = str(out / f"train-{model}")
-    train(TrainOptions(data=(features,), out=run, model=model, seed=seed, **_training(model)))
-    return label(LabelOptions(media=(str(archive),), model=run, out=str(out / f"labels-{model}"), seed=seed)).summary
-
-
-def _training(model: str) -> dict[str, Any]:
-    return {"epochs": _EPOCHS, "steps_per_epoch": "auto"} if model == _SEEING else {}
+def _train_and_label(
+    model: str, features: str, archive: Path, out: Path, seed: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the metrics of a model that is trained on the corpus, and what it made of the archive."""
+    run, labels = str(out / f"train-{model}"), str(out / f"labels-{model}")
+    network: dict[str, Any] = {"epochs": _EPOCHS, "steps_per_epoch": "auto"} if model == _SEEING else {}
+    metrics = train(TrainOptions(data=(features,), out=run, model=model, seed=seed, **network)).metrics
+    return metrics, label(LabelOptions(media=(str(archive),), model=run, out=labels, seed=seed)).summary
 
 
 def _generate(options: DemoOptions, corpus: Path, archive: Path) -> None:
@@ -120,14 +115,14 @@ def _write_clips(plans: list[ClipPlan], corpus: Path, archive: Path, actors: int
 
 
 def _show(rows: list[dict[str, Any]], summaries: dict[str, dict[str, Any]]) -> None:
-    table = Table(title="SYNTHETIC corpus, every actor scored by a model that never heard or saw that actor")
-    for column in ("model", "protocol", "n", "accuracy", "of frames", "UAR", "95 % interval of UAR"):
+    table = Table(title="SYNTHETIC corpus, actors scored by models that never heard or saw them")
+    for column in ("model", "scored on", "n", "accuracy", "of frames", "UAR", "95 % interval of UAR"):
         table.add_column(column)
     for row in rows:
         low, high = row["ci95_uar"]
         table.add_row(
             row["model"],
-            row["protocol"],
+            _SCORED_ON[row["estimate"]],
             str(row["n"]),
             f"{row['accuracy']:.3f}",
             "" if row.get("frame_accuracy") is None else f"{row['frame_accuracy']:.3f}",

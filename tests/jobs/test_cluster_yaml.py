@@ -144,4 +144,4 @@ def test_only_the_code_travels_with_the_working_directory(tmp_path):
         modes = {file.filename: file.external_attr >> 16 for file in archive.infolist() if not file.is_dir()}
     assert set(modes) == code
     assert all(mode & 0o111 for name, mode in modes.items() if name.startswith("jobs/"))
-    assert package.stat().st_size < 2**20
+    assert package.stat().st_size < 10 * 2**20  # most of it the shipped weights
