@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,9 +31,6 @@ from emocore.models.fitting import Recipe
 from emocore.models.network_settings import NetworkSettings
 from emocore.outputs import write_json
 from emocore.schema import SCHEMA_VERSION, write_table
-
-if TYPE_CHECKING:
-    from emocore.models.networks import FrameNetwork
 
 _CARD = "bundle.json"
 _TRAINING = "training.parquet"
@@ -77,9 +74,8 @@ class Bundle:
 
 @dataclass(frozen=True)
 class FrameBundle:
-    """A loaded network of frames, the pictures that it asks for, how they answer together, and its card."""
+    """Which pictures a network of frames asks for, how they answer together, and its card; it loads in workers."""
 
-    network: "FrameNetwork"
     reading: PictureConfig
     combine: How
     temperature: float  # of the clips' answers
@@ -128,14 +124,13 @@ def save_bundle(
 def load_bundle(run: str) -> Bundle | FrameBundle:
     """Load the bundle of a run folder, of the `model` folder itself, or one that is shipped, by its name.
 
-    Raises UserError as `read_card`, and where the model is not what its name says.
+    Raises UserError as `read_card`, and where the model is not what its name says, but for networks of frames, at
+    which only workers look.
     """
     folder, card = bundle_folder(run), read_card(run)
     name, temperature = str(card["model"]), float(card["temperature"])
     if name in FRAME_MODELS:
-        return FrameBundle(
-            _load_network(folder, name), PictureConfig(**card["reading"]), card["combine"], temperature, card
-        )
+        return FrameBundle(PictureConfig(**card["reading"]), card["combine"], temperature, card)
     return Bundle(_load_classifier(folder, name), FeatureConfig(**card["features"]), temperature, card)
 
 
@@ -184,19 +179,13 @@ def _check_pictures(every: int, pixels: int, faces: bool) -> None:
 
 
 def _load_classifier(folder: Path, name: str) -> Classifier:
-    with _readable(folder):
+    with readable(folder):
         return classifier_class(name).load(folder, name)
 
 
-def _load_network(folder: Path, name: str) -> "FrameNetwork":
-    from emocore.models.networks import FrameNetwork  # noqa: PLC0415 - TensorFlow takes seconds to import
-
-    with _readable(folder):
-        return FrameNetwork.load(folder, name)
-
-
 @contextlib.contextmanager
-def _readable(folder: Path) -> Iterator[None]:
+def readable(folder: Path) -> Iterator[None]:
+    """Turn whatever a reader of model files raises into a UserError."""
     try:
         yield
     except UserError:

@@ -14,7 +14,7 @@ from emocore.pipeline.folds import FoldResult
 from emocore.pipeline.network_options import NetworkOptions, PictureOptions, check_read_by, given
 from emocore.pipeline.run_folder import Outcome
 from emocore.pipeline.run_options import EvaluateOptions
-from emocore.pipeline.scoring import finished_network, score_frames
+from emocore.pipeline.scoring import check_network, finished_network, score_frames
 from emocore.pipeline.unseen import check_unseen, unseen
 
 
@@ -39,10 +39,12 @@ def score_as_is(options: EvaluateOptions, model_hash: str, out: Path, data: Data
     extra = {"estimate": "test", "model_hash": model_hash}
     folder = bundle_folder(options.model)
     if isinstance(bundle, FrameBundle):
+        network = finished_network(options.model, bundle.model)
+        check_network(network)
         pictures = options.pictures(bundle.reading)
         examples = unseen(folder, load_frames(data, out, options, options.channel, pictures))
         rows = np.arange(examples.clips.num_rows)
-        frames = score_frames(examples, rows, finished_network(options.model, bundle.model))
+        frames = score_frames(examples, rows, network)
         names = examples.clips["clip"].to_pylist()
         answers = tempered(answer_clips(frames, names, options.combine or bundle.combine), bundle.temperature)
         result = FoldResult("as-is", rows, answers, bundle.temperature, {}, {}, None, frames)

@@ -32,7 +32,7 @@ from emocore.pipeline.frame_labelling import label_shard as label_frames_shard
 from emocore.pipeline.network_options import PictureOptions, check_read_by
 from emocore.pipeline.options import FileOptions
 from emocore.pipeline.planning import load_or_plan
-from emocore.pipeline.scoring import finished_network
+from emocore.pipeline.scoring import check_network, finished_network
 from emocore.pipeline.shards import (
     done_row,
     failure_rows,
@@ -149,6 +149,7 @@ def _stage(
     if isinstance(bundle, FrameBundle):
         pictures = options.pictures(bundle.reading).to_json()
         network = finished_network(options.model, bundle.model)
+        check_network(network)
         answers = FrameAnswers(network, options.combine or bundle.combine, bundle.temperature)
         reading = Reading(**pictures, sound=False, seconds_per_file=options.seconds_per_file)
         return label_frames_shard, reading, {"answers": answers}

@@ -12,9 +12,10 @@ import ray
 from numpy.typing import NDArray
 
 from emocore.corpus.groups import Rows
+from emocore.errors import UserError
 from emocore.frame_examples import FrameExamples, frame_files, images_of, read_frames
 from emocore.models.answers import answer_frames
-from emocore.models.bundle import bundle_folder, bundle_hash
+from emocore.models.bundle import bundle_folder, bundle_hash, readable
 from emocore.models.catalogue import SHIPPED
 from emocore.pipeline import cluster
 from emocore.pipeline.progress import Counter
@@ -59,6 +60,23 @@ def finished_network(run: str, model: str) -> NetworkPlace:
     """Return the network of a finished RUN, or of the shipped bundle of that name."""
     folder = bundle_folder(run)
     return NetworkPlace(run if run in SHIPPED else str(folder), model, bundle_hash(folder))
+
+
+def check_network(network: NetworkPlace) -> None:
+    """Raise UserError where a network cannot be loaded; done in a worker, so that this process need no TensorFlow."""
+    cluster.connect()
+    problem = ray.get(_problem.remote(network))
+    if problem:
+        raise UserError(problem)
+
+
+@ray.remote(num_cpus=1)
+def _problem(network: NetworkPlace) -> str | None:
+    try:
+        network.load()
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def score_frames(examples: FrameExamples, rows: Rows, network: NetworkPlace) -> pa.Table:
@@ -107,4 +125,5 @@ def _network(network: NetworkPlace) -> Any:
     from emocore.models.threads import use_cpu  # noqa: PLC0415 - as above
 
     use_cpu(1)
-    return FrameNetwork.load(network.folder, network.model)
+    with readable(network.folder):
+        return FrameNetwork.load(network.folder, network.model)

@@ -232,7 +232,7 @@ def test_a_mistake_in_a_process_of_its_own(tmp_path):
 
 def test_the_demo_from_another_folder(job, cluster, tmp_path):
     process = start("demo", "--out", "d", "--actors", "4", cwd=tmp_path)
-    out, err = process.communicate(timeout=170)
+    out, err = process.communicate(timeout=400)
     assert process.returncode == 0, err
     last = out.splitlines()[-1]
     assert last == "d/evaluate-svc/report.html" and (tmp_path / last).is_file()

@@ -18,7 +18,7 @@ from emocore.frame_examples import frame_files, images_of, load_frame_examples, 
 from emocore.labels import EMOTIONS
 from emocore.media.reading import Reading
 from emocore.models.answers import answer_clips, shares_of
-from emocore.models.bundle import load_bundle, save_bundle
+from emocore.models.bundle import save_bundle
 from emocore.models.combining import tempered
 from emocore.models.fitting import Recipe
 from emocore.models.network_settings import NetworkSettings
@@ -114,13 +114,27 @@ def score(out, *data, model, protocol="as-is", **options):
     return evaluate(told)
 
 
+@pytest.mark.parametrize("broken", ["model.keras", "known.npy"])
+def test_a_network_that_cannot_be_read_is_one_sentence(untrained, films, features, tmp_path, broken):
+    shutil.copytree(untrained, tmp_path / "R")
+    (tmp_path / "R" / "model" / broken).write_bytes(b"PK nothing")
+    for act in (
+        lambda: label_to(tmp_path / "L", films, model=tmp_path / "R"),
+        lambda: score(tmp_path / "S", features, model=tmp_path / "R"),
+    ):
+        with pytest.raises(UserError, match=r"(of ours|cannot be read) \(.+\): (use a bundle that you|train it again)"):
+            act()
+
+
 def expected(untrained, features, how="mean-log"):
     """Clip → its probabilities, computed here from the pictures in the tables."""
-    bundle = load_bundle(str(untrained))
+    from emocore.models.networks import FrameNetwork  # noqa: PLC0415 - TensorFlow
+
+    network = FrameNetwork.load(untrained / "model", "cnn")
     examples = load_frame_examples([str(features)], "speech", PictureConfig(20, PIXELS))
     clips = examples.clips["clip"].to_pylist()
     frames = pa.concat_tables([part for path in frame_files(examples.folders) for part in read_frames(path, clips)])
-    shares = bundle.network.probabilities(images_of(frames)).astype("f4")
+    shares = network.probabilities(images_of(frames)).astype("f4")
     table = pa.table({"clip": frames["clip"], **{name: shares[:, i] for i, name in enumerate(PROBABILITIES)}})
     return dict(zip(clips, tempered(answer_clips(table, clips, how), 0.7), strict=True))
 
