@@ -28,7 +28,7 @@ _HEARING = ("svc", "random-forest")
 _SEEING = "cnn"
 _READING = Reading(every=10, pixels=48)  # small, and many: the corpus is
 _EPOCHS = 15
-_SCORED_ON = {"test": "each actor in turn", "validation": "actors that chose the epoch"}
+_SCORED_ON = {"test": "each actor in turn", "validation": "validation actors"}
 _CHUNK = 5
 
 
