@@ -124,8 +124,7 @@ def _featurize_file(path: str, config: FeatureConfig, reading: Reading) -> tuple
 def _compute(identity: str, media: Media, config: FeatureConfig, reading: Reading) -> _Result:
     sound = media.sound
     if sound is None:
-        seen = media.pictures is not None and not reading.sound
-        state = "ok" if seen else "no_audio" if reading.sound else "no_video"
+        state = "no_audio" if reading.sound else "no_video" if media.pictures is None else "ok"
         return _Result(identity, media.duration_seconds, state=state)
     signal = prepare(sound, config.sample_rate_hz, config.level)
     columns, frames = article_features(signal, config.sample_rate_hz)

@@ -1,7 +1,6 @@
 """How a frame network is built and trained: plain numbers, read without importing TensorFlow."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from emocore.errors import UserError
@@ -13,7 +12,6 @@ NETWORKS = ("cnn", "transfer", "face-cnn")
 FACE_EMOTIONS = tuple(emotion for emotion in EMOTIONS if emotion != "calm")
 SMALLEST_PIXELS = 16
 FACE_PIXELS = 48
-SHIPPED_BASE = Path(__file__).parent / "weights" / "face-cnn" / "model.keras"
 Precision = Literal["auto", "float32", "float64", "mixed_bfloat16"]
 
 

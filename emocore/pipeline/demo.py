@@ -65,10 +65,11 @@ def run_demo(options: DemoOptions) -> Path:
         listing = list_corpora([corpus])
         featurize(listing, features, FeatureConfig(), mfcc=False, reading=_READING, options={"seed": options.seed})
         rows = [_evaluate(model, features, out, options.seed) for model in _HEARING]
-        labels = {}
-        for model in (_HEARING[0], _SEEING):
-            metrics, labels[model] = _train_and_label(model, features, archive, out, options.seed)
-        rows.append(metrics)  # what sees takes longer: measured once, on the actors that chose its epoch
+        trained = {
+            model: _train_and_label(model, features, archive, out, options.seed) for model in (_HEARING[0], _SEEING)
+        }
+        labels = {model: summary for model, (_, summary) in trained.items()}
+        rows.append(trained[_SEEING][0])  # it takes longer: measured once, on the actors that chose its epoch
         write_json(out / "demo.json", {"evaluations": rows, "labels": labels})
         _show(rows, labels)
         return Path(options.out) / f"evaluate-{_HEARING[0]}" / "report.html"

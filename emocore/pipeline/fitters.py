@@ -52,6 +52,10 @@ class Fitter(Protocol):
     def estimate(self) -> str:
         """What a fold without test clips is scored on."""
 
+    @property
+    def base(self) -> Path | None:
+        """The bundle that the training begins from."""
+
     def load(self, data: Data, out: Path) -> Any:
         """Return the examples; corpora are featurized into OUT/features."""
 
@@ -77,6 +81,7 @@ class ArrayFitter:
     features: FeatureConfig | None = None
     media: Media = "audio"
     estimate: str = "inner-folds"
+    base: Path | None = None
 
     def load(self, data: Data, out: Path) -> ArrayExamples:
         """Return the examples, with arrays."""

@@ -70,7 +70,7 @@ class _Scorer:
         if self._waiting:
             self._score()
         scored = pa.concat_tables(self._scored).combine_chunks()
-        copied = [_under_name(scored, first, name) for first, names in self._copies.items() for name in names]
+        copied = [_under_names(scored, first, names) for first, names in self._copies.items()]
         return pa.concat_tables([scored, *copied]).combine_chunks()
 
     def _score(self) -> None:
@@ -79,9 +79,11 @@ class _Scorer:
         self._waiting = []
 
 
-def _under_name(frames: pa.Table, clip: str, name: str) -> pa.Table:
+def _under_names(frames: pa.Table, clip: str, names: list[str]) -> pa.Table:
     found = frames.filter(pc.equal(frames["clip"], clip))
-    return found.set_column(0, FRAME_LABELS.field("clip"), pa.array([name] * found.num_rows, pa.string()))
+    copies = pa.concat_tables([found] * len(names))
+    clips = pa.array(np.repeat(np.array(names, object), found.num_rows), pa.string())
+    return copies.set_column(0, FRAME_LABELS.field("clip"), clips)
 
 
 def _label_clips(featurized: pa.Table, frames: pa.Table, shown: set[str], answers: FrameAnswers) -> pa.Table:

@@ -1,5 +1,6 @@
 """Train a frame network on the cluster, by one worker or many; a run that was cut off goes on where it was."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -20,9 +21,10 @@ from ray.train.v2.api.exceptions import WorkerGroupError
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
 from emocore.models.base import Settings, class_weights
+from emocore.models.bundle import bundle_folder
 from emocore.models.checkpoints import drop_checkpoints, last_checkpoint
 from emocore.models.fitting import Recipe
-from emocore.models.network_settings import SHIPPED_BASE, NetworkSettings, emotions_of, input_pixels
+from emocore.models.network_settings import NetworkSettings, emotions_of, input_pixels
 from emocore.pipeline import cluster
 from emocore.pipeline.network_data import EqualShares, FrameSource, count_frames, stream
 from emocore.pipeline.network_meeting import Meeting
@@ -134,23 +136,22 @@ def _check_shares(settings: NetworkSettings, frames: Mapping[str, int]) -> None:
 
 def _resources_once_there(settings: NetworkSettings) -> dict[str, float]:
     """Return `_resources`; a cluster that was joined is asked for what it lacks, and given the time to grow."""
-    until = time.monotonic() + (GROWTH_SECONDS if cluster.is_joined() else 0)
-    asked = False
     try:
-        while True:
-            try:
+        return _resources(settings)
+    except UserError as lack:
+        if not cluster.is_joined():
+            raise
+        say(f"waiting for the cluster to grow, {GROWTH_SECONDS // 60} minutes at most: {lack}")
+    cluster.ask_for([{"CPU": 1, "GPU": settings.gpus_per_worker}] * settings.workers)
+    try:
+        until = time.monotonic() + GROWTH_SECONDS
+        while time.monotonic() < until:
+            time.sleep(_LOOK_SECONDS)
+            with contextlib.suppress(UserError):
                 return _resources(settings)
-            except UserError as error:
-                if time.monotonic() >= until:
-                    raise
-                if not asked:
-                    say(f"waiting for the cluster to grow, {GROWTH_SECONDS // 60} minutes at most: {error}")
-                    cluster.ask_for([{"CPU": 1, "GPU": settings.gpus_per_worker}] * settings.workers)
-                asked = True
-                time.sleep(_LOOK_SECONDS)
+        return _resources(settings)
     finally:
-        if asked:
-            cluster.ask_for([])
+        cluster.ask_for([])
 
 
 def _resources(settings: NetworkSettings) -> dict[str, float]:
@@ -209,7 +210,7 @@ def _task(
 
 
 def _base(settings: NetworkSettings) -> bytes:
-    path = Path(settings.base) if settings.base else SHIPPED_BASE
+    path = Path(settings.base) if settings.base else bundle_folder("face-cnn") / "model.keras"
     if not path.is_file():
         raise UserError(f"{path} does not exist: give --base the model.keras of a trained face-cnn.")
     return path.read_bytes()

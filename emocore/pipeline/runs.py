@@ -151,7 +151,7 @@ def _in_run_folder(
     if data.listing is not None and not data.features and fitter is not None:
         _check_before_featurizing(options, fitter, data.listing)
     config = _config(command, options, data, model_hash)
-    if isinstance(fitter, FrameFitter) and fitter.base:
+    if fitter and fitter.base:
         config["base_hash"] = bundle_hash(fitter.base)
     with output_folder(options.out, config, METRICS) as folder:
         if folder.finished:
@@ -201,5 +201,4 @@ def _save(folder: Path, examples: Examples, fold: Fold, result: FoldResult, fitt
     }
     # Validation clips are known to the bundle too: they chose its temperature.
     known = examples.clips.take(np.concatenate([fold.train, fold.validation]))
-    base = fitter.base if isinstance(fitter, FrameFitter) else None
-    save_bundle(folder, result.files, fitter.recipe, known, facts, base)
+    save_bundle(folder, result.files, fitter.recipe, known, facts, fitter.base)
