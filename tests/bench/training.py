@@ -25,7 +25,10 @@ FILES = 4
 
 
 def main() -> None:
-    """Alternate the two, and print both and their ratio: medians of the rounds."""
+    """Alternate the two, and print both and their ratio: medians of the rounds.
+
+    keras.Model.fit is now and then half as fast again in a process: its best round is the stricter comparison.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in (("pixels", 256), ("images", 384), ("rounds", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
@@ -51,7 +54,11 @@ def main() -> None:
                 f"round {number + 1}: Ray Train {ours[-1]:.1f}, keras.Model.fit {theirs[-1]:.1f} images/s", flush=True
             )
     ratio = median(one / other for one, other in zip(ours, theirs, strict=True))
-    print(f"Ray Train {median(ours):.1f}, keras.Model.fit {median(theirs):.1f} images/s, ratio {ratio:.2f}")
+    strict = median(ours) / max(theirs)
+    print(
+        f"Ray Train {median(ours):.1f}, keras.Model.fit {median(theirs):.1f} images/s, ratio {ratio:.2f}; "
+        f"to the best round of keras.Model.fit, {max(theirs):.1f}, {strict:.2f}"
+    )
 
 
 def _write(folder: Path, n: int, pixels: int) -> FrameSource:
