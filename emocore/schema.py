@@ -102,6 +102,22 @@ FRAME_LABELS = pa.schema(
 )
 FRAME_PREDICTIONS = pa.schema([*FRAME_LABELS, ("fold", pa.string())])
 
+# One row a setting that a search tried.
+TRIALS = pa.schema(
+    [
+        ("fold", pa.string()),  # of the protocol, whose training clips the search had
+        ("number", pa.int32()),  # in the order of drawing; 0: the model's defaults
+        ("setting", pa.string()),  # JSON: parameter → value
+        ("score", pa.float64()),  # mean over the search's folds of the UAR; null: failed
+        ("scores", pa.list_(pa.float64())),  # of each fold
+        ("share", pa.float32()),  # of the training that was done when it was stopped; 1: all
+        ("state", pa.string()),  # ok | stopped: poor, and ended early | failed
+        ("reason", pa.string()),  # why it failed
+        ("seconds", pa.float64()),  # of computing
+        ("finished_seconds", pa.float64()),  # since the search began
+    ]
+)
+
 
 def pictures_schema(pixels: int) -> pa.Schema:
     """Return the schema of pictures uint8[pixels, pixels]."""

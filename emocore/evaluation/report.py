@@ -57,16 +57,27 @@ VALIDATION = (
     "on them, so that the figures are rather too high."
 )
 
+# What is said of a training's figures that come from its own actors, by metrics.json's `estimate`.
+TOO_HIGH = {
+    "validation": VALIDATION,
+    "searched": (
+        "Trained on everything; the figures come from inner folds of the same actors on which the settings were "
+        "chosen, so that they are rather too high: evaluate with --search tests on actors that chose nothing."
+    ),
+}
+
 
 def render_run(
     config: Mapping[str, Any],
     metrics: Mapping[str, Any],
     predictions: pa.Table,
     history: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    search: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the page of a train or evaluate run, from config.json, metrics.json and a PREDICTIONS table.
 
-    `history` holds the figures of each epoch, by fold, where a network was trained on frames.
+    `history` holds the figures of each epoch, by fold, where a network was trained on frames; `search` is what
+    `search_view` returned, where the settings were searched for.
 
     Read from `config`: `model`, `corpus` (one name or several; "ravdess" adds its licence and the accuracy
     of people), `trained_on` (the same, for a finished model), `synthetic` (true adds a warning), `versions`;
@@ -84,6 +95,7 @@ def render_run(
         "few_actors": 0 < (metrics.get("n_actors") or 0) < FEW_ACTORS,
         "human": _names(config, "corpus") == {"ravdess"} and not config.get("synthetic"),
         "n_clips": len(rows),
+        "search": search,
         "training_plot": plots.training_plot(history) if history else None,
         "training_table": tables.training_table(history) if history else None,
         "predicted_plot": plots.emotion_plot(Counter(row["predicted"] for row in rows)),
@@ -96,8 +108,7 @@ def render_run(
 def _independence(metrics: Mapping[str, Any]) -> tuple[str, str]:
     """Return a protocol in words, and whether speakers were kept apart: what the run found, else what it promises."""
     words, promised = PROTOCOLS.get(metrics["protocol"], ("", ""))
-    if metrics.get("estimate") == "validation":
-        words = VALIDATION
+    words = TOO_HIGH.get(metrics.get("estimate", ""), words)
     if metrics["protocol"] == "as-is" or "speaker_independent" not in metrics:
         return words, promised
     if metrics.get("group_column"):

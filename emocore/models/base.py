@@ -1,5 +1,6 @@
 """What every model shares: how it is called, and how soft labels and class weights reach it."""
 
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
@@ -12,6 +13,7 @@ from emocore.labels import EMOTIONS
 
 Settings = dict[str, Any]
 Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
+Parts = Generator[float, None, Settings]
 
 
 class Classifier(Protocol):
@@ -31,6 +33,19 @@ class Classifier(Protocol):
         """Fit on inputs [n, …] and soft labels [n, 8]; return the settings chosen on the validation pair."""
         ...
 
+    def fit_parts(
+        self,
+        x: NDArray[np.float32],
+        soft: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        validation: Pair | None = None,
+    ) -> Parts:
+        """Fit as `fit` does, and yield after each part which share is done, 1.0 at last.
+
+        `logits` may be asked for in between. A model that learns in one piece yields once.
+        """
+        ...
+
     def logits(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return scores [n, 8]; −inf for a class that was absent from training."""
         ...
@@ -43,6 +58,22 @@ class Classifier(Protocol):
     def load(cls, folder: Path, name: str) -> Self:
         """Read what `save` wrote."""
         ...
+
+
+def exhaust(parts: Parts) -> Settings:
+    """Go through all parts of a fit; return the settings that it chose.
+
+    >>> def parts():
+    ...     yield 1.0
+    ...     return {"epochs": 3}
+    >>> exhaust(parts())
+    {'epochs': 3}
+    """
+    while True:
+        try:
+            next(parts)
+        except StopIteration as end:
+            return dict(end.value)
 
 
 def class_weights(soft: NDArray[np.float32], balanced: bool) -> NDArray[np.float32]:

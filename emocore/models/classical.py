@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import sklearn
-import skops.io
 import xgboost
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
@@ -24,13 +23,15 @@ from threadpoolctl import threadpool_limits
 from emocore.config import Inputs
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
-from emocore.models.base import Pair, Settings, weighted_rows
+from emocore.models.base import Pair, Parts, Settings, exhaust, weighted_rows
 
 # What skops may bring to life from a bundle beside its own defaults. Everything else is refused.
 TRUSTED_TYPES = (
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
 )
+
+_PARTS = 20  # of a fit in rounds, after each of which a search may stop it
 
 
 def _svc(**settings: Any) -> Any:
@@ -86,6 +87,18 @@ class SklearnClassifier:
         self._forget_requests()
         return {}
 
+    def fit_parts(
+        self,
+        x: NDArray[np.float32],
+        soft: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        validation: Pair | None = None,
+    ) -> Parts:
+        """Fit as `fit` does, in one piece."""
+        chosen = self.fit(x, soft, weights, validation)
+        yield 1.0
+        return chosen
+
     def _forget_requests(self) -> None:
         # The fitted parts do not need them, and skops follows their cycles without end.
         model = self.pipeline[-1]
@@ -109,11 +122,15 @@ class SklearnClassifier:
 
     def save(self, folder: Path) -> None:
         """Write model.skops, which holds no pickle."""
+        import skops.io  # noqa: PLC0415 - half a second, which the trials of a search do not need
+
         skops.io.dump(self.pipeline, folder / "model.skops", compression=zipfile.ZIP_DEFLATED)
 
     @classmethod
     def load(cls, folder: Path, name: str) -> Self:
         """Read model.skops. Raises UserError where it holds a type outside TRUSTED_TYPES."""
+        import skops.io  # noqa: PLC0415 - as above
+
         path = folder / "model.skops"
         try:
             unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
@@ -146,7 +163,8 @@ class XgboostClassifier:
     inputs: ClassVar[Inputs] = "columns"
 
     def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None:
-        self.booster = xgboost.XGBClassifier(**(settings or {}), random_state=seed, n_jobs=threads)
+        self.settings, self.seed, self.threads = settings or {}, seed, threads
+        self.booster: Any = None
         self.classes = np.zeros(0, np.int64)
 
     def fit(
@@ -157,14 +175,43 @@ class XgboostClassifier:
         validation: Pair | None = None,
     ) -> Settings:
         """Fit on float32[n, 160], soft labels [n, 8], and the classes' weights [8]; return settings it chose: none."""
+        return exhaust(self.fit_parts(x, soft, weights, validation))
+
+    def fit_parts(
+        self,
+        x: NDArray[np.float32],
+        soft: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        validation: Pair | None = None,
+    ) -> Parts:
+        """Fit as XGBClassifier does, and yield after every twentieth of the rounds."""
         rows, target, weight = weighted_rows(soft, weights)
         self.classes, encoded = np.unique(target, return_inverse=True)
-        self.booster.fit(x[rows], encoded, sample_weight=weight)
+        model = xgboost.XGBClassifier(**self.settings, random_state=self.seed, n_jobs=self.threads)
+        kind = {"objective": "multi:softprob", "num_class": len(self.classes)}
+        if len(self.classes) == 2:
+            kind = {"objective": "binary:logistic"}
+        rounds = model.get_num_boosting_rounds()
+        if rounds < 1:
+            raise UserError(f"n_estimators must be at least 1: got {rounds}.")
+        # Bins are cut once where the trees are grown from histograms.
+        histogram = model.tree_method in (None, "auto", "hist") and model.booster != "gblinear"
+        matrix = xgboost.QuantileDMatrix if histogram else xgboost.DMatrix
+        bins = {"max_bin": model.max_bin} if histogram else {}
+        data = matrix(x[rows], encoded, weight=weight, nthread=self.threads, **bins)
+        self.booster = xgboost.Booster({**model.get_xgb_params(), **kind}, [data])
+        part = -(-rounds // _PARTS)
+        for number in range(rounds):
+            self.booster.update(data, number)
+            if (number + 1) % part == 0 and number + 1 < rounds:
+                yield (number + 1) / rounds
+        yield 1.0
         return {}
 
     def logits(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the margins, float64[n, 8]; −inf where the class is unknown."""
-        margins = np.asarray(self.booster.predict(x, output_margin=True), dtype=np.float64)
+        data = xgboost.DMatrix(x, nthread=self.threads)
+        margins = np.asarray(self.booster.predict(data, output_margin=True), dtype=np.float64)
         if margins.ndim == 1:
             margins = np.column_stack([np.zeros_like(margins), margins])
         return _spread(margins, self.classes)
@@ -178,7 +225,7 @@ class XgboostClassifier:
     def load(cls, folder: Path, name: str) -> Self:
         """Read model.ubj."""
         classifier = cls(name)
-        classifier.booster.load_model(folder / "model.ubj")
+        classifier.booster = xgboost.Booster({"nthread": classifier.threads}, model_file=folder / "model.ubj")
         classifier.classes = np.asarray(json.loads((folder / "classes.json").read_text()), dtype=np.int64)
         return classifier
 

@@ -11,22 +11,13 @@ from numpy.typing import NDArray
 from emocore.config import Inputs
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
-from emocore.models.base import Pair, Settings
-from emocore.models.threads import use_cpu
-
-DEFAULTS: Settings = {
-    "epochs": 80,
-    "schedule_epochs": 80,
-    "patience": 12,
-    "batch_size": 32,
-    "learning_rate": 1e-3,
-    "filters": 64,
-    "dropout": 0.2,
-}
+from emocore.models.audio_settings import DEFAULTS
+from emocore.models.base import Pair, Parts, Settings, exhaust
+from emocore.models.threads import use_cpu, use_gpu
 
 
 class Conv1dClassifier:
-    """Three convolutions over time, averaged, and a dense layer of eight logits."""
+    """Three convolutions over time, averaged, and a dense layer of eight logits; `device` "cuda" in settings: a GPU."""
 
     inputs: ClassVar[Inputs] = "frames"
 
@@ -35,7 +26,7 @@ class Conv1dClassifier:
         self.seed = seed
         self.network: Any = None
         self.known = np.zeros(len(EMOTIONS), bool)
-        use_cpu(threads)
+        (use_gpu if self.settings.get("device") == "cuda" else use_cpu)(threads)
 
     def fit(
         self,
@@ -48,32 +39,48 @@ class Conv1dClassifier:
 
         With a validation pair, stops where its loss is least and returns {"epochs": that epoch}; else all epochs.
         """
+        return exhaust(self.fit_parts(x, soft, weights, validation))
+
+    def fit_parts(
+        self,
+        x: NDArray[np.float32],
+        soft: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        validation: Pair | None = None,
+    ) -> Parts:
+        """Fit as `fit` does, and yield after every epoch."""
         keras.utils.set_random_seed(self.seed)
         tf.config.experimental.enable_op_determinism()
-        self.known = weights > 0
-        self.network = _build(self.settings, x)
+        settings, self.known = self.settings, weights > 0
+        self.network = _build(settings, x)
         # The schedule is that of all epochs, so that a fit over fewer is the first part of the same training.
-        steps = max(1, -(-len(x) // self.settings["batch_size"])) * self.settings["schedule_epochs"]
+        steps = max(1, -(-len(x) // settings["batch_size"])) * settings["schedule_epochs"]
         self.network.compile(
-            keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(self.settings["learning_rate"], steps)),
+            keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(settings["learning_rate"], steps)),
             loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         )
-        stop = keras.callbacks.EarlyStopping(patience=self.settings["patience"], restore_best_weights=True)
-        history = self.network.fit(
-            x,
-            soft,
-            sample_weight=soft @ weights,
-            validation_data=validation,
-            batch_size=self.settings["batch_size"],
-            epochs=self.settings["epochs"],
-            callbacks=[stop] if validation else [],
-            verbose=0,
-        )
-        if not np.isfinite(history.history["loss"]).all():
-            raise UserError(
-                "The loss became NaN while training audio-conv1d: look for clips without speech in the data."
-            )
-        return {"epochs": 1 + int(np.argmin(history.history["val_loss"]))} if validation else {}
+        given = {"sample_weight": soft @ weights, "validation_data": validation, "batch_size": settings["batch_size"]}
+        best, losses = self.network.get_weights(), []
+        for epoch in range(settings["epochs"]):
+            # A seed an epoch: the order of the clips does not depend on what was computed between two of them.
+            keras.utils.set_random_seed(self.seed + epoch)
+            history = self.network.fit(x, soft, **given, epochs=1, verbose=0).history
+            if not np.isfinite(history["loss"][0]):
+                raise UserError(
+                    "The loss became NaN while training audio-conv1d: look for clips without speech in the data, or "
+                    "lower the learning rate."
+                )
+            losses += history.get("val_loss", [])
+            if losses and losses[-1] == min(losses):
+                best = self.network.get_weights()
+            if len(losses) - np.argmin(losses or [0]) > settings["patience"]:
+                break
+            if epoch + 1 < settings["epochs"]:
+                yield (epoch + 1) / settings["epochs"]
+        if losses:
+            self.network.set_weights(best)
+        yield 1.0
+        return {"epochs": 1 + int(np.argmin(losses))} if losses else {}
 
     def logits(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return float64[n, 8]; −inf where the class was absent from training."""

@@ -1,6 +1,7 @@
 """Fit a model on some clips; whatever it must choose, it chooses on inner folds of those clips, by actor."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 import numpy as np
@@ -51,10 +52,26 @@ def fit_inner(
     threads: int = 1,
 ) -> InnerFit:
     """Fit on the rows `train` of inputs [n, …] and soft labels [n, 8], choose on `validation`, score `held`."""
-    classifier = classifier_class(recipe.model)(recipe.model, recipe.seed, threads, recipe.settings)
+    classifier = _make(recipe, threads)
     weights = class_weights(soft[train], recipe.balanced)
     chosen = classifier.fit(x[train], soft[train], weights, (x[validation], soft[validation]))
     return InnerFit(held, classifier.logits(x[held]), chosen)
+
+
+def fit_inner_parts(
+    recipe: Recipe,
+    x: NDArray[np.float32],
+    soft: NDArray[np.float32],
+    train: Rows,
+    validation: Rows,
+    held: Rows,
+    threads: int = 1,
+) -> Iterator[tuple[float, NDArray[np.float64]]]:
+    """Fit as `fit_inner` does; after each part yield the share that is done, and the scores of `held` so far."""
+    classifier = _make(recipe, threads)
+    weights = class_weights(soft[train], recipe.balanced)
+    for share in classifier.fit_parts(x[train], soft[train], weights, (x[validation], soft[validation])):
+        yield share, classifier.logits(x[held])
 
 
 def fit_final(
@@ -67,10 +84,14 @@ def fit_final(
 ) -> Fitted:
     """Fit on all rows `train` with the settings and the temperature that the inner folds chose."""
     chosen = {name: int(median(fit.chosen[name] for fit in inner)) for name in (inner[0].chosen if inner else {})}
-    classifier = classifier_class(recipe.model)(recipe.model, recipe.seed, threads, {**recipe.settings, **chosen})
+    classifier = _make(replace(recipe, settings={**recipe.settings, **chosen}), threads)
     classifier.fit(x[train], soft[train], class_weights(soft[train], recipe.balanced))
     if not inner:
         return Fitted(classifier, 1.0, chosen)
     held = np.concatenate([fit.held for fit in inner])
     logits = np.concatenate([fit.logits for fit in inner])
     return Fitted(classifier, fit_temperature(logits, soft[held]), chosen)
+
+
+def _make(recipe: Recipe, threads: int) -> Classifier:
+    return classifier_class(recipe.model)(recipe.model, recipe.seed, threads, recipe.settings)

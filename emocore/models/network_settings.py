@@ -1,6 +1,6 @@
 """How a frame network is built and trained: plain numbers, read without importing TensorFlow."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from emocore.errors import UserError
@@ -73,6 +73,11 @@ class NetworkSettings:
                 "filters": tuple(values["filters"]),
             }
         )
+
+
+def changed(settings: NetworkSettings, values: dict[str, Any]) -> NetworkSettings:
+    """Return the settings with other values, which may come from JSON."""
+    return NetworkSettings.from_json({**asdict(settings), **values})
 
 
 def default_settings(name: str) -> NetworkSettings:

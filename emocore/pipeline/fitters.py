@@ -1,9 +1,8 @@
 """The two ways to fit a model: from arrays that one process holds, or from frames that are read as they are needed."""
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +15,12 @@ from emocore.corpus.selection import Media
 from emocore.errors import UserError
 from emocore.examples import ArrayExamples
 from emocore.frame_examples import FrameExamples, pictures_of
+from emocore.models.base import Settings
 from emocore.models.bundle import bundle_folder, bundle_hash
 from emocore.models.catalogue import inputs_of_model
 from emocore.models.combining import How
 from emocore.models.fitting import Recipe
-from emocore.models.network_settings import FACE_PIXELS, NetworkSettings
+from emocore.models.network_settings import FACE_PIXELS, NetworkSettings, changed
 from emocore.pipeline.data import Data, load_arrays, load_frames
 from emocore.pipeline.folds import KEPT, FoldResult, check_folds
 from emocore.pipeline.frame_folds import FramePlan, check_frame_folds, run_frame_folds
@@ -68,8 +68,11 @@ class Fitter(Protocol):
     def fit(self, examples: Any, folds: list[Fold], out: Path, keep: bool) -> list[FoldResult]:
         """Fit and score the folds; with `keep` a repeated call goes on behind those that were finished."""
 
-    def facts(self, examples: Any) -> dict[str, Any]:
-        """Return what a bundle says of its settings and inputs."""
+    def facts(self, examples: Any, result: FoldResult) -> dict[str, Any]:
+        """Return what a bundle of this result says of its settings and inputs."""
+
+    def about(self) -> dict[str, Any]:
+        """Return what a RUN says of the search for settings; empty where there is none."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +105,17 @@ class ArrayFitter:
         options, kept = self.options, out / KEPT if keep else None
         return run_folds(examples, folds, self.recipe, options.group_column, options.cpus_per_fit, kept)
 
-    def facts(self, examples: ArrayExamples) -> dict[str, Any]:
+    def with_setting(self, setting: Settings) -> Self:
+        """Return the fitter of other settings."""
+        return replace(self, recipe=replace(self.recipe, settings={**self.recipe.settings, **setting}))
+
+    def facts(self, examples: ArrayExamples, result: FoldResult) -> dict[str, Any]:
         """Return what a bundle says of its settings and inputs."""
-        return {"settings": self.recipe.settings, **examples.made_by()}
+        return {"settings": {**self.recipe.settings, **result.setting}, **examples.made_by()}
+
+    def about(self) -> dict[str, Any]:
+        """Return nothing: no setting is searched."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -152,19 +163,30 @@ class FrameFitter:
             for fold in folds:
                 held = examples.clips.take(np.concatenate([fold.validation, fold.test]))
                 check_unseen(self.base, held, f"{fold.name} of transfer, whose base is {self.base},")
-        plan = FramePlan(self.recipe, self._settings(examples), self.combine)
-        return run_frame_folds(examples, folds, plan, self.options.group_column, out, keep)
+        return run_frame_folds(examples, folds, self.plan(examples), self.options.group_column, out, keep)
 
-    def facts(self, examples: FrameExamples) -> dict[str, Any]:
+    def with_setting(self, setting: Settings) -> Self:
+        """Return the fitter of other settings."""
+        return replace(self, settings=changed(self.settings, setting))
+
+    def plan(self, examples: FrameExamples) -> FramePlan:
+        """Return what is fitted on these examples."""
+        return FramePlan(self.recipe, self._settings(examples), self.combine)
+
+    def facts(self, examples: FrameExamples, result: FoldResult) -> dict[str, Any]:
         """Return what a bundle says of its settings and inputs."""
-        settings = dataclasses.asdict(self._settings(examples))
+        settings = {**asdict(self._settings(examples)), **result.setting}
         begun = {"base_hash": bundle_hash(self.base)} if self.base else {}
         return {"settings": settings, "combine": self.combine, **begun, **examples.made_by()}
+
+    def about(self) -> dict[str, Any]:
+        """Return nothing: no setting is searched."""
+        return {}
 
     def _settings(self, examples: FrameExamples) -> NetworkSettings:
         if self.recipe.model != "cnn":  # the others look at faces of one size, whatever the pictures' size
             return self.settings
-        return dataclasses.replace(self.settings, pixels=examples.reading.pixels)
+        return replace(self.settings, pixels=examples.reading.pixels)
 
     def _pictures(self, data: Data) -> PictureConfig:
         default = PictureConfig(pixels=FACE_PIXELS if self.recipe.model == "face-cnn" else 256)
@@ -176,4 +198,4 @@ class FrameFitter:
                 f"{data.features[0]} holds whole pictures, and --recipe fine-tune looks at faces: featurize with "
                 "--frames --faces."
             )
-        return dataclasses.replace(found, faces=True)
+        return replace(found, faces=True)

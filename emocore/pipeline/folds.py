@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
@@ -20,11 +20,20 @@ from emocore.schema import write_table
 KEPT = ".folds"  # in the RUN: what finished folds gave
 
 
+class Split(NamedTuple):
+    """One inner fold: rows to fit on, to choose on, and to score."""
+
+    train: Rows
+    validation: Rows
+    held: Rows
+
+
 @dataclass(frozen=True)
 class FoldResult:
     """A fold's out-of-fold probabilities float64[m, 8] for its rows int64[m], and the model as files.
 
-    Of a model of frames also the answers of all their frames (FRAME_LABELS), and a row of figures an epoch.
+    Of a model of frames also the answers of all their frames (FRAME_LABELS), and a row of figures an epoch; of a
+    search the setting that it found, and all that it tried (TRIALS).
     """
 
     name: str
@@ -36,6 +45,8 @@ class FoldResult:
     independent: bool | None  # no actor stands on both sides; None: the corpus does not say who speaks
     frames: pa.Table | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
+    setting: Settings = field(default_factory=dict)
+    trials: pa.Table | None = None
 
 
 def check_folds(clips: pa.Table, soft: NDArray[np.float32], folds: Sequence[Fold], group_column: str | None) -> None:

@@ -37,16 +37,21 @@ def follow(what: str, path: Path, thread: threading.Thread) -> None:
     shown, seconds = 0, 0.0
     while True:
         over = not thread.is_alive()
-        lines = path.read_text().split("\n")[:-1] if path.exists() else []
-        for line in lines[shown:]:
-            entry = json.loads(line)
+        entries = read_progress(path)
+        for entry in entries[shown:]:
             latest = entry.get("seconds", seconds)
             seconds = 0.7 * (seconds or latest) + 0.3 * latest
             say(f"{what}: {describe(entry, seconds)}")
-        shown = len(lines)
+        shown = len(entries)
         if over:
             return
         thread.join(_POLL_SECONDS)
+
+
+def read_progress(path: Path) -> list[dict[str, Any]]:
+    """Return the whole lines that `Reporter` has written so far."""
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines]
 
 
 def describe(entry: dict[str, Any], seconds: float) -> str:

@@ -1,6 +1,6 @@
 """The RUN folder: predictions, figures, report."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from emocore.corpus.copies import distinct_rows
 from emocore.corpus.ravdess import is_ravdess_name
 from emocore.evaluation.metrics import accuracy, confusion_matrix, summarize, uar
 from emocore.evaluation.report import render_run
+from emocore.evaluation.search_view import search_view
 from emocore.examples import Examples
 from emocore.models.answers import answer_columns, shares_of
 from emocore.models.bundle import versions
@@ -25,13 +26,17 @@ METRICS = "metrics.json"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run gave: the model's name, the protocol, the examples, the folds' results, more for metrics.json."""
+    """What a run gave: the model's name, the protocol, the examples, the folds' results, more for metrics.json.
+
+    `search`: what was searched and how; empty where nothing was.
+    """
 
     model: str
     protocol: str
     examples: Examples
     results: list[FoldResult]
     extra: dict[str, Any]
+    search: dict[str, Any] = field(default_factory=dict)
 
 
 def write_run(folder: Path, options: dict[str, Any], seed: int, outcome: Outcome, seconds: float) -> dict[str, Any]:
@@ -53,7 +58,8 @@ def write_run(folder: Path, options: dict[str, Any], seed: int, outcome: Outcome
         seconds=round(seconds, 2),
         seed=seed,
     )
-    metrics |= _write_frames(folder, examples, outcome) | outcome.extra
+    view, found = _write_search(folder, outcome)
+    metrics |= _write_frames(folder, examples, outcome) | outcome.extra | found
     metrics |= {
         "speaker_independent": _all([result.independent for result in results]),
         "group_column": options.get("group_column"),
@@ -76,9 +82,21 @@ def write_run(folder: Path, options: dict[str, Any], seed: int, outcome: Outcome
     if history:
         write_json(folder / "history.json", history)
     write_table(predictions, folder / "predictions.parquet")
-    write_text(folder / "report.html", render_run(page, metrics, predictions, history))
+    write_text(folder / "report.html", render_run(page, metrics, predictions, history, view))
     write_json(folder / METRICS, metrics)
     return metrics
+
+
+def _write_search(folder: Path, outcome: Outcome) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """Write trials.parquet; return what the report shows, and metrics.json says, of a search; nothing without one."""
+    tables = [result.trials for result in outcome.results if result.trials is not None]
+    if not tables:
+        return None, {}
+    about, trials = outcome.search, pa.concat_tables(tables)
+    write_table(trials, folder / "trials.parquet")
+    facts = {name: about[name] for name in ("search", "samples", "folds")}
+    view = search_view(trials, about["space"], about["scales"], about["defaults"], {**facts, "model": outcome.model})
+    return view, {"search": {**facts, "space": about["space"], "trials": trials.num_rows}}
 
 
 def corpora(examples: Examples) -> list[str]:

@@ -11,6 +11,7 @@ from emocore.corpus.protocols import PROTOCOLS
 from emocore.errors import UserError
 from emocore.pipeline.data import CorpusOptions
 from emocore.pipeline.network_options import NetworkOptions
+from emocore.pipeline.search_options import TUNABLE, Search, SearchOptions
 
 # What train takes, and what leaves clips to test on.
 ONE_FOLD = ("all", "article", "article-video", "given")
@@ -58,8 +59,29 @@ class TrainOptions(RunOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(RunOptions):
+class TuneOptions(SearchOptions, TrainOptions):
+    """What tune is told."""
+
+    model: str
+    """xgboost, random-forest, svc, svc-linear, mlp, audio-conv1d, cnn"""
+    search: Search = "random"
+    """random; grid; random+grid: random, then a grid around the best; bayes: proposed by Optuna from what was found;
+    asha: random; bayes and asha stop poor settings early"""
+
+    def __post_init__(self) -> None:
+        TrainOptions.__post_init__(self)
+        SearchOptions.__post_init__(self)
+        if self.model not in TUNABLE:
+            raise UserError(f"--model {self.model!r} is not for this command: choose one of {', '.join(TUNABLE)}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(SearchOptions, RunOptions):
     """What evaluate is told."""
+
+    def __post_init__(self) -> None:
+        RunOptions.__post_init__(self)
+        SearchOptions.__post_init__(self)
 
     model: str
     """svc, svc-linear, random-forest, xgboost, mlp, audio-conv1d, cnn, transfer, face-cnn, or the RUN folder of a

@@ -20,13 +20,15 @@ from emocore.models.bundle import bundle_folder, bundle_hash, read_card, save_bu
 from emocore.models.catalogue import MODELS, inputs_of_model
 from emocore.models.fitting import Recipe
 from emocore.models.network_settings import NetworkSettings, default_settings
+from emocore.models.space_file import read_space
+from emocore.models.spaces import grid
 from emocore.outputs import output_folder, read_json
 from emocore.pipeline.as_is import check_as_is, score_as_is
 from emocore.pipeline.data import Data, find_data
 from emocore.pipeline.fitters import ArrayFitter, Fitter, FrameFitter
 from emocore.pipeline.folds import KEPT, FoldResult
 from emocore.pipeline.frame_folds import WORK
-from emocore.pipeline.network_options import NetworkOptions, check_read_by
+from emocore.pipeline.network_options import NetworkOptions, check_read_by, flag
 from emocore.pipeline.run_folder import METRICS, Outcome, corpora, write_run
 from emocore.pipeline.run_options import (
     ONE_FOLD,
@@ -34,9 +36,12 @@ from emocore.pipeline.run_options import (
     EvaluateOptions,
     RunOptions,
     TrainOptions,
+    TuneOptions,
     check_protocol,
     protocol_of,
 )
+from emocore.pipeline.search_options import check_search
+from emocore.pipeline.searching import SEARCH, SearchingFitter
 from emocore.schema import SCHEMA_VERSION
 
 
@@ -50,32 +55,47 @@ class Summary:
 
 def train(options: TrainOptions) -> Summary:
     """Fit one bundle, on all clips or on the training clips of a protocol with one fold, and write the RUN."""
-    check_protocol(options.protocol, ONE_FOLD, "train fits one model; jobs/evaluate.py runs the others")
-    fitter = _fitter(options, options.model, {})
+    return _fit_one("train", options, _fitter(options, options.model, {}))
+
+
+def tune(options: TuneOptions) -> Summary:
+    """Search the settings on the training actors, fit one bundle on all of them with the best, and write the RUN."""
+    return _fit_one("tune", options, _searching(options))
+
+
+def _fit_one(command: str, options: TrainOptions, fitter: Fitter) -> Summary:
+    check_protocol(options.protocol, ONE_FOLD, f"{command} fits one model; jobs/evaluate.py runs the others")
 
     def work(folder: Path, data: Data) -> Outcome:
         examples, protocol, (fold,), extra = _prepare(fitter, options, folder, data)
         (result,) = fitter.fit(examples, [fold], folder, keep=False)
         _save(folder / "model", examples, fold, result, fitter, data)
         estimate = "test" if len(fold.test) else fitter.estimate
-        return Outcome(options.model, protocol, examples, [result], {"estimate": estimate, **extra})
+        return Outcome(options.model, protocol, examples, [result], {"estimate": estimate, **extra}, fitter.about())
 
-    return _in_run_folder("train", options, fitter, None, work)
+    return _in_run_folder(command, options, fitter, None, work)
 
 
 def evaluate(options: EvaluateOptions) -> Summary:
     """Score a model out of fold by a protocol, or a finished bundle as it is, and write the RUN without a model."""
     if options.protocol == "as-is":
+        if options.search:
+            raise UserError(f"--search {options.search} fits models, and --protocol as-is none: leave it out.")
+        check_search(options.model, options)
         return _evaluate_as_is(options)
     check_protocol(options.protocol, [*TESTED, "as-is"], "'all' has no test clips; jobs/train.py takes it")
     run = options.model if options.model not in MODELS and Path(options.model).exists() else None
     card = read_card(run) if run else {}
-    fitter = _fitter(options, str(card.get("model", options.model)), card)
+    model = str(card.get("model", options.model))
+    if run and options.search:
+        raise UserError(f"--search starts from a model's name, and --model {run} is a RUN: give --model {model}.")
+    check_search(model, options)
+    fitter: Fitter = _searching(options) if options.search else _fitter(options, model, card)
 
     def work(folder: Path, data: Data) -> Outcome:
         examples, protocol, folds, extra = _prepare(fitter, options, folder, data)
         results = fitter.fit(examples, folds, folder, keep=True)
-        return Outcome(fitter.recipe.model, protocol, examples, results, {"estimate": "test", **extra})
+        return Outcome(model, protocol, examples, results, {"estimate": "test", **extra}, fitter.about())
 
     return _in_run_folder("evaluate", options, fitter, bundle_hash(bundle_folder(run)) if run else None, work)
 
@@ -89,7 +109,7 @@ def _evaluate_as_is(options: EvaluateOptions) -> Summary:
     return _in_run_folder("evaluate", options, None, model_hash, work)
 
 
-def _fitter(options: RunOptions, model: str, card: dict[str, Any]) -> Fitter:
+def _fitter(options: RunOptions, model: str, card: dict[str, Any]) -> ArrayFitter | FrameFitter:
     """Return what fits the model; `card` is that of a RUN whose settings and inputs are taken, or empty."""
     inputs = inputs_of_model(model)
     check_read_by(model, options, NetworkOptions)
@@ -109,6 +129,18 @@ def _fitter(options: RunOptions, model: str, card: dict[str, Any]) -> Fitter:
         settings = replace(settings, base=_base_network(options, card))
     reading = PictureConfig(**card["reading"]) if card else None
     return FrameFitter(options, recipe, settings, options.combine or card.get("combine", "mean-log"), reading)
+
+
+def _searching(options: TuneOptions | EvaluateOptions) -> Fitter:
+    """Return what searches the model's settings, and then fits it. Raises UserError for what cannot be searched."""
+    check_search(options.model, options)
+    space = read_space(options.model, options.space)
+    for name in options.settings():
+        if name in space:
+            raise UserError(f"{flag(name)} is among what is searched: leave it out, or give a --space without {name}.")
+    if options.search == "grid":
+        grid(space, options.n_samples)  # refused now, if it has too many settings
+    return SearchingFitter(_fitter(options, options.model, {}), options, space)
 
 
 def _base_network(options: RunOptions, card: dict[str, Any]) -> str | None:
@@ -151,6 +183,8 @@ def _in_run_folder(
     if data.listing is not None and not data.features and fitter is not None:
         _check_before_featurizing(options, fitter, data.listing)
     config = _config(command, options, data, model_hash)
+    if fitter and fitter.about():
+        config["space"] = fitter.about()["space"]
     if fitter and fitter.base:
         config["base_hash"] = bundle_hash(fitter.base)
     with output_folder(options.out, config, METRICS) as folder:
@@ -160,7 +194,7 @@ def _in_run_folder(
         outcome = work(folder.path, data)
         told = options_to_json(options)
         metrics = write_run(folder.path, told, options.seed, outcome, time.monotonic() - started)
-        for hidden in (KEPT, WORK):
+        for hidden in (KEPT, WORK, SEARCH):
             shutil.rmtree(folder.path / hidden, ignore_errors=True)
         return Summary(metrics, already_finished=False)
 
@@ -190,7 +224,7 @@ def _check_before_featurizing(options: TrainOptions | EvaluateOptions, fitter: F
 
 def _save(folder: Path, examples: Examples, fold: Fold, result: FoldResult, fitter: Fitter, data: Data) -> None:
     facts = {
-        **fitter.facts(examples),
+        **fitter.facts(examples, result),
         "chosen": result.chosen,
         "temperature": result.temperature,
         "synthetic": examples.synthetic,

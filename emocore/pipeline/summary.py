@@ -5,12 +5,20 @@ from typing import Any
 
 from emocore.pipeline.runs import Summary
 
+# By metrics.json's `estimate`.
+_CHOSEN_ON = {
+    "validation": ", on the validation clips that chose the epoch",
+    "searched": ", on actors that chose the settings",
+}
+
 
 def run_lines(summary: Summary, out: str) -> str:
     """Return a run's figures, and the path of its report."""
     lines = [run_line(summary.metrics), str(Path(out) / "report.html")]
     if summary.already_finished:
         lines.insert(0, f"{out} was finished already: choose another --out to run it again.")
+    for fold, setting in summary.metrics.get("chosen", {}).items() if "search" in summary.metrics else ():
+        lines.insert(-1, f"best setting, {fold}: {', '.join(f'{name} {value}' for name, value in setting.items())}")
     return "\n".join(lines)
 
 
@@ -23,8 +31,7 @@ def run_line(metrics: dict[str, Any]) -> str:
     empty = metrics.get("empty_folds", 0)
     if empty:
         what += f" ({empty} of its {empty + len(metrics['folds'])} folds without clips)"
-    if metrics.get("estimate") == "validation":
-        what += ", on the validation clips that chose the epoch"
+    what += _CHOSEN_ON.get(metrics.get("estimate", ""), "")
     left_out = {cause: n for cause, n in metrics.get("left_out", {}).items() if n}
     causes = ", ".join(f"{n:,} {cause.replace('_', ' ')}" for cause, n in left_out.items())
     return (

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import ray
@@ -18,18 +18,10 @@ from emocore.labels import EMOTIONS
 from emocore.models.catalogue import inputs_of_model
 from emocore.models.fitting import InnerFit, Recipe, fit_final, fit_inner
 from emocore.pipeline import cluster
-from emocore.pipeline.folds import FoldResult, actors_apart, check_folds, keep_result, load_kept
+from emocore.pipeline.folds import FoldResult, Split, actors_apart, check_folds, keep_result, load_kept
 from emocore.pipeline.progress import Counter
 
 INNER_FOLDS = 3
-
-
-class _Split(NamedTuple):
-    """One inner fold: rows to fit on, to choose on, and to score."""
-
-    train: Rows
-    validation: Rows
-    held: Rows
 
 
 def run_folds(
@@ -48,7 +40,7 @@ def run_folds(
     check_folds(examples.clips, examples.soft, folds, group_column)
     kept = {fold.name: load_kept(keep, fold.name) for fold in folds}
     waiting = [fold for fold in folds if kept[fold.name] is None]
-    splits = [_inner_splits(examples, fold, recipe, group_column) for fold in waiting]
+    splits = [inner_splits(examples, fold, recipe, group_column) for fold in waiting]
     cluster.connect()
     if threads > cluster.largest_node_cpus():
         raise UserError(
@@ -68,25 +60,28 @@ def run_folds(
     return [result for result in kept.values() if result is not None]
 
 
-def _inner_splits(examples: ArrayExamples, fold: Fold, recipe: Recipe, group_column: str | None) -> list[_Split]:
+def inner_splits(
+    examples: ArrayExamples, fold: Fold, recipe: Recipe, group_column: str | None, n: int = INNER_FOLDS
+) -> list[Split]:
+    """Part a fold's training clips by actor; its own validation clips, where it has such, are the only inner fold."""
     if len(fold.validation):
-        return [_Split(fold.train, fold.validation, fold.validation)]
+        return [Split(fold.train, fold.validation, fold.validation)]
     group = groups(examples.clips, group_column).values
     if len(set(group[fold.train])) < 2:
         return []
     splits = []
-    for train, held in inner_folds(examples.clips, fold.train, INNER_FOLDS, recipe.seed, group_column=group_column):
+    for train, held in inner_folds(examples.clips, fold.train, n, recipe.seed, group_column=group_column):
         validation = held
         if inputs_of_model(recipe.model) == "frames" and len(set(group[train])) > 1:
             # What is chosen is chosen on actors of its own, so that the scores of `held` stay honest.
             train, validation = draw_validation(examples.clips, train, recipe.seed, group_column=group_column)
         # A part in which one emotion is all there is cannot be learnt from: small corpora have such.
         if (examples.soft[train].sum(axis=0) > 0).sum() > 1:
-            splits.append(_Split(train, validation, held))
+            splits.append(Split(train, validation, held))
     return splits
 
 
-def _sides(fold: Fold, splits: Sequence[_Split]) -> list[tuple[Rows, Rows]]:
+def _sides(fold: Fold, splits: Sequence[Split]) -> list[tuple[Rows, Rows]]:
     if len(fold.test):
         return [(np.concatenate([fold.train, fold.validation]), fold.test)]
     return [(np.concatenate([split.train, split.validation]), split.held) for split in splits]
@@ -109,7 +104,7 @@ def _gather(inner: list[Any], final: list[Any], model: str) -> Iterator[FoldResu
 
 @ray.remote
 def _inner_task(
-    recipe: Recipe, x: NDArray[np.float32], soft: NDArray[np.float32], split: _Split, threads: int
+    recipe: Recipe, x: NDArray[np.float32], soft: NDArray[np.float32], split: Split, threads: int
 ) -> InnerFit:
     return fit_inner(recipe, x, soft, *split, threads=threads)
 

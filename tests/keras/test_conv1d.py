@@ -8,6 +8,9 @@ from scipy.special import log_softmax
 
 from emocore.errors import UserError
 from emocore.models.catalogue import classifier_class
+from emocore.models.fitting import Recipe
+from emocore.pipeline.candidates import ArrayCandidates
+from emocore.pipeline.folds import Split
 
 SETTINGS = {"filters": 4, "epochs": 8, "batch_size": 16, "learning_rate": 0.02, "patience": 8}
 KNOWN = [2, 4, 5]
@@ -124,3 +127,53 @@ def test_a_broken_file_is_one_sentence(tmp_path, content):
     np.save(tmp_path / "known.npy", WEIGHTS > 0)
     (tmp_path / "model.keras").write_bytes(content)
     refused(tmp_path)
+
+
+# Epoch by epoch, as a search that may stop it has it
+
+
+def in_parts(model, validation=None, asked=None):
+    """Fit in parts; return the shares, and the settings chosen; ask for logits in between where told to."""
+    parts, shares = model.fit_parts(X, SOFT, WEIGHTS, validation), []
+    while True:
+        try:
+            shares.append(next(parts))
+        except StopIteration as end:
+            return shares, end.value
+        if asked is not None:
+            model.logits(asked)
+            np.random.random(3)
+
+
+def test_asked_after_each_epoch_it_learns_the_same(fitted):
+    parted = make()
+    shares, chosen = in_parts(parted, (TEST, TEST_SOFT), asked=TEST)
+    assert shares == [(epoch + 1) / 8 for epoch in range(8)] and chosen == fitted[1]
+    np.testing.assert_array_equal(parted.logits(TEST), fitted[0].logits(TEST))
+
+
+def test_without_validation_too():
+    whole, parted, asked = make(epochs=4), make(epochs=4), make(epochs=4)
+    assert whole.fit(X, SOFT, WEIGHTS) == {}
+    assert in_parts(parted) == in_parts(asked, asked=TEST) == ([0.25, 0.5, 0.75, 1.0], {})
+    for model in (parted, asked):
+        np.testing.assert_array_equal(model.logits(TEST), whole.logits(TEST))
+
+
+def test_a_training_that_stops_early_is_whole_then():
+    """Its patience is one epoch, and wrong labels are met worse and worse."""
+    wrong = (TEST, np.roll(TEST_SOFT, 1, axis=0))
+    whole, parted = make(patience=1, epochs=30), make(patience=1, epochs=30)
+    chosen = whole.fit(X, SOFT, WEIGHTS, wrong)
+    shares, same = in_parts(parted, wrong, asked=TEST)
+    assert chosen == same and shares[-1] == 1.0 and len(shares) == chosen["epochs"] + 1 < 30
+    np.testing.assert_array_equal(parted.logits(TEST), whole.logits(TEST))
+
+
+def test_folds_that_learn_side_by_side_end_as_those_that_learn_one_after_the_other():
+    even = np.arange(0, 48, 2)
+    splits = [Split(even, even + 1, even + 1), Split(even + 1, even[:12], even[12:])]
+    work = ArrayCandidates(Recipe("audio-conv1d", 3, True, {**SETTINGS, "epochs": 3}), X, SOFT, splits, 1, 0)
+    *before, last = work.reports({"dropout": 0.4}, in_parts=True)
+    assert [last] == list(work.reports({"dropout": 0.4}, in_parts=False))
+    assert [report.share for report in before] == pytest.approx([1 / 3, 2 / 3])

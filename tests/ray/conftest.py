@@ -6,6 +6,8 @@ import wave
 import numpy as np
 import pyarrow as pa
 import pytest
+from ray._raylet import PlacementGroupID
+from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
 
 from emocore.config import FeatureConfig
 from emocore.features.mfcc import COLUMNS
@@ -100,6 +102,29 @@ def write_wav():
         return path
 
     return write
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """End a search behind so many rows as Ctrl-C does, and take back what its process would have given back."""
+
+    def run(search, rows):
+        from emocore.pipeline.search import Journal  # noqa: PLC0415 - Ray Tune, for the tests of searches alone
+
+        keep, others = Journal.keep, iter(range(rows - 1))
+
+        def kept(journal, row):
+            keep(journal, row)
+            if next(others, None) is None:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(Journal, "keep", kept)
+            search()
+        for name in placement_group_table():
+            remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(name))))
+
+    return run
 
 
 # Name below `zoo` → the reason of its failures row.

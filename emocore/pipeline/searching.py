@@ -1,0 +1,157 @@
+"""Fit as a plain fitter does, with the setting that a search finds on the training actors of each fold."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from emocore.corpus.copies import join_copies, leave_out_copies, with_validation
+from emocore.corpus.groups import Rows, groups
+from emocore.corpus.protocols import Fold, inner_folds
+from emocore.corpus.selection import Media
+from emocore.errors import UserError
+from emocore.examples import ArrayExamples
+from emocore.frame_examples import FrameExamples
+from emocore.models.base import class_weights
+from emocore.models.fitting import Recipe
+from emocore.models.parameters import defaults_of
+from emocore.models.spaces import Space
+from emocore.pipeline import cluster
+from emocore.pipeline.candidates import ArrayCandidates, Candidates
+from emocore.pipeline.data import Data
+from emocore.pipeline.fitters import ArrayFitter, FrameFitter, Parts
+from emocore.pipeline.folds import FoldResult, safe_name
+from emocore.pipeline.frame_candidates import FrameCandidates
+from emocore.pipeline.frame_folds import check_frame_folds
+from emocore.pipeline.search import search_settings, trials_table
+from emocore.pipeline.search_options import SearchOptions
+from emocore.pipeline.training import inner_splits
+from emocore.pipeline.trials import Room
+
+SEARCH = ".search"  # in the RUN: what a search that is cut off goes on from
+
+
+@dataclass(frozen=True)
+class SearchingFitter:
+    """A fitter that searches first: in each fold apart, on its training actors alone."""
+
+    plain: ArrayFitter | FrameFitter
+    options: SearchOptions
+    space: Space
+
+    @property
+    def recipe(self) -> Recipe:
+        """The model, its seed and weights."""
+        return self.plain.recipe
+
+    @property
+    def media(self) -> Media:
+        """Which files of a take it reads."""
+        return self.plain.media
+
+    @property
+    def estimate(self) -> str:
+        """What a fold without test clips is scored on."""
+        return "searched"
+
+    @property
+    def base(self) -> Path | None:
+        """The bundle that the training begins from."""
+        return self.plain.base
+
+    def load(self, data: Data, out: Path) -> Any:
+        """Return the examples; corpora are featurized into OUT/features."""
+        return self.plain.load(data, out)
+
+    def part(self, protocol: str, clips: pa.Table) -> Parts:
+        """Return the protocol's folds."""
+        return self.plain.part(protocol, clips)
+
+    def check(self, clips: pa.Table, soft: NDArray[np.float32], folds: list[Fold]) -> None:
+        """Raise UserError for folds that cannot be fitted, or searched in."""
+        self.plain.check(clips, soft, folds)
+        for fold in folds:
+            self._inner(clips, soft, fold)
+
+    def fit(self, examples: Any, folds: list[Fold], out: Path, keep: bool) -> list[FoldResult]:
+        """Search in each fold, and fit and score it with what was found."""
+        self.check(examples.clips, examples.soft, folds)
+        cluster.connect()
+        results = []
+        for fold in folds:
+            folder = out / SEARCH / safe_name(fold.name)
+            candidates, room = self._candidates(examples, fold, folder)
+            what = f"search {self.recipe.model}" + (f", {fold.name}" if len(folds) > 1 else "")
+            setting, rows = search_settings(
+                candidates, room, self.recipe.model, self.space, self.options, self.recipe.seed, folder, what
+            )
+            (result,) = self.plain.with_setting(setting).fit(examples, [fold], out, keep)
+            trials = trials_table(fold.name, rows)
+            results.append(replace(result, chosen={**setting, **result.chosen}, setting=setting, trials=trials))
+        return results
+
+    def about(self) -> dict[str, Any]:
+        """Return what a RUN says of the search for settings."""
+        options, model = self.options, self.recipe.model
+        return {
+            "search": options.search,
+            "samples": options.n_samples,
+            "folds": options.n_folds,
+            "space": {name: str(values) for name, values in self.space.items()},
+            "scales": {name: values.scale for name, values in self.space.items()},
+            "defaults": defaults_of(model, self.space),
+        }
+
+    def facts(self, examples: Any, result: FoldResult) -> dict[str, Any]:
+        """Return what a bundle says of its settings and inputs."""
+        return self.plain.facts(examples, result)
+
+    def _candidates(self, examples: Any, fold: Fold, folder: Path) -> tuple[Candidates, Room]:
+        group_column, gpus = self.plain.options.group_column, self.options.gpus_per_trial or 0
+        if isinstance(self.plain, ArrayFitter):
+            arrays: ArrayExamples = examples
+            threads, recipe = self.plain.options.cpus_per_fit, self.recipe
+            splits = inner_splits(arrays, fold, recipe, group_column, self.options.n_folds)
+            resources = {"CPU": threads, **({"GPU": gpus} if gpus else {})}
+            return ArrayCandidates(recipe, arrays.x, arrays.soft, splits, threads, gpus), Room(resources)
+        frames: FrameExamples = examples
+        plan = self.plain.plan(frames)
+        inner = self._inner(frames.clips, frames.soft, fold)
+        # A trial of frames only waits: the workers of its training ask for what they need.
+        at_once = max(1, len(cluster.machines()) // plan.settings.workers)
+        if plan.settings.gpus_per_worker:
+            room = sum(machine.get("GPU", 0) for machine in cluster.machines())
+            at_once = max(1, int(room / (plan.settings.gpus_per_worker * plan.settings.workers)))
+        work = FrameCandidates(frames, inner, plan, group_column, folder / "work")
+        return work, Room({"CPU": 0}, at_once, reuse=False)
+
+    def _inner(self, clips: pa.Table, soft: NDArray[np.float32], fold: Fold) -> list[Fold]:
+        """Return the folds of the search. Raises UserError where they are too few, or show one emotion only."""
+        group_column, n = self.plain.options.group_column, self.options.n_folds
+        if isinstance(self.plain, ArrayFitter) and len(fold.validation):
+            return []  # it scores the settings on them
+        rows: Rows = np.sort(np.concatenate([fold.train, fold.validation]))
+        actors = len(set(groups(clips, group_column).values[rows]))
+        if n > actors:
+            raise UserError(
+                f"--folds {n} is more than the {actors} training actors of fold {fold.name!r}: give at most {actors}."
+            )
+        joined = join_copies(clips)
+        pairs = inner_folds(joined, rows, n, self.recipe.seed, group_column=group_column)
+        none = rows[:0]
+        inner = [Fold(f"{fold.name} search {i}", train, none, held) for i, (train, held) in enumerate(pairs, 1)]
+        for part in inner:
+            for side in (part.train, part.test):
+                if (soft[side].sum(axis=0) > 0).sum() < 2:
+                    raise UserError(
+                        f"A fold of the search in fold {fold.name!r} shows one emotion only: give fewer --folds."
+                    )
+            class_weights(soft[part.train], balanced=True)
+        if isinstance(self.plain, FrameFitter):
+            inner = [leave_out_copies(joined, part) for part in inner]
+            inner = [with_validation(joined, part, self.recipe.seed, group_column) for part in inner]
+            check_frame_folds(clips, soft, inner, self.recipe.model, group_column)
+        return inner

@@ -1,0 +1,277 @@
+"""A search on Ray Tune: its trials share their processes, and each scores several settings where those are known."""
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler
+
+from emocore.models.base import Settings
+from emocore.models.spaces import Choice, Space
+from emocore.pipeline.candidates import Candidates
+
+Row = dict[str, Any]  # TRIALS without fold and finished_seconds
+
+REPORT_SECONDS = 1.0  # of work between two reports to the driver, where settings are short
+RETRIES = 2  # of a trial whose process died
+# asha: behind 10 and 30 % of the training only the best third of those that came so far goes on.
+FIRST_PERCENT, LAST_PERCENT, REDUCTION = 10, 80, 3
+_BATCH, _NUMBER = "batch", "number"
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a trial asks for, how many may run at once (None: all that there is room for), and whether they share
+    processes.
+    """
+
+    resources: dict[str, float]
+    at_once: int | None = None
+    reuse: bool = True
+
+
+class Trial(tune.Trainable):
+    """Scores a batch of settings, or the one that a searcher proposes."""
+
+    def setup(self, config: dict[str, Any], candidates: Any = None, in_parts: bool = False) -> None:
+        """Begin the first batch of this process."""
+        self.candidates, self.in_parts = candidates, in_parts
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begin another batch in the same process."""
+        self.batch = new_config.get(_BATCH) or [{_NUMBER: None, "setting": _decode(new_config)}]
+        self.waiting = len(self.batch)
+        self.rows = self._rows()
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Return the next rows."""
+        rows: list[Row] = []
+        until = time.monotonic() + REPORT_SECONDS
+        while (self.waiting and not rows) or (self.waiting and not self.in_parts and time.monotonic() < until):
+            rows.append(next(self.rows))
+            self.waiting -= is_over(rows[-1])
+        last = rows[-1]
+        percent = 100 if is_over(last) else math.floor(100 * last["share"])
+        return {"rows": rows, "score": last["score"] or 0.0, "percent": percent, "done": not self.waiting}
+
+    def _rows(self) -> Iterator[Row]:
+        for task in self.batch:
+            started = time.monotonic()
+            row = {**task, "score": None, "scores": [], "share": 0.0, "state": "ok", "reason": None}
+            try:
+                for report in self.candidates.reports(task["setting"], self.in_parts):
+                    seconds = time.monotonic() - started
+                    score = sum(report.scores) / len(report.scores)
+                    row |= {"score": score, "scores": report.scores, "share": report.share, "seconds": seconds}
+                    yield dict(row)
+            except (
+                Exception
+            ) as error:  # a setting that a library refuses is a row, like one that the memory is short of
+                said = str(error).strip().splitlines()
+                reason = f"{type(error).__name__}: {said[0] if said else ''}"
+                yield failed_row(task, reason, time.monotonic() - started)
+
+
+@dataclass(frozen=True)
+class TrialRunner:
+    """Scores settings; hands the row of each to `keep` when it is over. `folder` is storage that all machines see."""
+
+    candidates: Candidates
+    room: Room
+    folder: Path
+    keep: Callable[[Row], None]
+
+    def score(self, settings: Sequence[Row], in_parts: bool) -> None:
+        """Score settings that are known, rows of {"number", "setting"}; in parts, poor ones are stopped early.
+
+        Settings whose process died are tried again, each in a trial of its own, and then fail.
+        """
+        kept: set[int] = set()
+
+        def keep(row: Row) -> None:
+            if row[_NUMBER] not in kept:
+                kept.add(row[_NUMBER])
+                self.keep(row)
+
+        for retries in (0, RETRIES):
+            waiting = [task for task in settings if task[_NUMBER] not in kept]
+            if not waiting:
+                return
+            sizes = [1] * len(waiting) if in_parts or retries else batch_sizes(len(waiting), _slots(self.room))
+            ends = list(accumulate(sizes, initial=0))
+            batches = [waiting[start:end] for start, end in pairwise(ends)]
+            how = tune.TuneConfig(scheduler=_asha() if in_parts else None)
+            self._fit(_Rows(keep), how, in_parts, retries, {_BATCH: tune.grid_search(batches)})
+        for task in settings:
+            if task[_NUMBER] not in kept:
+                keep(failed_row(task, "its process died each time: see where memory runs out", 0.0))
+
+    def propose(self, space: Space, known: Sequence[Row], samples: int, seed: int) -> None:
+        """Score `samples` settings that Optuna proposes from what is `known`; poor ones are stopped early."""
+        from ray.tune.search.optuna import OptunaSearch  # noqa: PLC0415 - not in each trial's process
+
+        inside = [row for row in known if row["state"] != "failed" and _is_inside(space, row["setting"])]
+        searcher = OptunaSearch(
+            {name: _domain(values) for name, values in space.items()},
+            metric="score",
+            mode="max",
+            seed=seed + len(known),
+            points_to_evaluate=[_encode(space, row["setting"]) for row in inside] or None,
+            evaluated_rewards=[row["score"] for row in inside] or None,
+        )
+        logging.getLogger("optuna").setLevel(logging.WARNING)
+        first = 1 + max((row[_NUMBER] for row in known), default=-1)
+        how = tune.TuneConfig(search_alg=searcher, scheduler=_asha(), num_samples=samples)
+        self._fit(_Rows(self.keep, first), how, True, RETRIES, {})
+
+    def _fit(self, rows: "_Rows", how: tune.TuneConfig, in_parts: bool, retries: int, space: dict[str, Any]) -> None:
+        os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+        os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+        os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # else it greets, whatever `verbose` says
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what fails is a row
+        trainable = tune.with_parameters(Trial, candidates=self.candidates, in_parts=in_parts)
+        tune.Tuner(
+            tune.with_resources(trainable, tune.PlacementGroupFactory([self.room.resources])),
+            param_space=space,
+            tune_config=replace(
+                how, metric="score", mode="max", reuse_actors=self.room.reuse, max_concurrent_trials=self.room.at_once
+            ),
+            run_config=tune.RunConfig(
+                name=f"{time.time_ns():x}",
+                storage_path=str(self.folder),
+                verbose=0,
+                callbacks=[rows],
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                failure_config=tune.FailureConfig(max_failures=retries),
+            ),
+        ).fit()
+
+
+class _Rows(tune.Callback):
+    """Hands the rows of trials to the driver, each once it is over."""
+
+    def __init__(self, keep: Callable[[Row], None], first: int = 0) -> None:
+        self.keep, self.first = keep, first
+        self.numbers: dict[str, int] = {}
+        self.open: dict[str, Row] = {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002 - Ray's
+        """Number the trials in the order of their begin."""
+        self.numbers.setdefault(trial.trial_id, self.first + len(self.numbers))
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Row, **_: Any) -> None:  # noqa: ARG002 - Ray's
+        """Hand over what is over."""
+        for row in result["rows"]:
+            if row[_NUMBER] is None:
+                row[_NUMBER] = self.numbers[trial.trial_id]
+            self.open[trial.trial_id] = row
+            if is_over(row):
+                self.keep(self.open.pop(trial.trial_id))
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002 - Ray's
+        """Hand over what was stopped early."""
+        row = self.open.pop(trial.trial_id, None)
+        if row:
+            self.keep({**row, "state": "stopped"})
+
+    def __reduce__(self) -> Any:
+        # Tune writes its callbacks to disk, for a restart of its own that we do not use.
+        return tune.Callback, ()
+
+
+def batch_sizes(n: int, slots: int) -> list[int]:
+    """Return how many settings each trial takes: fewer towards the end, so that all processes end together.
+
+    >>> batch_sizes(20, 2)
+    [3, 3, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1]
+    """
+    sizes = []
+    while n:
+        sizes.append(-(-n // (4 * slots)))
+        n -= sizes[-1]
+    return sizes
+
+
+def is_over(row: Row) -> bool:
+    """Whether a setting is scored whole, or failed."""
+    return bool(row["state"] == "failed" or row["share"] == 1)
+
+
+def failed_row(task: Row, reason: str, seconds: float) -> Row:
+    """Return the row of a setting that could not be scored."""
+    nothing: Row = {"score": None, "scores": [], "share": 0.0, "state": "failed"}
+    return {**task, **nothing, "reason": reason, "seconds": seconds}
+
+
+def _slots(where: Room) -> int:
+    total = ray.cluster_resources()  # type: ignore[no-untyped-call] # Ray has no types here
+    room = [int(total.get(kind, 0) / need) for kind, need in where.resources.items() if need]
+    return max(1, min([*room, *([where.at_once] if where.at_once else [])], default=1))
+
+
+class _Asha(ASHAScheduler):
+    """Stops poor trials early, but not the model's defaults, beside which the best is shown."""
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Return whether a trial goes on."""
+        action: str = super().on_trial_result(tune_controller, trial, result)
+        return self.CONTINUE if result["rows"][-1][_NUMBER] == 0 else action
+
+
+def _asha() -> _Asha:
+    return _Asha(
+        time_attr="percent",
+        max_t=LAST_PERCENT,
+        grace_period=FIRST_PERCENT,
+        reduction_factor=REDUCTION,
+        stop_last_trials=False,
+    )
+
+
+def _domain(values: Any) -> Any:
+    if isinstance(values, Choice):
+        return tune.choice([json.dumps(value) for value in values.values])
+    if values.low == values.high:
+        return tune.choice([values.low])
+    if values.whole:
+        make = tune.lograndint if values.log else tune.randint
+        return make(int(values.low), int(values.high) + 1)
+    return (tune.loguniform if values.log else tune.uniform)(values.low, values.high)
+
+
+def _encode(space: Space, setting: Settings) -> dict[str, Any]:
+    """Return a setting as Optuna knows it: choices by their JSON text, as they may be lists."""
+    found = dict(setting)
+    for name, values in space.items():
+        if isinstance(values, Choice):  # a default of 10.0 is the choice 10
+            found[name] = json.dumps(values.values[values.values.index(setting[name])])
+    return found
+
+
+def _decode(proposal: dict[str, Any]) -> Settings:
+    return {name: json.loads(value) if isinstance(value, str) else value for name, value in proposal.items()}
+
+
+def _is_inside(space: Space, setting: Settings) -> bool:
+    """Whether Optuna could have proposed the setting."""
+    if set(setting) != set(space):
+        return False
+    for name, value in setting.items():
+        values = space[name]
+        if isinstance(values, Choice):
+            if value not in values.values:
+                return False
+        elif isinstance(value, str) or value is None or not values.low <= value <= values.high:
+            return False
+    return True

@@ -1,0 +1,20 @@
+#!/usr/bin/env python3
+"""Search a model's settings: python jobs/tune.py DATA… --model xgboost --search random --samples 50 --out RUN."""
+
+from emocore.cli import run_job
+from emocore.pipeline.run_options import TuneOptions
+from emocore.pipeline.runs import tune
+from emocore.pipeline.summary import run_lines
+
+
+class Tune(TuneOptions):
+    """Try settings on folds of the training actors, and fit one model with the best on all of them."""
+
+
+def main(options: Tune) -> None:
+    """Search, and show the best setting and how well it does on actors that it never heard."""
+    print(run_lines(tune(options), options.out))
+
+
+if __name__ == "__main__":
+    run_job(Tune, main)
