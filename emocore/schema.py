@@ -108,7 +108,7 @@ TRIALS = pa.schema(
         ("fold", pa.string()),  # of the protocol, whose training clips the search had
         ("number", pa.int32()),  # in the order of drawing; 0: the model's defaults
         ("setting", pa.string()),  # JSON: parameter → value
-        ("score", pa.float64()),  # mean over the search's folds of the UAR; null: failed
+        ("score", pa.float64()),  # mean over the search's folds of the UAR; null: failed, or stopped before the first
         ("scores", pa.list_(pa.float64())),  # of each fold
         ("share", pa.float32()),  # of the training that was done when it was stopped; 1: all
         ("state", pa.string()),  # ok | stopped: poor, and ended early | failed

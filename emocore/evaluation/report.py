@@ -61,8 +61,8 @@ VALIDATION = (
 TOO_HIGH = {
     "validation": VALIDATION,
     "searched": (
-        "Trained on everything; the figures come from inner folds of the same actors on which the settings were "
-        "chosen, so that they are rather too high: evaluate with --search tests on actors that chose nothing."
+        "The figures come from the same actors on which the settings were chosen, so that they are rather too high: "
+        "evaluate with --search tests on actors that chose nothing."
     ),
 }
 

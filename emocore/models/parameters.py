@@ -19,6 +19,8 @@ OURS = {
     **{"pixels": "--pixels", "workers": "--workers", "gpus_per_worker": "--gpus-per-worker"},
     # Of scikit-learn: what is printed, kept or answered beside the scores.
     **dict.fromkeys(("verbose", "warm_start", "oob_score", "monotonic_cst")),
+    # They would choose on clips drawn at random, whoever speaks.
+    **dict.fromkeys(("early_stopping", "validation_fraction", "n_iter_no_change")),
     **dict.fromkeys(("probability", "decision_function_shape", "break_ties", "cache_size")),
     # Of XGBoost: the task, the data and the machine.
     **dict.fromkeys(("device", "verbosity", "objective", "num_class", "eval_metric", "callbacks", "base_score")),

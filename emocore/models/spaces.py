@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice, product
-from math import exp, log, prod
+from math import exp, inf, log, prod
 from typing import Any
 
 import numpy as np
@@ -100,21 +100,32 @@ def draw(space: Space, n: int, seed: int) -> list[Settings]:
     return list(islice(_draws(space, seed), n))
 
 
+def size(space: Space) -> float:
+    """Return how many settings there are; infinity where a range is not of whole numbers.
+
+    >>> size({"kernel": Choice(("rbf", "linear")), "degree": Range(2, 5, whole=True)})
+    8
+    """
+    if any(isinstance(kind, Range) and not kind.whole and kind.low < kind.high for kind in space.values()):
+        return inf
+    return prod(len(_values(kind, None)) for kind in space.values())
+
+
 def grid(space: Space, at_most: int) -> list[Settings]:
     """Return every choice with as many evenly spaced values of each range, its ends among them, as `at_most` allows.
 
     Raises UserError where two values a range are too many.
     """
 
-    def size(points: int) -> int:
+    def count(points: int) -> int:
         return prod(len(_values(kind, points)) for kind in space.values())
 
     counts = range(2, max(2, at_most) + 1)  # of values a range
-    fitting = bisect_right(counts, at_most, key=size)
+    fitting = bisect_right(counts, at_most, key=count)
     if not fitting:
         raise UserError(
-            f"The coarsest grid has {size(2)} settings, more than the {at_most} that may be tried: give --samples "
-            f"{size(2)}, or a --space with fewer parameters or choices."
+            f"The coarsest grid has {count(2)} settings, more than the {at_most} that may be tried: give --samples "
+            f"{count(2)}, or a --space with fewer parameters or choices."
         )
     return _combined({name: _values(kind, counts[fitting - 1]) for name, kind in space.items()})
 

@@ -17,10 +17,14 @@ from emocore.pipeline.folds import Split
 
 
 class Report(NamedTuple):
-    """Which share of a setting's training is done, and the UAR on the folds that have been scored so far."""
+    """Which share of a setting's training is done, and the UAR on the folds that have been scored so far.
+
+    `guide` is what is compared before the first fold is scored.
+    """
 
     share: float
     scores: list[float]
+    guide: float | None = None
 
 
 class Candidates(Protocol):

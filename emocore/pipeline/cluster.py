@@ -10,6 +10,8 @@ from ray.data import DataContext
 from ray.data._internal.execution import streaming_executor_state
 from ray.data._internal.execution.resource_manager import ResourceManager
 
+from emocore.errors import UserError
+
 _LOOK_SECONDS = 0.02
 
 
@@ -40,6 +42,14 @@ def connect() -> None:
 def largest_node_cpus() -> int:
     """Return the CPUs of the largest machine, on which one task may run."""
     return max(int(node["Resources"].get("CPU", 0)) for node in _nodes() if node["Alive"])
+
+
+def check_room(cpus: int, gpus: float) -> None:
+    """Raise UserError where no machine has so many CPUs and GPUs; a cluster that was joined may still grow."""
+    if cpus > largest_node_cpus():
+        raise UserError(f"--cpus-per-fit {cpus} is more than any machine here has: at most {largest_node_cpus()}.")
+    if not is_joined() and gpus > max(machine.get("GPU", 0) for machine in machines()):
+        raise UserError(f"--gpus-per-trial {gpus:g} asks for a GPU, and this machine has none: leave it out.")
 
 
 def cpus() -> int:

@@ -1,14 +1,16 @@
 """What a setting of a network of frames is worth."""
 
 import hashlib
-import threading
-import time
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import ray
+
 from emocore.corpus.protocols import Fold
+from emocore.errors import UserError
 from emocore.frame_examples import FrameExamples
 from emocore.models.base import Settings
 from emocore.models.network_settings import changed
@@ -17,8 +19,10 @@ from emocore.pipeline.candidates import Report, mean_recall
 from emocore.pipeline.folds import safe_name
 from emocore.pipeline.frame_folds import WORK, FramePlan, run_frame_folds
 from emocore.pipeline.network_progress import read_progress
+from emocore.pipeline.network_worker import STOP
 
 _POLL_SECONDS = 0.3
+_NEARLY = 0.99  # of a fold: its clips are not scored yet
 
 
 @dataclass(frozen=True)
@@ -34,37 +38,55 @@ class FrameCandidates:
     def reports(self, setting: Settings, in_parts: bool) -> Iterator[Report]:
         """Return one report of the whole training, or one after each epoch.
 
-        Until the first fold is scored, the score is the accuracy of its validation frames.
+        Until the first fold is scored, settings are compared by the accuracy of its validation frames.
         """
         plan = replace(self.plan, settings=changed(self.plan.settings, setting))
         out = self.work / hashlib.sha256(setting_key(setting).encode()).hexdigest()[:16]
         out.mkdir(parents=True, exist_ok=True)
         scores: list[float] = []
         for number, fold in enumerate(self.folds):
-            done: list[float] = []
-            thread = threading.Thread(target=self._fit, args=(plan, fold, out, done), daemon=True)
-            thread.start()
-            for entry in self._epochs(thread, out, fold) if in_parts else ():
-                share = (number + min(0.99, entry["epoch"] / entry["epochs"])) / len(self.folds)
-                yield Report(share, scores or [entry["val_accuracy"]])
-            thread.join()
-            if isinstance(done[0], BaseException):
-                raise done[0]
-            scores = [*scores, *done]
-            if in_parts or number + 1 == len(self.folds):
+            # Outside of the trial's placement group, into which the tasks of its training would not fit.
+            task = _fit.options(scheduling_strategy="DEFAULT").remote(self.examples, fold, plan, self.group_column, out)
+            try:
+                for report in self._epochs(task, number, out, scores):
+                    if in_parts:
+                        yield report
+                scores = [*scores, _result(task)]
+            except GeneratorExit:  # the trial was stopped; where its workers were killed, Ray would keep their places
+                (self._work(out, fold) / STOP).touch()
+                ray.wait([task])
+                raise
+            if in_parts and number + 1 < len(self.folds):
                 yield Report((number + 1) / len(self.folds), scores)
+        shutil.rmtree(out, ignore_errors=True)
+        yield Report(1.0, scores)
 
-    def _fit(self, plan: FramePlan, fold: Fold, out: Path, done: list[Any]) -> None:
-        try:
-            (result,) = run_frame_folds(self.examples, [fold], plan, self.group_column, out, keep=True)
-            done.append(mean_recall(self.examples.truth[result.rows], result.probabilities))
-        except BaseException as error:  # raised where the report is waited for
-            done.append(error)
-
-    def _epochs(self, thread: threading.Thread, out: Path, fold: Fold) -> Iterator[dict[str, Any]]:
-        path, shown = out / WORK / safe_name(fold.name) / "progress.jsonl", 0
-        while thread.is_alive():
-            time.sleep(_POLL_SECONDS)
+    def _epochs(self, task: Any, number: int, out: Path, scores: list[float]) -> Iterator[Report]:
+        path, waiting = self._work(out, self.folds[number]) / "progress.jsonl", [task]
+        shown, best = 0, 0.0
+        while waiting:
+            _, waiting = ray.wait(waiting, timeout=_POLL_SECONDS)
             entries = [entry for entry in read_progress(path) if "val_accuracy" in entry]
-            yield from entries[shown:]
+            for entry in entries[shown:]:
+                best = max(best, entry["val_accuracy"])
+                share = (number + min(_NEARLY, entry["epoch"] / entry["epochs"])) / len(self.folds)
+                yield Report(share, scores, None if scores else entry["val_accuracy"])
             shown = len(entries)
+        if not scores:  # also where it ended early, all are compared by the same figure
+            yield Report(_NEARLY / len(self.folds), scores, best)
+
+    def _work(self, out: Path, fold: Fold) -> Path:
+        return out / WORK / safe_name(fold.name)
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _fit(examples: FrameExamples, fold: Fold, plan: FramePlan, group_column: str | None, out: Path) -> float:
+    (result,) = run_frame_folds(examples, [fold], plan, group_column, out, keep=True)
+    return mean_recall(examples.truth[result.rows], result.probabilities)
+
+
+def _result(task: Any) -> float:
+    try:
+        return float(ray.get(task))
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause if isinstance(error.cause, UserError) else error from None

@@ -22,6 +22,7 @@ from emocore.models.feeding import Feeder, endless, shuffle_rows
 from emocore.models.network_settings import NetworkSettings
 from emocore.pipeline.network_data import chunks, validation_batches
 
+STOP = "stop"  # a file beside the checkpoints' folder: the training ends after the epoch
 NAN_STEPS = 100  # between two looks at whether the loss is still a number
 
 
@@ -105,6 +106,8 @@ class _Training:
         with feeder as batches:
             while not self.progress.is_over(self.settings):
                 self._run_epoch(batches, validation)
+                if broadcast_from_rank_zero((Path(task.folder).parent / STOP).exists()):
+                    raise UserError(f"The training was told to stop after epoch {self.progress.epoch}.")
         problem = broadcast_from_rank_zero(self._finish() if self.chief else None)  # nobody leaves before it is there
         if problem:
             raise UserError(problem)

@@ -29,7 +29,7 @@ from emocore.pipeline import cluster
 from emocore.pipeline.network_data import EqualShares, FrameSource, count_frames, stream
 from emocore.pipeline.network_meeting import Meeting
 from emocore.pipeline.network_progress import Reporter, follow, say
-from emocore.pipeline.network_worker import Task, train_worker
+from emocore.pipeline.network_worker import STOP, Task, train_worker
 
 __all__ = ["FittedNetwork", "FrameSource", "fit_network"]
 
@@ -222,7 +222,8 @@ def _prepare(work: Path) -> None:
     run.mkdir(parents=True, exist_ok=True)
     drop_checkpoints(run, keep=last_checkpoint(run))
     (run / "checkpoint_manager_snapshot.json").unlink(missing_ok=True)
-    (work / _PROGRESS).unlink(missing_ok=True)
+    for name in (_PROGRESS, STOP):
+        (work / name).unlink(missing_ok=True)
     shutil.rmtree(work / f".{_DONE}.tmp", ignore_errors=True)
 
 

@@ -184,7 +184,7 @@ def _in_run_folder(
         _check_before_featurizing(options, fitter, data.listing)
     config = _config(command, options, data, model_hash)
     if fitter and fitter.about():
-        config["space"] = fitter.about()["space"]
+        config["space"] = fitter.about()["ranges"]
     if fitter and fitter.base:
         config["base_hash"] = bundle_hash(fitter.base)
     with output_folder(options.out, config, METRICS) as folder:

@@ -13,8 +13,8 @@ import pyarrow as pa
 from emocore.errors import UserError
 from emocore.models.base import Settings
 from emocore.models.parameters import defaults_of
-from emocore.models.spaces import Space, draw, grid, grid_around, setting_key
-from emocore.outputs import write_json
+from emocore.models.spaces import Space, draw, grid, grid_around, setting_key, size
+from emocore.outputs import write_json, write_text
 from emocore.pipeline.candidates import Candidates
 from emocore.pipeline.progress import Counter
 from emocore.pipeline.search_options import SearchOptions
@@ -22,6 +22,7 @@ from emocore.pipeline.trials import Room, Row, TrialRunner
 from emocore.schema import TRIALS, rows_to_table
 
 _TRIALS = "trials.jsonl"
+WORK = "work"  # of the trials
 
 
 class Journal:
@@ -30,10 +31,10 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text().split("\n")[:-1] if path.exists() else []
+        *lines, rest = path.read_text().split("\n") if path.exists() else [""]
         self.rows: list[Row] = [json.loads(line) for line in lines]
-        if path.exists():  # a line that was cut off is written anew
-            path.write_text("".join(f"{line}\n" for line in lines))
+        if rest:  # a line that was cut off
+            write_text(path, "".join(f"{line}\n" for line in lines))
         self.before = max((row["finished_seconds"] for row in self.rows), default=0.0)
         self.started = time.monotonic()
         self.counter: Counter | None = None
@@ -80,7 +81,7 @@ def search_settings(
     defaults, samples = defaults_of(model, space), options.n_samples
     if options.search == "bayes":
         try_all([defaults], 0)
-        left = samples - len(journal.rows)
+        left = int(min(samples, size(space))) - len(journal.rows)
         if left > 0:
             with Counter(what, left, "settings") as journal.counter:
                 runner.propose(space, journal.rows, left, seed)
@@ -96,7 +97,8 @@ def search_settings(
         around = json.loads(path.read_text())
         tried = {setting_key(row["setting"]) for row in journal.rows if row["number"] < samples}
         try_all([setting for setting in around if setting_key(setting) not in tried], samples)
-    shutil.rmtree(folder / "tune", ignore_errors=True)
+    for done in ("tune", WORK):
+        shutil.rmtree(folder / done, ignore_errors=True)
     return _best(journal.rows)["setting"], journal.rows
 
 

@@ -1,6 +1,5 @@
 """How hyper-parameters are searched."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,14 +20,14 @@ class SearchOptions:
     """random; grid; random+grid: random, then a grid around the best; bayes: proposed by Optuna from what was found;
     asha: random; bayes and asha stop poor settings early"""
     samples: int | None = None
-    """settings that are tried, the model's defaults among them; of random+grid so many twice, at most; 50 unless
-    given"""
+    """settings that are tried, the model's defaults among them, of a grid beside them; random+grid tries as many again
+    at most; 50 unless given"""
     folds: int | None = None
     """parts of the training actors, each of which scores every setting once; 3 unless given"""
     space: str | None = None
     """a TOML file with the ranges to search, in the form of emocore/models/spaces.toml, which is used unless given"""
     gpus_per_trial: float | None = None
-    """xgboost, audio-conv1d: GPUs of each trial, also a fraction of one; 0 unless given"""
+    """xgboost, audio-conv1d: a GPU for each trial, or a fraction of one; 0 unless given"""
 
     def __post_init__(self) -> None:
         for name, least in (("samples", 1), ("folds", 2)):
@@ -36,8 +35,8 @@ class SearchOptions:
             if value is not None and value < least:
                 raise UserError(f"{flag(name)} must be at least {least}: got {value}.")
         gpus = self.gpus_per_trial
-        if gpus is not None and not (0 <= gpus <= 1 or (1 < gpus < math.inf and gpus == int(gpus))):
-            raise UserError(f"--gpus-per-trial must be from 0 to 1, or a whole number: got {gpus}.")
+        if gpus is not None and not 0 <= gpus <= 1:
+            raise UserError(f"--gpus-per-trial must be from 0 to 1: got {gpus}.")
 
     @property
     def n_samples(self) -> int:

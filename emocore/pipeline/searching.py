@@ -1,6 +1,6 @@
 """Fit as a plain fitter does, with the setting that a search finds on the training actors of each fold."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,6 @@ from emocore.corpus.groups import Rows, groups
 from emocore.corpus.protocols import Fold, inner_folds
 from emocore.corpus.selection import Media
 from emocore.errors import UserError
-from emocore.examples import ArrayExamples
-from emocore.frame_examples import FrameExamples
-from emocore.models.base import class_weights
 from emocore.models.fitting import Recipe
 from emocore.models.parameters import defaults_of
 from emocore.models.spaces import Space
@@ -26,12 +23,14 @@ from emocore.pipeline.fitters import ArrayFitter, FrameFitter, Parts
 from emocore.pipeline.folds import FoldResult, safe_name
 from emocore.pipeline.frame_candidates import FrameCandidates
 from emocore.pipeline.frame_folds import check_frame_folds
-from emocore.pipeline.search import search_settings, trials_table
+from emocore.pipeline.search import WORK, search_settings, trials_table
 from emocore.pipeline.search_options import SearchOptions
 from emocore.pipeline.training import inner_splits
 from emocore.pipeline.trials import Room
 
 SEARCH = ".search"  # in the RUN: what a search that is cut off goes on from
+
+_WAITING_CPUS = 0.001  # Tune takes no trial that asks for nothing
 
 
 @dataclass(frozen=True)
@@ -101,6 +100,7 @@ class SearchingFitter:
             "samples": options.n_samples,
             "folds": options.n_folds,
             "space": {name: str(values) for name, values in self.space.items()},
+            "ranges": [[name, asdict(values)] for name, values in self.space.items()],
             "scales": {name: values.scale for name, values in self.space.items()},
             "defaults": defaults_of(model, self.space),
         }
@@ -112,28 +112,24 @@ class SearchingFitter:
     def _candidates(self, examples: Any, fold: Fold, folder: Path) -> tuple[Candidates, Room]:
         group_column, gpus = self.plain.options.group_column, self.options.gpus_per_trial or 0
         if isinstance(self.plain, ArrayFitter):
-            arrays: ArrayExamples = examples
             threads, recipe = self.plain.options.cpus_per_fit, self.recipe
-            splits = inner_splits(arrays, fold, recipe, group_column, self.options.n_folds)
+            cluster.check_room(threads, gpus)
+            whole = replace(fold, train=_all_rows(fold), validation=fold.validation[:0])
+            splits = inner_splits(examples, whole, recipe, group_column, self.options.n_folds)
             resources = {"CPU": threads, **({"GPU": gpus} if gpus else {})}
-            return ArrayCandidates(recipe, arrays.x, arrays.soft, splits, threads, gpus), Room(resources)
-        frames: FrameExamples = examples
-        plan = self.plain.plan(frames)
-        inner = self._inner(frames.clips, frames.soft, fold)
-        # A trial of frames only waits: the workers of its training ask for what they need.
-        at_once = max(1, len(cluster.machines()) // plan.settings.workers)
-        if plan.settings.gpus_per_worker:
-            room = sum(machine.get("GPU", 0) for machine in cluster.machines())
-            at_once = max(1, int(room / (plan.settings.gpus_per_worker * plan.settings.workers)))
-        work = FrameCandidates(frames, inner, plan, group_column, folder / "work")
-        return work, Room({"CPU": 0}, at_once, reuse=False)
+            return ArrayCandidates(recipe, examples.x, examples.soft, splits, threads, gpus), Room(resources)
+        plan = self.plain.plan(examples)
+        inner = self._inner(examples.clips, examples.soft, fold)
+        # A trial of frames only waits for its training, whose workers ask for most of a machine each.
+        needed = plan.settings.gpus_per_worker
+        fitting = [machine for machine in cluster.machines() if machine.get("GPU", 0) >= needed]
+        at_once = max(1, len(fitting) // plan.settings.workers)
+        work = FrameCandidates(examples, inner, plan, group_column, folder / WORK)
+        return work, Room({"CPU": _WAITING_CPUS}, at_once, reuse=False)
 
     def _inner(self, clips: pa.Table, soft: NDArray[np.float32], fold: Fold) -> list[Fold]:
         """Return the folds of the search. Raises UserError where they are too few, or show one emotion only."""
-        group_column, n = self.plain.options.group_column, self.options.n_folds
-        if isinstance(self.plain, ArrayFitter) and len(fold.validation):
-            return []  # it scores the settings on them
-        rows: Rows = np.sort(np.concatenate([fold.train, fold.validation]))
+        group_column, n, rows = self.plain.options.group_column, self.options.n_folds, _all_rows(fold)
         actors = len(set(groups(clips, group_column).values[rows]))
         if n > actors:
             raise UserError(
@@ -141,17 +137,20 @@ class SearchingFitter:
             )
         joined = join_copies(clips)
         pairs = inner_folds(joined, rows, n, self.recipe.seed, group_column=group_column)
-        none = rows[:0]
-        inner = [Fold(f"{fold.name} search {i}", train, none, held) for i, (train, held) in enumerate(pairs, 1)]
-        for part in inner:
-            for side in (part.train, part.test):
-                if (soft[side].sum(axis=0) > 0).sum() < 2:
-                    raise UserError(
-                        f"A fold of the search in fold {fold.name!r} shows one emotion only: give fewer --folds."
-                    )
-            class_weights(soft[part.train], balanced=True)
+        inner = [Fold(f"{fold.name} search {i}", train, rows[:0], held) for i, (train, held) in enumerate(pairs, 1)]
+        for side in (side for part in inner for side in (part.train, part.test)):
+            if (soft[side].sum(axis=0) > 0).sum() < 2:
+                raise UserError(
+                    f"A fold of the search in fold {fold.name!r} shows one emotion only: give fewer --folds."
+                )
         if isinstance(self.plain, FrameFitter):
             inner = [leave_out_copies(joined, part) for part in inner]
             inner = [with_validation(joined, part, self.recipe.seed, group_column) for part in inner]
             check_frame_folds(clips, soft, inner, self.recipe.model, group_column)
         return inner
+
+
+def _all_rows(fold: Fold) -> Rows:
+    """Return the clips that a search may see: those that train and those that choose."""
+    rows: Rows = np.sort(np.concatenate([fold.train, fold.validation]))
+    return rows

@@ -42,10 +42,7 @@ def run_folds(
     waiting = [fold for fold in folds if kept[fold.name] is None]
     splits = [inner_splits(examples, fold, recipe, group_column) for fold in waiting]
     cluster.connect()
-    if threads > cluster.largest_node_cpus():
-        raise UserError(
-            f"--cpus-per-fit {threads} is more than any machine here has: at most {cluster.largest_node_cpus()}."
-        )
+    cluster.check_room(threads, gpus=0)
     data = (ray.put(examples.x), ray.put(examples.soft))
     inner_task, final_task = _inner_task.options(num_cpus=threads), _final_task.options(num_cpus=threads)
     inner, final = [], {}
@@ -64,15 +61,17 @@ def inner_splits(
     examples: ArrayExamples, fold: Fold, recipe: Recipe, group_column: str | None, n: int = INNER_FOLDS
 ) -> list[Split]:
     """Part a fold's training clips by actor; its own validation clips, where it has such, are the only inner fold."""
+    # Models of columns choose nothing as they fit.
+    chooses = inputs_of_model(recipe.model) == "frames"
     if len(fold.validation):
-        return [Split(fold.train, fold.validation, fold.validation)]
+        return [Split(fold.train, fold.validation if chooses else fold.validation[:0], fold.validation)]
     group = groups(examples.clips, group_column).values
     if len(set(group[fold.train])) < 2:
         return []
     splits = []
     for train, held in inner_folds(examples.clips, fold.train, n, recipe.seed, group_column=group_column):
-        validation = held
-        if inputs_of_model(recipe.model) == "frames" and len(set(group[train])) > 1:
+        validation = held if chooses else held[:0]
+        if chooses and len(set(group[train])) > 1:
             # What is chosen is chosen on actors of its own, so that the scores of `held` stay honest.
             train, validation = draw_validation(examples.clips, train, recipe.seed, group_column=group_column)
         # A part in which one emotion is all there is cannot be learnt from: small corpora have such.

@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -23,6 +23,7 @@ Row = dict[str, Any]  # TRIALS without fold and finished_seconds
 
 REPORT_SECONDS = 1.0  # of work between two reports to the driver, where settings are short
 RETRIES = 2  # of a trial whose process died
+DIED = "its process died each time: see where memory runs out"
 # asha: behind 10 and 30 % of the training only the best third of those that came so far goes on.
 FIRST_PERCENT, LAST_PERCENT, REDUCTION = 10, 80, 3
 _BATCH, _NUMBER = "batch", "number"
@@ -52,6 +53,7 @@ class Trial(tune.Trainable):
         self.batch = new_config.get(_BATCH) or [{_NUMBER: None, "setting": _decode(new_config)}]
         self.waiting = len(self.batch)
         self.rows = self._rows()
+        self.guide: float | None = 0.0  # what the scheduler and the searcher compare
         return True
 
     def step(self) -> dict[str, Any]:
@@ -63,22 +65,28 @@ class Trial(tune.Trainable):
             self.waiting -= is_over(rows[-1])
         last = rows[-1]
         percent = 100 if is_over(last) else math.floor(100 * last["share"])
-        return {"rows": rows, "score": last["score"] or 0.0, "percent": percent, "done": not self.waiting}
+        return {"rows": rows, "score": self.guide, "percent": percent, "done": not self.waiting}
 
-    def _rows(self) -> Iterator[Row]:
+    def cleanup(self) -> None:
+        """End what a setting that is stopped has begun."""
+        self.rows.close()
+
+    def _rows(self) -> Generator[Row, None, None]:
         for task in self.batch:
             started = time.monotonic()
             row = {**task, "score": None, "scores": [], "share": 0.0, "state": "ok", "reason": None}
             try:
                 for report in self.candidates.reports(task["setting"], self.in_parts):
                     seconds = time.monotonic() - started
-                    score = sum(report.scores) / len(report.scores)
+                    score = sum(report.scores) / len(report.scores) if report.scores else None
                     row |= {"score": score, "scores": report.scores, "share": report.share, "seconds": seconds}
+                    self.guide = score if report.guide is None else report.guide
                     yield dict(row)
             except (
                 Exception
             ) as error:  # a setting that a library refuses is a row, like one that the memory is short of
                 said = str(error).strip().splitlines()
+                self.guide = 0.0
                 reason = f"{type(error).__name__}: {said[0] if said else ''}"
                 yield failed_row(task, reason, time.monotonic() - started)
 
@@ -115,25 +123,28 @@ class TrialRunner:
             self._fit(_Rows(keep), how, in_parts, retries, {_BATCH: tune.grid_search(batches)})
         for task in settings:
             if task[_NUMBER] not in kept:
-                keep(failed_row(task, "its process died each time: see where memory runs out", 0.0))
+                keep(failed_row(task, DIED, 0.0))
 
     def propose(self, space: Space, known: Sequence[Row], samples: int, seed: int) -> None:
         """Score `samples` settings that Optuna proposes from what is `known`; poor ones are stopped early."""
-        from ray.tune.search.optuna import OptunaSearch  # noqa: PLC0415 - not in each trial's process
+        import optuna  # noqa: PLC0415 - not in each trial's process
+        from ray.tune.search.optuna import OptunaSearch  # noqa: PLC0415 - as above
 
-        inside = [row for row in known if row["state"] != "failed" and _is_inside(space, row["setting"])]
+        # As Tune tells Optuna of them while a search runs.
+        told = [row for row in known if row["score"] is not None or row["state"] == "failed"]
+        inside = [row for row in told if _is_inside(space, row["setting"])]
         searcher = OptunaSearch(
             {name: _domain(values) for name, values in space.items()},
             metric="score",
             mode="max",
             seed=seed + len(known),
             points_to_evaluate=[_encode(space, row["setting"]) for row in inside] or None,
-            evaluated_rewards=[row["score"] for row in inside] or None,
+            evaluated_rewards=[row["score"] or 0.0 for row in inside] or None,
         )
-        logging.getLogger("optuna").setLevel(logging.WARNING)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         first = 1 + max((row[_NUMBER] for row in known), default=-1)
         how = tune.TuneConfig(search_alg=searcher, scheduler=_asha(), num_samples=samples)
-        self._fit(_Rows(self.keep, first), how, True, RETRIES, {})
+        self._fit(_Rows(self.keep, first, is_last=True), how, True, RETRIES, {})
 
     def _fit(self, rows: "_Rows", how: tune.TuneConfig, in_parts: bool, retries: int, space: dict[str, Any]) -> None:
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
@@ -161,8 +172,8 @@ class TrialRunner:
 class _Rows(tune.Callback):
     """Hands the rows of trials to the driver, each once it is over."""
 
-    def __init__(self, keep: Callable[[Row], None], first: int = 0) -> None:
-        self.keep, self.first = keep, first
+    def __init__(self, keep: Callable[[Row], None], first: int = 0, is_last: bool = False) -> None:
+        self.keep, self.first, self.is_last = keep, first, is_last
         self.numbers: dict[str, int] = {}
         self.open: dict[str, Row] = {}
 
@@ -184,6 +195,13 @@ class _Rows(tune.Callback):
         row = self.open.pop(trial.trial_id, None)
         if row:
             self.keep({**row, "state": "stopped"})
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002 - Ray's
+        """Hand over what nobody will try again."""
+        self.open.pop(trial.trial_id, None)
+        if self.is_last:
+            number = self.numbers.setdefault(trial.trial_id, self.first + len(self.numbers))
+            self.keep(failed_row({_NUMBER: number, "setting": _decode(trial.config)}, DIED, 0.0))
 
     def __reduce__(self) -> Any:
         # Tune writes its callbacks to disk, for a restart of its own that we do not use.
@@ -225,8 +243,15 @@ class _Asha(ASHAScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Return whether a trial goes on."""
+        if result["rows"][-1]["state"] == "failed":
+            return str(self.CONTINUE)
         action: str = super().on_trial_result(tune_controller, trial, result)
         return self.CONTINUE if result["rows"][-1][_NUMBER] == 0 else action
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Count a trial that was trained whole."""
+        if result["rows"][-1]["state"] != "failed":
+            super().on_trial_complete(tune_controller, trial, result)
 
 
 def _asha() -> _Asha:

@@ -1,6 +1,6 @@
 """Seconds of a search on Ray Tune, beside scikit-learn's RandomizedSearchCV over the same candidates and folds.
 
-python tests/bench/searching.py FEATURES [--models xgboost random-forest svc] [--samples 50] [--pairs 3]
+python tests/bench/searching.py FEATURES [--models xgboost random-forest svc] [--samples 50] [--pairs 3] [--space FILE]
 python tests/bench/searching.py FEATURES --models xgboost --early asha bayes [--seeds 3]
 """
 
@@ -25,7 +25,7 @@ from emocore.examples import labelled, load_examples
 from emocore.models.fitting import Recipe
 from emocore.models.parameters import defaults_of
 from emocore.models.space_file import read_space
-from emocore.models.spaces import draw, setting_key
+from emocore.models.spaces import Space, draw, setting_key
 from emocore.pipeline import cluster
 from emocore.pipeline.candidates import ArrayCandidates
 from emocore.pipeline.search import search_settings
@@ -47,6 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("features")
     parser.add_argument("--models", nargs="+", default=list(THEIRS))
+    parser.add_argument("--space")
     parser.add_argument("--early", nargs="+", default=[])
     for name, default in (("samples", 50), ("pairs", 3), ("seeds", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
@@ -55,25 +56,26 @@ def main() -> None:
     none = np.zeros(0, np.int64)
     fold = Fold("all", np.arange(len(examples.soft)), none, none)
     for model in options.models:
+        space = read_space(model, options.space)
         recipe = Recipe(model, 0, balanced=False)
         splits = inner_splits(examples, fold, recipe, None, FOLDS)
         candidates = ArrayCandidates(recipe, examples.x, examples.soft, splits, 1, 0)
         if options.early:
-            _early(model, candidates, options)
+            _early(model, space, candidates, options)
         else:
-            _pairs(model, candidates, options)
+            _pairs(model, space, candidates, options)
 
 
-def _pairs(model: str, candidates: ArrayCandidates, options: argparse.Namespace) -> None:
+def _pairs(model: str, space: Space, candidates: ArrayCandidates, options: argparse.Namespace) -> None:
     started = time.monotonic()
     cluster.connect()
-    _ours(model, candidates, "random", options.samples, 0)
+    _ours(model, space, candidates, "random", options.samples, 0)
     cold = time.monotonic() - started
-    settings = _settings(model, options.samples)
+    settings = _settings(model, space, options.samples)
     _theirs(model, candidates, settings[:2])  # joblib's processes stay
     ours, theirs = [], []
     for number in range(options.pairs):
-        rows, seconds = _ours(model, candidates, "random", options.samples, 0)
+        rows, seconds = _ours(model, space, candidates, "random", options.samples, 0)
         ours.append(seconds)
         scores, seconds = _theirs(model, candidates, settings)
         theirs.append(seconds)
@@ -84,13 +86,13 @@ def _pairs(model: str, candidates: ArrayCandidates, options: argparse.Namespace)
     print(f"{model}: ratio {ratio:.3f}; cold, Ray and its processes included: {cold - median(ours):+.1f} s", flush=True)
 
 
-def _early(model: str, candidates: ArrayCandidates, options: argparse.Namespace) -> None:
+def _early(model: str, space: Space, candidates: ArrayCandidates, options: argparse.Namespace) -> None:
     cluster.connect()
     for search in options.early:
         shares, gaps = [], []
         for seed in range(options.seeds):
-            rows, _ = _ours(model, candidates, "random", options.samples, seed)
-            early, _ = _ours(model, candidates, search, options.samples, seed)
+            rows, _ = _ours(model, space, candidates, "random", options.samples, seed)
+            early, _ = _ours(model, space, candidates, search, options.samples, seed)
             shares.append(_seconds(early) / _seconds(rows))
             gaps.append(_best(rows) - _best(early))
             print(f"{search}, seed {seed}: {shares[-1]:.2f} of the seconds, {gaps[-1]:+.4f} behind", flush=True)
@@ -99,20 +101,21 @@ def _early(model: str, candidates: ArrayCandidates, options: argparse.Namespace)
         )
 
 
-def _settings(model: str, samples: int) -> list[dict]:
-    space = read_space(model)
+def _settings(model: str, space: Space, samples: int) -> list[dict]:
     drawn = [setting for setting in draw(space, samples, 0) if setting != defaults_of(model, space)]
     return [defaults_of(model, space), *drawn][:samples]
 
 
-def _ours(model: str, candidates: ArrayCandidates, search: str, samples: int, seed: int) -> tuple[list[dict], float]:
+def _ours(
+    model: str, space: Space, candidates: ArrayCandidates, search: str, samples: int, seed: int
+) -> tuple[list[dict], float]:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         _, rows = search_settings(
             candidates,
             Room({"CPU": 1}),
             model,
-            read_space(model),
+            space,
             SearchOptions(search=search, samples=samples),
             seed,
             Path(folder),
