@@ -18,7 +18,7 @@ from emocore.outputs import write_json, write_text
 from emocore.pipeline.candidates import Candidates
 from emocore.pipeline.progress import Counter
 from emocore.pipeline.search_options import SearchOptions
-from emocore.pipeline.trials import Room, Row, TrialRunner
+from emocore.pipeline.trials import Room, Row, TrialRunner, is_inside
 from emocore.schema import TRIALS, rows_to_table
 
 _TRIALS = "trials.jsonl"
@@ -81,7 +81,8 @@ def search_settings(
     defaults, samples = defaults_of(model, space), options.n_samples
     if options.search == "bayes":
         try_all([defaults], 0)
-        left = int(min(samples, size(space))) - len(journal.rows)
+        inside = sum(is_inside(space, row["setting"]) for row in journal.rows)
+        left = int(min(samples - len(journal.rows), size(space) - inside))
         if left > 0:
             with Counter(what, left, "settings") as journal.counter:
                 runner.propose(space, journal.rows, left, seed)

@@ -132,7 +132,7 @@ class TrialRunner:
 
         # As Tune tells Optuna of them while a search runs.
         told = [row for row in known if row["score"] is not None or row["state"] == "failed"]
-        inside = [row for row in told if _is_inside(space, row["setting"])]
+        inside = [row for row in told if is_inside(space, row["setting"])]
         searcher = OptunaSearch(
             {name: _domain(values) for name, values in space.items()},
             metric="score",
@@ -288,7 +288,7 @@ def _decode(proposal: dict[str, Any]) -> Settings:
     return {name: json.loads(value) if isinstance(value, str) else value for name, value in proposal.items()}
 
 
-def _is_inside(space: Space, setting: Settings) -> bool:
+def is_inside(space: Space, setting: Settings) -> bool:
     """Whether Optuna could have proposed the setting."""
     if set(setting) != set(space):
         return False

@@ -16,11 +16,12 @@ import pytest
 from emocore.outputs import read_json
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("demo", "featurize", "train", "evaluate", "label")
+NAMES = ("demo", "featurize", "train", "tune", "evaluate", "label")
 REQUIRED = {
     "demo": ["--out", "OUT"],
     "featurize": ["CORPUS", "--out", "OUT"],
     "train": ["DATA", "--model", "svc", "--out", "OUT"],
+    "tune": ["DATA", "--model", "svc", "--out", "OUT"],
     "evaluate": ["DATA", "--model", "svc", "--protocol", "loso", "--out", "OUT"],
     "label": ["MEDIA", "--model", "RUN", "--out", "OUT"],
 }

@@ -27,12 +27,18 @@ from emocore.pipeline.trials import Room
 
 folder, how = Path(sys.argv[1]), sys.argv[2]
 
+def begun():  # the machines that have tried settings
+    return [line for path in folder.glob("tried-*") for line in path.read_text().splitlines()]
+
 class Slow:
     def reports(self, setting, in_parts):
         import time
         from emocore.pipeline.candidates import Report
         with (folder / f"tried-{setting['C']}").open("a") as file:
             file.write(ray.get_runtime_context().get_node_id() + "\\n")
+        until = time.monotonic() + 60
+        while setting["C"] != 10 and len(set(begun())) < 2 and time.monotonic() < until:
+            time.sleep(0.05)  # so that both machines have settings when one goes; the defaults may be alone
         for part in (0.2, 0.4, 0.6, 0.8) if in_parts else (0.8,):
             time.sleep(0.5 if in_parts else 0.2)
             if in_parts:
@@ -46,9 +52,8 @@ machines.wait_for_nodes()
 cluster.connect()
 
 def lose():
-    while second.node_id not in "".join(path.read_text() for path in folder.glob("tried-*")):
+    while second.node_id not in begun():
         time.sleep(0.05)
-    time.sleep(0.3)
     machines.remove_node(second, allow_graceful=False)
     print("lost", flush=True)
 

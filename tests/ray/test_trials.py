@@ -149,6 +149,11 @@ def test_proposals_are_settings_of_the_space_beside_the_defaults(search):
     assert next(row for row in rows if row["setting"]["C"] == best)["state"] == "ok"
 
 
+def test_defaults_outside_of_a_small_space_do_not_use_it_up(search):
+    _, rows = search("bayes", {}, samples=5, space={"C": Choice((20.0,))})
+    assert values(rows) == [DEFAULT, 20.0]
+
+
 def test_choices_keep_their_types_on_the_way_through_optuna(search, tmp_path):
     """The default, 10.0, is among them, written otherwise; texts that look like numbers stay texts."""
     choices = ("10", 10, [10, 10])

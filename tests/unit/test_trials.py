@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from emocore.models.parameters import defaults_of
 from emocore.models.spaces import Choice, Range, draw
 from emocore.pipeline.search import Journal, trials_table
-from emocore.pipeline.trials import _decode, _domain, _encode, _is_inside, batch_sizes, failed_row, is_over
+from emocore.pipeline.trials import _decode, _domain, _encode, batch_sizes, failed_row, is_inside, is_over
 from emocore.schema import TRIALS
 
 SPACE = {
@@ -97,14 +97,14 @@ def test_batches_hold_every_setting_once_and_become_smaller(n, slots):
 
 def test_a_setting_comes_back_from_optuna_as_it_went():
     for setting in draw(SPACE, 100, seed=1):
-        assert _decode(_encode(SPACE, setting)) == setting and _is_inside(SPACE, setting)
+        assert _decode(_encode(SPACE, setting)) == setting and is_inside(SPACE, setting)
         assert {type(value) for value in _encode(SPACE, setting).values()} <= {str, int, float}
 
 
-def test_optuna_proposes_what_is_inside():
+def test_optuna_proposes_whatis_inside():
     for _ in range(50):
         setting = _decode({name: _domain(values).sample() for name, values in SPACE.items()})
-        assert _is_inside(SPACE, setting) and isinstance(setting["max_iter"], int)
+        assert is_inside(SPACE, setting) and isinstance(setting["max_iter"], int)
 
 
 def test_both_ends_of_a_range_of_whole_numbers_are_proposed():
@@ -128,8 +128,8 @@ def test_both_ends_of_a_range_of_whole_numbers_are_proposed():
 )
 def test_what_lies_outside_of_the_space_is_not_told(other):
     (setting,) = draw(SPACE, 1, seed=0)
-    assert not _is_inside(SPACE, {**setting, **other})
-    assert not _is_inside(SPACE, {name: value for name, value in setting.items() if name not in other}) or (
+    assert not is_inside(SPACE, {**setting, **other})
+    assert not is_inside(SPACE, {name: value for name, value in setting.items() if name not in other}) or (
         "another" in other
     )
 
@@ -145,6 +145,6 @@ def test_what_lies_outside_of_the_space_is_not_told(other):
 def test_defaults_that_are_told_are_among_the_choices_that_are_told(model, space):
     """A user writes C = [1, 10, 100], and our default is 10.0."""
     defaults = defaults_of(model, space)
-    if _is_inside(space, defaults):
+    if is_inside(space, defaults):
         for name, value in _encode(space, defaults).items():
             assert value in _domain(space[name]).categories
