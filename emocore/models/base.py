@@ -17,7 +17,7 @@ Parts = Generator[float, None, Settings]
 
 
 class Classifier(Protocol):
-    """A model of the eight emotions over one kind of inputs."""
+    """A model of the eight emotions over one kind of inputs; models are its subclasses, and have its `fit`."""
 
     inputs: ClassVar[Inputs]
 
@@ -31,7 +31,7 @@ class Classifier(Protocol):
         validation: Pair | None = None,
     ) -> Settings:
         """Fit on inputs [n, …] and soft labels [n, 8]; return the settings chosen on the validation pair."""
-        ...
+        return exhaust(self.fit_parts(x, soft, weights, validation))
 
     def fit_parts(
         self,

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from emocore.config import Inputs
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
-from emocore.models.base import Pair, Parts, Settings, exhaust, weighted_rows
+from emocore.models.base import Classifier, Pair, Parts, Settings, weighted_rows
 
 # What skops may bring to life from a bundle beside its own defaults. Everything else is refused.
 TRUSTED_TYPES = (
@@ -48,7 +48,7 @@ ESTIMATORS: dict[str, tuple[Callable[..., Any], bool, dict[str, Any], bool]] = {
 }
 
 
-class SklearnClassifier:
+class SklearnClassifier(Classifier):
     """One of ESTIMATORS behind a scaler, fitted on soft labels."""
 
     inputs: ClassVar[Inputs] = "columns"
@@ -67,14 +67,14 @@ class SklearnClassifier:
             self.pipeline = Pipeline([*scaler, ("model", model)])
         self.classes = np.zeros(0, np.int64)
 
-    def fit(
+    def fit_parts(
         self,
         x: NDArray[np.float32],
         soft: NDArray[np.float32],
         weights: NDArray[np.float32],
         validation: Pair | None = None,
-    ) -> Settings:
-        """Fit on float32[n, 160], soft labels [n, 8], and the classes' weights [8]; return settings it chose: none."""
+    ) -> Parts:
+        """Fit on float32[n, 160], soft labels [n, 8], and the classes' weights [8]; in one piece."""
         rows, target, weight = weighted_rows(soft, weights)
         self.classes = np.unique(target)
         with (
@@ -85,19 +85,8 @@ class SklearnClassifier:
             warnings.simplefilter("ignore", ConvergenceWarning)
             self.pipeline.fit(x[rows].astype(np.float64), target, sample_weight=weight)
         self._forget_requests()
-        return {}
-
-    def fit_parts(
-        self,
-        x: NDArray[np.float32],
-        soft: NDArray[np.float32],
-        weights: NDArray[np.float32],
-        validation: Pair | None = None,
-    ) -> Parts:
-        """Fit as `fit` does, in one piece."""
-        chosen = self.fit(x, soft, weights, validation)
         yield 1.0
-        return chosen
+        return {}
 
     def _forget_requests(self) -> None:
         # The fitted parts do not need them, and skops follows their cycles without end.
@@ -157,7 +146,7 @@ def _types(pipeline: Any) -> list[type]:
     return [type(step) for step in [*steps, getattr(steps[-1], "estimator", None)]]
 
 
-class XgboostClassifier:
+class XgboostClassifier(Classifier):
     """Boosted trees over the 160 columns, with XGBoost's own defaults, fitted on soft labels."""
 
     inputs: ClassVar[Inputs] = "columns"
@@ -167,16 +156,6 @@ class XgboostClassifier:
         self.booster: Any = None
         self.classes = np.zeros(0, np.int64)
 
-    def fit(
-        self,
-        x: NDArray[np.float32],
-        soft: NDArray[np.float32],
-        weights: NDArray[np.float32],
-        validation: Pair | None = None,
-    ) -> Settings:
-        """Fit on float32[n, 160], soft labels [n, 8], and the classes' weights [8]; return settings it chose: none."""
-        return exhaust(self.fit_parts(x, soft, weights, validation))
-
     def fit_parts(
         self,
         x: NDArray[np.float32],
@@ -184,7 +163,10 @@ class XgboostClassifier:
         weights: NDArray[np.float32],
         validation: Pair | None = None,
     ) -> Parts:
-        """Fit as XGBClassifier does, and yield after every twentieth of the rounds."""
+        """Fit as XGBClassifier does, on float32[n, 160], soft labels [n, 8], and the classes' weights [8].
+
+        Yields after every twentieth of the rounds.
+        """
         rows, target, weight = weighted_rows(soft, weights)
         self.classes, encoded = np.unique(target, return_inverse=True)
         model = xgboost.XGBClassifier(**self.settings, random_state=self.seed, n_jobs=self.threads)

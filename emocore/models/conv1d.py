@@ -12,11 +12,11 @@ from emocore.config import Inputs
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
 from emocore.models.audio_settings import DEFAULTS
-from emocore.models.base import Pair, Parts, Settings, exhaust
+from emocore.models.base import Classifier, Pair, Parts, Settings
 from emocore.models.threads import use_cpu, use_gpu
 
 
-class Conv1dClassifier:
+class Conv1dClassifier(Classifier):
     """Three convolutions over time, averaged, and a dense layer of eight logits; `device` "cuda" in settings: a GPU."""
 
     inputs: ClassVar[Inputs] = "frames"
@@ -28,19 +28,6 @@ class Conv1dClassifier:
         self.known = np.zeros(len(EMOTIONS), bool)
         (use_gpu if self.settings.get("device") == "cuda" else use_cpu)(threads)
 
-    def fit(
-        self,
-        x: NDArray[np.float32],
-        soft: NDArray[np.float32],
-        weights: NDArray[np.float32],
-        validation: Pair | None = None,
-    ) -> Settings:
-        """Fit on frames float32[n, 157, 39], soft labels [n, 8], and the classes' weights [8].
-
-        With a validation pair, stops where its loss is least and returns {"epochs": that epoch}; else all epochs.
-        """
-        return exhaust(self.fit_parts(x, soft, weights, validation))
-
     def fit_parts(
         self,
         x: NDArray[np.float32],
@@ -48,7 +35,10 @@ class Conv1dClassifier:
         weights: NDArray[np.float32],
         validation: Pair | None = None,
     ) -> Parts:
-        """Fit as `fit` does, and yield after every epoch."""
+        """Fit on frames float32[n, 157, 39], soft labels [n, 8], and the classes' weights [8]; yield after every epoch.
+
+        With a validation pair, stops where its loss is least and returns {"epochs": that epoch}; else all epochs.
+        """
         keras.utils.set_random_seed(self.seed)
         tf.config.experimental.enable_op_determinism()
         settings, self.known = self.settings, weights > 0

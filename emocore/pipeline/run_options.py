@@ -9,9 +9,10 @@ import tyro
 
 from emocore.corpus.protocols import PROTOCOLS
 from emocore.errors import UserError
+from emocore.models.parameters import SEARCHED
 from emocore.pipeline.data import CorpusOptions
 from emocore.pipeline.network_options import NetworkOptions
-from emocore.pipeline.search_options import TUNABLE, Search, SearchOptions
+from emocore.pipeline.search_options import Search, SearchOptions
 
 # What train takes, and what leaves clips to test on.
 ONE_FOLD = ("all", "article", "article-video", "given")
@@ -71,8 +72,8 @@ class TuneOptions(SearchOptions, TrainOptions):
     def __post_init__(self) -> None:
         TrainOptions.__post_init__(self)
         SearchOptions.__post_init__(self)
-        if self.model not in TUNABLE:
-            raise UserError(f"--model {self.model!r} is not for this command: choose one of {', '.join(TUNABLE)}.")
+        if self.model not in SEARCHED:
+            raise UserError(f"--model {self.model!r} is not for this command: choose one of {', '.join(SEARCHED)}.")
 
 
 @dataclass(frozen=True, kw_only=True)

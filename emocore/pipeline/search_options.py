@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from emocore.errors import UserError
+from emocore.models.parameters import SEARCHED
 from emocore.pipeline.network_options import flag
 
 Search = Literal["random", "grid", "random+grid", "bayes", "asha"]
-TUNABLE = ("svc", "svc-linear", "random-forest", "xgboost", "mlp", "audio-conv1d", "cnn")
 ON_GPUS = ("xgboost", "audio-conv1d")
 _WITH_SEARCH = ("samples", "folds", "space", "gpus_per_trial")
 
@@ -57,8 +57,8 @@ def check_search(model: str, options: SearchOptions) -> None:
             if value is not None:
                 raise UserError(f"{flag(name)} {value} is read with --search: give that too, or leave it out.")
         return
-    if model not in TUNABLE:
-        raise UserError(f"--search is for one of {', '.join(TUNABLE)}: got --model {model}.")
+    if model not in SEARCHED:
+        raise UserError(f"--search is for one of {', '.join(SEARCHED)}: got --model {model}.")
     if options.gpus_per_trial and model not in ON_GPUS:
         remedy = "give --workers and --gpus-per-worker" if model == "cnn" else "leave it out"
         raise UserError(

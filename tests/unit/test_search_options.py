@@ -9,12 +9,13 @@ from emocore.config import FeatureConfig
 from emocore.errors import UserError
 from emocore.models.bundle import save_bundle
 from emocore.models.fitting import Recipe
+from emocore.models.parameters import SEARCHED
 from emocore.pipeline.run_options import EvaluateOptions, TuneOptions
 from emocore.pipeline.runs import evaluate, tune
-from emocore.pipeline.search_options import TUNABLE, SearchOptions, check_search
+from emocore.pipeline.search_options import SearchOptions, check_search
 from emocore.schema import CLIPS
 
-ALL = ", ".join(TUNABLE)
+ALL = ", ".join(SEARCHED)
 
 
 def refused(call, *arguments, **options):
