@@ -83,7 +83,9 @@ class SklearnClassifier(Classifier):
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore", ConvergenceWarning)
-            self.pipeline.fit(x[rows].astype(np.float64), target, sample_weight=weight)
+            # Weights of one are none: with any, scikit-learn (1.9) draws a forest's samples in another way.
+            told = {} if (weight == 1).all() else {"sample_weight": weight}
+            self.pipeline.fit(x[rows].astype(np.float64), target, **told)
         self._forget_requests()
         yield 1.0
         return {}

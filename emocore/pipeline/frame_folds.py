@@ -30,11 +30,15 @@ WORK = ".training"
 
 @dataclass(frozen=True)
 class FramePlan:
-    """What to fit and how: the model, its network's settings, and how frames answer together."""
+    """What to fit and how: the model, its network's settings, and how frames answer together.
+
+    `side_by_side`: trainings that share the machines.
+    """
 
     recipe: Recipe
     settings: NetworkSettings
     combine: How
+    side_by_side: int = 1
 
 
 def run_frame_folds(
@@ -90,7 +94,7 @@ def _run_fold(examples: FrameExamples, fold: Fold, plan: FramePlan, work: Path) 
         FrameSource(examples.folders, dict(zip(_names(examples, rows), examples.soft[rows], strict=True)))
         for rows in (fold.train, fold.validation)
     )
-    fitted = fit_network(plan.recipe, plan.settings, train, validation, work)
+    fitted = fit_network(plan.recipe, plan.settings, train, validation, work, plan.side_by_side)
     network = write_network(work / "network", fitted.files, plan.recipe.model)
     frames = score_frames(examples, np.concatenate([fold.validation, fold.test]), network)
 

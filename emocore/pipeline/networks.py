@@ -50,12 +50,18 @@ class FittedNetwork:
 
 
 def fit_network(
-    recipe: Recipe, settings: NetworkSettings, train: FrameSource, validation: FrameSource, work: Path
+    recipe: Recipe,
+    settings: NetworkSettings,
+    train: FrameSource,
+    validation: FrameSource,
+    work: Path,
+    side_by_side: int = 1,
 ) -> FittedNetwork:
     """Train the network on frames of the one source, and keep the weights that are best on the other's.
 
     `work` is a folder that all machines see. Called again with it, the training goes on from its last checkpoint.
-    Without validation clips all epochs are trained. Raises UserError.
+    Without validation clips all epochs are trained. `side_by_side`: trainings like it that share the machines. Raises
+    UserError.
     """
     if (work / _DONE).is_dir():
         return _load(work)
@@ -64,7 +70,7 @@ def fit_network(
     weights = _weights(recipe, train, frames)
     _check_shares(settings, frames)
     cluster.connect()
-    resources = _resources_once_there(settings)
+    resources = _resources_once_there(settings, side_by_side)
     data = {"train": stream(train, weights, emotions, pixels, recipe.seed)}
     if held:
         data["validation"] = stream(validation, dict.fromkeys(held, 1.0), emotions, pixels, recipe.seed)
@@ -134,10 +140,17 @@ def _check_shares(settings: NetworkSettings, frames: Mapping[str, int]) -> None:
         )
 
 
-def _resources_once_there(settings: NetworkSettings) -> dict[str, float]:
+def trainings_at_once(settings: NetworkSettings) -> int:
+    """Return how many trainings the machines have room for: by their GPUs, or a machine for each worker."""
+    need, machines = settings.gpus_per_worker, cluster.machines()
+    places = sum(int(machine.get("GPU", 0) / need) for machine in machines) if need else len(machines)
+    return max(1, places // settings.workers)
+
+
+def _resources_once_there(settings: NetworkSettings, side_by_side: int = 1) -> dict[str, float]:
     """Return `_resources`; a cluster that was joined is asked for what it lacks, and given the time to grow."""
     try:
-        return _resources(settings)
+        return _resources(settings, side_by_side)
     except UserError as lack:
         if not cluster.is_joined():
             raise
@@ -148,14 +161,15 @@ def _resources_once_there(settings: NetworkSettings) -> dict[str, float]:
         while time.monotonic() < until:
             time.sleep(_LOOK_SECONDS)
             with contextlib.suppress(UserError):
-                return _resources(settings)
-        return _resources(settings)
+                return _resources(settings, side_by_side)
+        return _resources(settings, side_by_side)
     finally:
         cluster.ask_for([])
 
 
-def _resources(settings: NetworkSettings) -> dict[str, float]:
+def _resources(settings: NetworkSettings, side_by_side: int = 1) -> dict[str, float]:
     """CPUs and GPUs for each worker, so that all fit and a quarter of each machine's CPUs stays for reading."""
+    workers = settings.workers * side_by_side
     machines = cluster.machines()
     cpus, gpus = (sum(machine.get(kind, 0) for machine in machines) for kind in ("CPU", "GPU"))
     if settings.gpus_per_worker * settings.workers > gpus:
@@ -166,12 +180,12 @@ def _resources(settings: NetworkSettings) -> dict[str, float]:
     if settings.workers > cpus:
         raise UserError(f"--workers {settings.workers} is more than the {cpus:.0f} CPUs that are there: lower it.")
     free = [0.75 * machine.get("CPU", 0) for machine in machines]
-    for share in sorted({cpu / n for cpu in free for n in range(1, settings.workers + 1) if cpu}, reverse=True):
+    for share in sorted({cpu / n for cpu in free for n in range(1, workers + 1) if cpu}, reverse=True):
         places = [int(cpu / share + 1e-9) for cpu in free]
         if settings.gpus_per_worker:
             on_gpus = [int(machine.get("GPU", 0) / settings.gpus_per_worker) for machine in machines]
             places = [min(pair) for pair in zip(places, on_gpus, strict=True)]
-        if sum(places) >= settings.workers:
+        if sum(places) >= workers:
             return {"CPU": int(share * 1000) / 1000, "GPU": settings.gpus_per_worker}
     raise UserError(
         f"--gpus-per-worker {settings.gpus_per_worker} is more than any machine here has for {settings.workers} "

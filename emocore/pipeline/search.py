@@ -18,7 +18,8 @@ from emocore.outputs import write_json, write_text
 from emocore.pipeline.candidates import Candidates
 from emocore.pipeline.progress import Counter
 from emocore.pipeline.search_options import SearchOptions
-from emocore.pipeline.trials import Room, Row, TrialRunner, is_inside
+from emocore.pipeline.trial_runner import Room, TrialRunner, is_inside
+from emocore.pipeline.trials import Row
 from emocore.schema import TRIALS, rows_to_table
 
 _TRIALS = "trials.jsonl"

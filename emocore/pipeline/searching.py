@@ -20,13 +20,14 @@ from emocore.pipeline import cluster
 from emocore.pipeline.candidates import ArrayCandidates, Candidates
 from emocore.pipeline.data import Data
 from emocore.pipeline.fitters import ArrayFitter, FrameFitter, Parts
-from emocore.pipeline.folds import FoldResult, safe_name
+from emocore.pipeline.folds import FoldResult, Split, safe_name
 from emocore.pipeline.frame_candidates import FrameCandidates
 from emocore.pipeline.frame_folds import check_frame_folds
+from emocore.pipeline.networks import trainings_at_once
 from emocore.pipeline.search import WORK, search_settings, trials_table
 from emocore.pipeline.search_options import SearchOptions
 from emocore.pipeline.training import inner_splits
-from emocore.pipeline.trials import Room
+from emocore.pipeline.trial_runner import Room
 
 SEARCH = ".search"  # in the RUN: what a search that is cut off goes on from
 
@@ -72,8 +73,9 @@ class SearchingFitter:
     def check(self, clips: pa.Table, soft: NDArray[np.float32], folds: list[Fold]) -> None:
         """Raise UserError for folds that cannot be fitted, or searched in."""
         self.plain.check(clips, soft, folds)
+        part = self._splits if isinstance(self.plain, ArrayFitter) else self._frame_folds
         for fold in folds:
-            self._inner(clips, soft, fold)
+            part(clips, soft, fold)
 
     def fit(self, examples: Any, folds: list[Fold], out: Path, keep: bool) -> list[FoldResult]:
         """Search in each fold, and fit and score it with what was found."""
@@ -110,43 +112,62 @@ class SearchingFitter:
         return self.plain.facts(examples, result)
 
     def _candidates(self, examples: Any, fold: Fold, folder: Path) -> tuple[Candidates, Room]:
-        group_column, gpus = self.plain.options.group_column, self.options.gpus_per_trial or 0
         if isinstance(self.plain, ArrayFitter):
-            threads, recipe = self.plain.options.cpus_per_fit, self.recipe
+            gpus = self.options.gpus_per_trial or 0
+            threads = self.plain.options.cpus_per_fit
             cluster.check_room(threads, gpus)
-            whole = replace(fold, train=_all_rows(fold), validation=fold.validation[:0])
-            splits = inner_splits(examples, whole, recipe, group_column, self.options.n_folds)
+            splits = self._splits(examples.clips, examples.soft, fold)
             resources = {"CPU": threads, **({"GPU": gpus} if gpus else {})}
-            return ArrayCandidates(recipe, examples.x, examples.soft, splits, threads, gpus), Room(resources)
+            return ArrayCandidates(self.recipe, examples.x, examples.soft, splits, threads, gpus), Room(resources)
         plan = self.plain.plan(examples)
-        inner = self._inner(examples.clips, examples.soft, fold)
-        # A trial of frames only waits for its training, whose workers ask for most of a machine each.
-        needed = plan.settings.gpus_per_worker
-        fitting = [machine for machine in cluster.machines() if machine.get("GPU", 0) >= needed]
-        at_once = max(1, len(fitting) // plan.settings.workers)
-        work = FrameCandidates(examples, inner, plan, group_column, folder / WORK)
-        return work, Room({"CPU": _WAITING_CPUS}, at_once, reuse=False)
+        plan = replace(plan, side_by_side=trainings_at_once(plan.settings))
+        inner = self._frame_folds(examples.clips, examples.soft, fold)
+        work = FrameCandidates(examples, inner, plan, self.plain.options.group_column, folder / WORK)
+        # A trial of frames only waits for its training, whose workers ask for what they need.
+        return work, Room({"CPU": _WAITING_CPUS}, plan.side_by_side, reuse=False)
+
+    def _splits(self, clips: pa.Table, soft: NDArray[np.float32], fold: Fold) -> list[Split]:
+        """Return the folds of a search over arrays. Raises UserError as `_inner`, and for too little to learn from."""
+        self._inner(clips, soft, fold)
+        n, whole = self.options.n_folds, replace(fold, train=_all_rows(fold), validation=fold.validation[:0])
+        splits = inner_splits(clips, soft, whole, self.recipe, self.plain.options.group_column, n)
+        if len(splits) < n:
+            raise UserError(
+                f"A fold of the search in fold {fold.name!r} has one emotion only to learn from once its validation "
+                "actors are drawn: give more --folds, or clips of more actors."
+            )
+        return splits
+
+    def _frame_folds(self, clips: pa.Table, soft: NDArray[np.float32], fold: Fold) -> list[Fold]:
+        """Return the folds of a search over frames. Raises UserError as `_inner`, and where an epoch has no judge."""
+        group_column, joined = self.plain.options.group_column, join_copies(clips)
+        group = groups(clips, group_column).values
+        inner = self._inner(clips, soft, fold)
+        if any(len(set(group[part.train])) < 2 for part in inner):
+            raise UserError(
+                f"--folds {len(inner)} leaves one of the training actors of fold {fold.name!r} to learn from, and "
+                f"{self.recipe.model} needs another to choose its epoch by: give more --folds, or clips of more actors."
+            )
+        inner = [leave_out_copies(joined, part) for part in inner]
+        inner = [with_validation(joined, part, self.recipe.seed, group_column) for part in inner]
+        check_frame_folds(clips, soft, inner, self.recipe.model, group_column)
+        return inner
 
     def _inner(self, clips: pa.Table, soft: NDArray[np.float32], fold: Fold) -> list[Fold]:
-        """Return the folds of the search. Raises UserError where they are too few, or show one emotion only."""
+        """Part the clips that a search may see. Raises UserError for too few actors, and parts of one emotion."""
         group_column, n, rows = self.plain.options.group_column, self.options.n_folds, _all_rows(fold)
         actors = len(set(groups(clips, group_column).values[rows]))
         if n > actors:
             raise UserError(
                 f"--folds {n} is more than the {actors} training actors of fold {fold.name!r}: give at most {actors}."
             )
-        joined = join_copies(clips)
-        pairs = inner_folds(joined, rows, n, self.recipe.seed, group_column=group_column)
+        pairs = inner_folds(join_copies(clips), rows, n, self.recipe.seed, group_column=group_column)
         inner = [Fold(f"{fold.name} search {i}", train, rows[:0], held) for i, (train, held) in enumerate(pairs, 1)]
         for side in (side for part in inner for side in (part.train, part.test)):
             if (soft[side].sum(axis=0) > 0).sum() < 2:
                 raise UserError(
                     f"A fold of the search in fold {fold.name!r} shows one emotion only: give fewer --folds."
                 )
-        if isinstance(self.plain, FrameFitter):
-            inner = [leave_out_copies(joined, part) for part in inner]
-            inner = [with_validation(joined, part, self.recipe.seed, group_column) for part in inner]
-            check_frame_folds(clips, soft, inner, self.recipe.model, group_column)
         return inner
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import ray
 from numpy.typing import NDArray
 
@@ -40,7 +41,7 @@ def run_folds(
     check_folds(examples.clips, examples.soft, folds, group_column)
     kept = {fold.name: load_kept(keep, fold.name) for fold in folds}
     waiting = [fold for fold in folds if kept[fold.name] is None]
-    splits = [inner_splits(examples, fold, recipe, group_column) for fold in waiting]
+    splits = [inner_splits(examples.clips, examples.soft, fold, recipe, group_column) for fold in waiting]
     cluster.connect()
     cluster.check_room(threads, gpus=0)
     data = (ray.put(examples.x), ray.put(examples.soft))
@@ -58,24 +59,29 @@ def run_folds(
 
 
 def inner_splits(
-    examples: ArrayExamples, fold: Fold, recipe: Recipe, group_column: str | None, n: int = INNER_FOLDS
+    clips: pa.Table,
+    soft: NDArray[np.float32],
+    fold: Fold,
+    recipe: Recipe,
+    group_column: str | None,
+    n: int = INNER_FOLDS,
 ) -> list[Split]:
     """Part a fold's training clips by actor; its own validation clips, where it has such, are the only inner fold."""
     # Models of columns choose nothing as they fit.
     chooses = inputs_of_model(recipe.model) == "frames"
     if len(fold.validation):
         return [Split(fold.train, fold.validation if chooses else fold.validation[:0], fold.validation)]
-    group = groups(examples.clips, group_column).values
+    group = groups(clips, group_column).values
     if len(set(group[fold.train])) < 2:
         return []
     splits = []
-    for train, held in inner_folds(examples.clips, fold.train, n, recipe.seed, group_column=group_column):
+    for train, held in inner_folds(clips, fold.train, n, recipe.seed, group_column=group_column):
         validation = held if chooses else held[:0]
         if chooses and len(set(group[train])) > 1:
             # What is chosen is chosen on actors of its own, so that the scores of `held` stay honest.
-            train, validation = draw_validation(examples.clips, train, recipe.seed, group_column=group_column)
+            train, validation = draw_validation(clips, train, recipe.seed, group_column=group_column)
         # A part in which one emotion is all there is cannot be learnt from: small corpora have such.
-        if (examples.soft[train].sum(axis=0) > 0).sum() > 1:
+        if (soft[train].sum(axis=0) > 0).sum() > 1:
             splits.append(Split(train, validation, held))
     return splits
 

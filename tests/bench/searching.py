@@ -31,9 +31,9 @@ from emocore.pipeline.candidates import ArrayCandidates
 from emocore.pipeline.search import search_settings
 from emocore.pipeline.search_options import SearchOptions
 from emocore.pipeline.training import inner_splits
-from emocore.pipeline.trials import Room
+from emocore.pipeline.trial_runner import Room
 
-FOLDS = 3
+FOLDS, NEAR = 3, 0.005
 # Theirs: the estimator, and how its parameters are called inside of it.
 THEIRS = {
     "svc": (make_pipeline(StandardScaler(), OneVsRestClassifier(SVC())), "onevsrestclassifier__estimator__"),
@@ -58,7 +58,7 @@ def main() -> None:
     for model in options.models:
         space = read_space(model, options.space)
         recipe = Recipe(model, 0, balanced=False)
-        splits = inner_splits(examples, fold, recipe, None, FOLDS)
+        splits = inner_splits(examples.clips, examples.soft, fold, recipe, None, FOLDS)
         candidates = ArrayCandidates(recipe, examples.x, examples.soft, splits, 1, 0)
         if options.early:
             _early(model, space, candidates, options)
@@ -87,18 +87,20 @@ def _pairs(model: str, space: Space, candidates: ArrayCandidates, options: argpa
 
 
 def _early(model: str, space: Space, candidates: ArrayCandidates, options: argparse.Namespace) -> None:
+    """Print the shares of random's seconds after which each search was within NEAR of random's best, and ended."""
     cluster.connect()
-    for search in options.early:
-        shares, gaps = [], []
-        for seed in range(options.seeds):
-            rows, _ = _ours(model, space, candidates, "random", options.samples, seed)
-            early, _ = _ours(model, space, candidates, search, options.samples, seed)
-            shares.append(_seconds(early) / _seconds(rows))
-            gaps.append(_best(rows) - _best(early))
-            print(f"{search}, seed {seed}: {shares[-1]:.2f} of the seconds, {gaps[-1]:+.4f} behind", flush=True)
-        print(
-            f"{search}: {median(shares):.2f} of the seconds, {median(gaps):+.4f} behind the best of random", flush=True
-        )
+    found: dict[str, list[tuple[float, float, float]]] = {search: [] for search in ["random", *options.early]}
+    for seed in range(options.seeds):
+        rows, _ = _ours(model, space, candidates, "random", options.samples, seed)
+        for search, figures in found.items():
+            others = rows if search == "random" else _ours(model, space, candidates, search, options.samples, seed)[0]
+            near = _seconds_until(others, _best(rows) - NEAR) / _seconds(rows)
+            figures.append((near, _seconds(others) / _seconds(rows), _best(rows) - _best(others)))
+            shares = f"near at {near:.2f}, ended at {figures[-1][1]:.2f}"
+            print(f"{search}, seed {seed}: {shares}, {figures[-1][2]:+.4f} behind", flush=True)
+    for search, figures in found.items():
+        near, ended, behind = map(median, zip(*figures, strict=True))
+        print(f"{search}: near at {near:.2f} of random's seconds, ended at {ended:.2f}, {behind:+.4f} behind")
 
 
 def _settings(model: str, space: Space, samples: int) -> list[dict]:
@@ -140,6 +142,13 @@ def _theirs(model: str, candidates: ArrayCandidates, settings: list[dict]) -> tu
     )
     keys = [setting_key({name: values[0] for name, values in one.items()}) for one in grid]
     return [found[key] for key in keys], seconds
+
+
+def _seconds_until(rows: list[dict], score: float) -> float:
+    """Return the seconds of computing up to the first setting that reached the score; all of them if none did."""
+    ordered = sorted(rows, key=lambda row: row["finished_seconds"])
+    place = next((i for i, row in enumerate(ordered) if row["state"] == "ok" and row["score"] >= score), len(rows))
+    return _seconds(ordered[: place + 1])
 
 
 def _seconds(rows: list[dict]) -> float:

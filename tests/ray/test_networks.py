@@ -372,3 +372,21 @@ def test_workers_leave_room_for_reading_and_fit_on_the_machines(monkeypatch):
         share(gpus, workers=3, gpus_per_worker=1)
     with pytest.raises(UserError, match="is more than any machine here has"):
         share([{"CPU": 4, "GPU": 1}, {"CPU": 4, "GPU": 1}], workers=1, gpus_per_worker=2)
+
+
+def test_trainings_share_the_machines_by_their_gpus(monkeypatch):
+    from emocore.pipeline import networks  # noqa: PLC0415 - beside its use
+
+    def at_once(machines, **options):
+        monkeypatch.setattr(ray_cluster, "machines", lambda: machines)
+        settings = NetworkSettings(**{"batch_size": 24, **options})
+        n = networks.trainings_at_once(settings)
+        return n, networks._resources(settings, n)["CPU"]
+
+    assert at_once([{"CPU": 2}]) == (1, 1.5)
+    assert at_once([{"CPU": 4}, {"CPU": 8}]) == (2, 3.0)  # the second one fits on the smaller machine
+    assert at_once([{"CPU": 4}, {"CPU": 4}], workers=2) == (1, 3.0)
+    eight = [{"CPU": 96, "GPU": 8}]
+    assert at_once(eight, gpus_per_worker=1) == (8, 9.0)
+    assert at_once(eight, gpus_per_worker=1, workers=4) == (2, 9.0)
+    assert at_once([*eight, {"CPU": 64}], gpus_per_worker=1) == (8, 9.0)

@@ -23,7 +23,7 @@ from emocore.models.spaces import Range
 from emocore.pipeline import cluster
 from emocore.pipeline.search import search_settings
 from emocore.pipeline.search_options import SearchOptions
-from emocore.pipeline.trials import Room
+from emocore.pipeline.trial_runner import Room
 
 folder, how = Path(sys.argv[1]), sys.argv[2]
 

@@ -7,10 +7,10 @@ import pytest
 
 from emocore.errors import UserError
 from emocore.models.spaces import Choice, Range, draw
-from emocore.pipeline import trials
+from emocore.pipeline import trial_runner
 from emocore.pipeline.search import Journal, search_settings
 from emocore.pipeline.search_options import SearchOptions
-from emocore.pipeline.trials import Room
+from emocore.pipeline.trial_runner import Room
 
 pytestmark = pytest.mark.usefixtures("cluster")
 SPACE = {"C": Choice(tuple(float(i) for i in range(20, 40)))}  # the default, 10.0, is not in it
@@ -107,7 +107,7 @@ def test_where_all_are_refused_one_reason_is_told(search):
 
 def test_settings_whose_process_dies_fail_and_the_others_have_one_row(search, tries, monkeypatch):
     """With 12 settings a trial has two: those beside a deadly one are scored by another."""
-    monkeypatch.setattr(trials, "RETRIES", 1)
+    monkeypatch.setattr(trial_runner, "RETRIES", 1)
     order = drawn(12)
     fates = {order[1]: "die", order[7]: "die once"}
     best, rows = search("random", {order[2]: 0.9}, samples=12, fates=fates)
@@ -118,7 +118,7 @@ def test_settings_whose_process_dies_fail_and_the_others_have_one_row(search, tr
 
 
 def test_a_proposed_setting_whose_process_dies_is_a_row_too(search, monkeypatch):
-    monkeypatch.setattr(trials, "RETRIES", 0)
+    monkeypatch.setattr(trial_runner, "RETRIES", 0)
     best, rows = search("bayes", {}, samples=2, fates=dict.fromkeys(SPACE["C"].values, "die"))
     assert best == DEFAULT and [(row["number"], row["state"]) for row in rows] == [(0, "ok"), (1, "failed")]
     assert rows[1]["reason"] == "its process died each time: see where memory runs out"

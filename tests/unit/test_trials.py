@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 
 from emocore.models.parameters import defaults_of
 from emocore.models.spaces import Choice, Range, draw
+from emocore.pipeline import trials
+from emocore.pipeline.candidates import Report
 from emocore.pipeline.search import Journal, trials_table
-from emocore.pipeline.trials import _decode, _domain, _encode, batch_sizes, failed_row, is_inside, is_over
+from emocore.pipeline.trial_runner import _domain, _encode, batch_sizes, is_inside
+from emocore.pipeline.trials import decode, failed_row, is_over
 from emocore.schema import TRIALS
 
 SPACE = {
@@ -97,13 +100,13 @@ def test_batches_hold_every_setting_once_and_become_smaller(n, slots):
 
 def test_a_setting_comes_back_from_optuna_as_it_went():
     for setting in draw(SPACE, 100, seed=1):
-        assert _decode(_encode(SPACE, setting)) == setting and is_inside(SPACE, setting)
+        assert decode(_encode(SPACE, setting)) == setting and is_inside(SPACE, setting)
         assert {type(value) for value in _encode(SPACE, setting).values()} <= {str, int, float}
 
 
 def test_optuna_proposes_whatis_inside():
     for _ in range(50):
-        setting = _decode({name: _domain(values).sample() for name, values in SPACE.items()})
+        setting = decode({name: _domain(values).sample() for name, values in SPACE.items()})
         assert is_inside(SPACE, setting) and isinstance(setting["max_iter"], int)
 
 
@@ -148,3 +151,18 @@ def test_defaults_that_are_told_are_among_the_choices_that_are_told(model, space
     if is_inside(space, defaults):
         for name, value in _encode(space, defaults).items():
             assert value in _domain(space[name]).categories
+
+
+def test_seconds_are_those_of_computing_not_of_waiting(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(trials.time, "monotonic", lambda: now[0])
+
+    def reports():
+        for _ in range(2):
+            now[0] += 3
+            yield Report(0.5, [])
+
+    clock = trials._Clock()
+    for _ in clock.during(reports()):
+        now[0] += 100  # the driver thinks
+    assert clock.seconds == 6
