@@ -152,7 +152,7 @@ def table_writer(schema: pa.Schema, path: Path) -> Iterator[Callable[[pa.Table],
     """Write one Parquet file in parts; it is there whole, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     versioned = schema.with_metadata({VERSION_KEY: SCHEMA_VERSION.encode()})
-    with _whole_file(path) as file, pq.ParquetWriter(file, versioned) as writer:
+    with whole_file(path) as file, pq.ParquetWriter(file, versioned) as writer:
         yield lambda table: writer.write_table(table.replace_schema_metadata(versioned.metadata))
 
 
@@ -160,12 +160,13 @@ def write_table(table: pa.Table, path: Path) -> None:
     """Write one Parquet file in a single atomic step: it is there whole, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {**(table.schema.metadata or {}), VERSION_KEY: SCHEMA_VERSION.encode()}
-    with _whole_file(path) as file:
+    with whole_file(path) as file:
         pq.write_table(table.replace_schema_metadata(metadata), file)
 
 
 @contextmanager
-def _whole_file(path: Path) -> Iterator[IO[bytes]]:
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Write one file: it is there whole, or not at all."""
     # Two processes may write one shard: the first may only seem to be dead. So each has a file of its own.
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{_UNFINISHED}")
     try:
@@ -200,6 +201,12 @@ def read_tables(folder: Path, columns: list[str] | None = None) -> pa.Table:
         except pa.ArrowException as error:
             raise UserError(f"{path} is not a whole Parquet file: make it again.") from error
     return pa.concat_tables(tables)
+
+
+def each_table(folder: Path) -> Iterator[pa.Table]:
+    """Yield the Parquet files of a folder in name order, one at a time."""
+    for path in sorted(folder.glob("*.parquet")):
+        yield pq.ParquetFile(path).read()
 
 
 def read_tables_if_any(folder: Path, schema: pa.Schema) -> pa.Table:

@@ -32,6 +32,8 @@ class Featurize(CorpusOptions):
     """side of the pictures, 16 to 1024; 256 (64 KB each) unless given"""
     faces: bool = False
     """keep the largest face of each picture, cropped with a margin; the whole picture where none is found"""
+    retry_failed: bool = False
+    """read the files again that failed"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,8 +59,9 @@ def main(options: Featurize) -> None:
         options.features(),
         mfcc=options.mfcc,
         reading=options.reading,
-        options=options_to_json(options, leave_out=("out", "max_failures"), paths=("corpora",)),
+        options=options_to_json(options, leave_out=("out", "max_failures", "retry_failed"), paths=("corpora",)),
         max_failures=options.max_failures,
+        retry_failed=options.retry_failed,
     )
     state = "was finished already" if done.already_finished else "finished"
     print(f"{options.out} {state}: {done.clips:,} clips, {done.failures:,} failures")

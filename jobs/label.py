@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from emocore.cli import run_job
-from emocore.pipeline.labelling import LabelOptions, label
+from emocore.pipeline.labelling import LabelOptions, dry_run, label
 
 
 class Label(LabelOptions):
@@ -13,6 +13,9 @@ class Label(LabelOptions):
 
 def main(options: Label) -> None:
     """Label, and say what came of it."""
+    if options.dry_run:
+        print("\n".join(dry_run(options)))
+        return
     done = label(options)
     state = "was finished already" if done.already_finished else "finished"
     reasons = ", ".join(f"{count} {reason}" for reason, count in done.summary["failures_by_reason"].items())

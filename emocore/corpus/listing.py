@@ -12,7 +12,7 @@ import pyarrow as pa
 from emocore.corpus.folder import actor_finder, folder_rows
 from emocore.corpus.manifest import MANIFEST_SUFFIXES, is_manifest, manifest_rows, media_rows
 from emocore.corpus.ravdess import is_ravdess_name, ravdess_rows
-from emocore.corpus.scan import MediaFile, Row, check_root, is_folder, is_media, is_zip, media_suffixes, scan
+from emocore.corpus.scan import MediaFile, Row, check_root, is_folder, is_media, is_zip, media_suffixes, scan, walk
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS, parse_emotion
 from emocore.schema import FAILURES, LISTING, rows_to_table
@@ -79,6 +79,36 @@ def list_media(roots: Sequence[str | Path], *, stills: bool = False) -> Listing:
     return _join({check_root(root, _MEDIA): None for root in roots}, lambda root: _media_rows(root, stills))
 
 
+def walk_media(
+    roots: Sequence[str | Path], failures: list[Row], *, stills: bool = False
+) -> Iterator[tuple[Row, Iterator[str]]]:
+    """Yield an archive's rows as `list_media` lists them, one at a time, each with the names that its clip may have.
+
+    What cannot be listed is appended to `failures` as FAILURES rows. Raises as `list_media`.
+    """
+    for root in {check_root(root, _MEDIA): None for root in roots}:
+        before, is_empty = len(failures), True
+        for row in _walk_root(root, failures, stills):
+            is_empty = False
+            yield row, _clip_names(row)
+        if is_empty and len(failures) == before:
+            raise _no_media(root, stills)
+
+
+def _walk_root(root: str, failures: list[Row], stills: bool) -> Iterator[Row]:
+    if _is_manifest_file(root):
+        rows, failed = media_rows(root)
+        failures += failed
+        yield from rows
+        return
+    _check_kind(root, _MEDIA, stills)
+    for item in walk(root, stills):
+        if isinstance(item, dict):
+            failures.append(item)
+        else:
+            yield {**item.row(), "clip": item.below}
+
+
 def _rows(
     root: str, kind: Kind, mapping: Mapping[str, str] | None, actor_from: str | None, stills: bool
 ) -> tuple[list[Row], list[Row]]:
@@ -102,13 +132,22 @@ def _media_rows(root: str, stills: bool) -> tuple[list[Row], list[Row]]:
 
 
 def _scan(root: str, expected: str, stills: bool) -> tuple[list[MediaFile], list[Row]]:
-    suffixes = ", ".join(sorted(media_suffixes(stills)))
-    if not (is_folder(root) or is_zip(root) or is_media(root, stills)):
-        raise UserError(f"{root!r} is none of these: expected {expected}; media end in {suffixes}.")
+    _check_kind(root, expected, stills)
     files, failures = scan(root, stills)
     if not files and not failures:
-        raise UserError(f"{root!r} holds no media: expected files ending in {suffixes}, or zips of them.")
+        raise _no_media(root, stills)
     return files, failures
+
+
+def _check_kind(root: str, expected: str, stills: bool) -> None:
+    if not (is_folder(root) or is_zip(root) or is_media(root, stills)):
+        suffixes = ", ".join(sorted(media_suffixes(stills)))
+        raise UserError(f"{root!r} is none of these: expected {expected}; media end in {suffixes}.")
+
+
+def _no_media(root: str, stills: bool) -> UserError:
+    suffixes = ", ".join(sorted(media_suffixes(stills)))
+    return UserError(f"{root!r} holds no media: expected files ending in {suffixes}, or zips of them.")
 
 
 def _join(roots: Iterable[str], read: Callable[[str], tuple[list[Row], list[Row]]]) -> Listing:
@@ -126,8 +165,14 @@ def _join(roots: Iterable[str], read: Callable[[str], tuple[list[Row], list[Row]
     _name_clips(ordered)
     return Listing(
         rows_to_table(ordered, LISTING),
-        rows_to_table(sorted(failures.values(), key=_path), FAILURES),
+        failure_table(failures.values()),
     )
+
+
+def failure_table(rows: Iterable[Row]) -> pa.Table:
+    """Return FAILURES rows as a table, in path order, each once."""
+    known = {(row["path"], row["reason"]): row for row in rows}
+    return rows_to_table(sorted(known.values(), key=_path), FAILURES)
 
 
 def _part_takes(rows: Iterable[Row], root: str, take_root: dict[str, str]) -> None:

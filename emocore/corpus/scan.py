@@ -87,7 +87,14 @@ def check_local(path: str) -> None:
 
 
 def scan(root: str, stills: bool = False) -> tuple[list[MediaFile], list[Row]]:
-    """Return all media below an absolute path in path order, and FAILURES rows for what could not be listed.
+    """Return all media below an absolute path in path order, and FAILURES rows for what could not be listed."""
+    found = list(walk(root, stills))
+    files = sorted(item for item in found if isinstance(item, MediaFile))
+    return files, sorted((item for item in found if isinstance(item, dict)), key=lambda row: str(row["path"]))
+
+
+def walk(root: str, stills: bool = False) -> Iterator[MediaFile | Row]:
+    """Yield all media below an absolute path, and FAILURES rows for what could not be listed, in the walk's order.
 
     The root is a folder, a zip, or one media file. Zips inside a folder are looked into, zips inside a zip
     are not. Hidden files and `__MACOSX` are skipped. A linked folder is entered once, and only where the walk
@@ -97,16 +104,13 @@ def scan(root: str, stills: bool = False) -> tuple[list[MediaFile], list[Row]]:
     found = _walk(root, stills) if is_folder(root) else _list_file(root, name, "", realpath(folder or "/"), stills)
     # A zip is a level below a folder, but not below itself.
     own = f"{name}{MEMBER}" if is_zip(name) and not is_folder(root) else ""
-    files: dict[str, MediaFile] = {}  # a zip may hold one name twice, and reads the last
-    failures: list[Row] = []
     for item in found:
         if isinstance(item, dict):
-            failures.append(item)
+            yield item
         elif _is_unicode(item.path):
-            files[item.path] = item._replace(below=item.below.removeprefix(own)) if own else item
+            yield item._replace(below=item.below.removeprefix(own)) if own else item
         else:
-            failures.append(failure_row(item.path, "bad_name", f"{item.path}: the name is not valid UTF-8"))
-    return [files[path] for path in sorted(files)], sorted(failures, key=lambda row: str(row["path"]))
+            yield failure_row(item.path, "bad_name", f"{item.path}: the name is not valid UTF-8")
 
 
 def _walk(root: str, stills: bool) -> Iterator[MediaFile | Row]:
@@ -177,8 +181,8 @@ def _list_file(path: str, name: str, below: str, real: str, stills: bool) -> Ite
 
 
 def _list_zip(path: str, below: str, real: str, stills: bool) -> Iterator[MediaFile | Row]:
-    for member in zip_members(path):
-        name = member.filename
+    members = {member.filename: member for member in zip_members(path)}  # of two with one name the last is read
+    for name, member in members.items():
         if not is_media(name, stills) or any(map(_is_hidden, name.split("/"))):
             continue
         inside = f"{path}{MEMBER}{name}"

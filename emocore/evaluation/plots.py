@@ -152,6 +152,19 @@ def confidence_plot(counts: Sequence[int]) -> Markup:
 
 
 @rc_context(STYLE)
+def throughput_plot(stretches: Sequence[tuple[float, float]], width: float) -> Markup:
+    """Draw files a second in each stretch of `width` hours; pairs of hours since the begin, and files a second."""
+    figure, axes = _canvas(210)
+    hours, rates = zip(*stretches, strict=True)
+    in_minutes = hours[-1] + width < 3
+    unit = 60 if in_minutes else 1
+    axes.bar([unit * hour for hour in hours], rates, unit * width, align="edge", color=BLUE, edgecolor="white")
+    axes.set_ylabel("files a second")
+    axes.set_xlabel("minutes since the first" if in_minutes else "hours since the first")
+    return _svg(figure, "throughput")
+
+
+@rc_context(STYLE)
 def training_plot(history: Mapping[str, Sequence[Mapping[str, float]]]) -> Markup:
     """Draw the loss of each epoch, on training and validation frames; of several folds, each in a thin line."""
     figure, axes = _canvas(250)

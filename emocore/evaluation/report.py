@@ -1,7 +1,7 @@
 """report.html of a run and of a labelled archive: one self-contained file that fetches nothing."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from emocore.evaluation import plots, tables
+from emocore.evaluation.archive_view import LabelCounts, Timings, confidence_histogram, slowest_table
 from emocore.evaluation.bias import by_group, largest_gap
 from emocore.evaluation.calibration import reliability, selective_accuracy
 from emocore.labels import EMOTIONS
@@ -22,7 +23,6 @@ Floats = NDArray[np.float64]
 
 HERE = Path(__file__).parent
 GROUPS = ("gender", "intensity", "statement", "actor")
-CONFIDENCE_BINS = 20
 FEW_ACTORS = 10
 
 INDEPENDENT = "Speaker-independent: no actor stands on both the training and the test side."
@@ -99,7 +99,7 @@ def render_run(
         "training_plot": plots.training_plot(history) if history else None,
         "training_table": tables.training_table(history) if history else None,
         "predicted_plot": plots.emotion_plot(Counter(row["predicted"] for row in rows)),
-        "confidence_plot": plots.confidence_plot(_histogram([row["confidence"] for row in rows]).tolist()),
+        "confidence_plot": plots.confidence_plot(confidence_histogram([row["confidence"] for row in rows]).tolist()),
         **(_scored(metrics, labelled) if labelled and metrics.get("n") else {"scored": False}),
     }
     return _render("report_run.html", view)
@@ -119,39 +119,30 @@ def _independence(metrics: Mapping[str, Any]) -> tuple[str, str]:
 def render_labels(
     config: Mapping[str, Any],
     summary: Mapping[str, Any],
-    labels: pa.Table | Iterable[pa.Table],
+    counts: LabelCounts,
     failures: pa.Table,
+    timings: Timings,
 ) -> str:
-    """Return the page of a labelled archive, from LABELS (whole, or in parts read once) and FAILURES.
-
-    `config` as in `render_run`; `summary` is listed as it is.
-    """
-    emotions: Counter[str] = Counter()
-    states: Counter[str] = Counter()
-    seconds, n_duplicates = 0.0, 0
-    histogram = np.zeros(CONFIDENCE_BINS, dtype=np.int64)
-    for part in [labels] if isinstance(labels, pa.Table) else labels:
-        emotions.update(v for v in part["predicted"].to_pylist() if v is not None)
-        states.update(tables.plain(v) for v in part["state"].to_pylist())
-        seconds += sum(v for v in part["duration_seconds"].to_pylist() if v is not None and np.isfinite(v))
-        n_duplicates += len(part) - part["duplicate_of"].null_count
-        histogram += _histogram(part["confidence"].to_pylist())
+    """Return the page of a labelled archive. `config` as in `render_run`; `summary` is listed as it is."""
     failed = failures.to_pylist()
+    emotions = {name: counts.predicted[name] for name in EMOTIONS}
     view = {
         **_common(config),
-        "n_files": states.total() + len(failed),
-        "n_labelled": emotions.total(),
+        "n_files": counts.files + len(failed),
+        "n_labelled": counts.predicted.total(),
         "n_failed": len(failed),
-        "n_duplicates": n_duplicates,
-        "hours": seconds / 3600,
-        "emotion_table": tables.count_table(
-            "Predicted emotions", "emotion", {name: emotions[name] for name in EMOTIONS}
-        ),
-        "state_table": tables.count_table("State of the files read", "state", dict(states.most_common())),
+        "n_duplicates": counts.n_duplicates,
+        "hours": counts.media_seconds / 3600,
+        "emotion_table": tables.count_table("Predicted emotions", "emotion", emotions),
+        "state_table": tables.count_table("State of the files read", "state", dict(counts.states.most_common())),
         "failure_table": tables.failure_table(failed) if failed else None,
         "summary_table": tables.settings_table("Summary", summary),
-        "emotion_plot": plots.emotion_plot(emotions) if emotions else None,
-        "confidence_plot": plots.confidence_plot(histogram.tolist()) if emotions else None,
+        "emotion_plot": plots.emotion_plot(emotions) if counts.predicted else None,
+        "confidence_plot": plots.confidence_plot(counts.confidence.tolist()) if counts.predicted else None,
+        "throughput_plot": plots.throughput_plot(timings.stretches, timings.stretch_seconds / 3600)
+        if timings.stretches
+        else None,
+        "slowest_table": slowest_table(timings.slowest) if timings.slowest else None,
     }
     return _render("report_labels.html", view)
 
@@ -200,12 +191,6 @@ def _groups(truth: Ints, predicted: Ints, rows: Sequence[Mapping[str, Any]]) -> 
         fewer = len({row["n_emotions"] for row in groups}) > 1
         found.append({"name": column, "tables": built, "gap": gap, "fewer": fewer})
     return found
-
-
-def _histogram(confidence: Sequence[float | None]) -> Ints:
-    """Counts of CONFIDENCE_BINS equal bins over [0, 1]; what is null or not finite is left out."""
-    values = np.array([v for v in confidence if v is not None and np.isfinite(v)], dtype=np.float64)
-    return np.histogram(np.clip(values, 0, 1), bins=CONFIDENCE_BINS, range=(0, 1))[0].astype(np.int64)
 
 
 def _common(config: Mapping[str, Any]) -> dict[str, Any]:

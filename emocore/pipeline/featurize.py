@@ -5,11 +5,11 @@ import io
 import itertools
 import os
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,25 +17,17 @@ import pyarrow.compute as pc
 from emocore.config import FeatureConfig
 from emocore.corpus.demo import NOTICE_NAME
 from emocore.corpus.listing import Listing
+from emocore.corpus.scan import Row
 from emocore.examples import MANIFEST
-from emocore.features.stage import AUDIO, PLANNED, Sink, featurize_batch, picture_rows
+from emocore.features.stage import AUDIO, Sink, picture_rows
 from emocore.media.pictures import Picture
 from emocore.media.reading import SOUND_ONLY, Reading
 from emocore.media.source import split_member
 from emocore.models.bundle import versions
-from emocore.outputs import output_folder, write_json
-from emocore.pipeline import cluster
-from emocore.pipeline.planning import load_or_plan
-from emocore.pipeline.shards import (
-    done_row,
-    failure_rows,
-    open_journal,
-    run_shards,
-    shard_file,
-    write_failures,
-    write_listing_failures,
-)
-from emocore.schema import CLIPS, SCHEMA_VERSION, count_rows, pictures_schema, table_writer, write_table
+from emocore.outputs import output_folder, read_json, write_json
+from emocore.pipeline.archive import Archive
+from emocore.pipeline.rounds import Update
+from emocore.schema import CLIPS, SCHEMA_VERSION, count_rows, pictures_schema, table_writer
 
 _BYTES_AT_ONCE = 2**23  # of pictures: they are copied, twice
 
@@ -58,64 +50,76 @@ def featurize(
     reading: Reading = SOUND_ONLY,
     options: dict[str, Any],
     max_failures: int | None = None,
+    retry_failed: bool = False,
 ) -> Featurized:
-    """Write the FEATURES folder of a listing, shard by shard; the same call goes on where it stopped."""
+    """Write the FEATURES folder of a listing, shard by shard; the same call goes on where it stopped.
+
+    Where the folder is finished and the corpus has changed since, what is new is added and what is gone is removed.
+    """
     config = {
         "command": "featurize",
         "options": options,
-        "data": fingerprint(listing),
         "features_hash": features.hash(),
         "schema_version": SCHEMA_VERSION,
     }
+    data = fingerprint(listing)
     with output_folder(out, config, MANIFEST) as folder:
-        if not folder.finished:
-            cluster.connect()
-            write_listing_failures(listing.failures, folder.path)
-            run_shards(
-                load_or_plan(listing.clips, folder.path, reading),
-                folder.path,
-                "clips",
-                featurize_shard,
-                max_failures=max_failures,
-                features=features,
-                mfcc=mfcc,
-                reading=reading,
-            )
-            manifest = {
-                "kind": "features",
-                "schema_version": SCHEMA_VERSION,
-                "features": features.to_json(),
-                "features_hash": features.hash(),
-                "fingerprint": config["data"],
-                "seed": options.get("seed", 0),
-                "mfcc": mfcc,
-                "sound": reading.sound,
-                "every": reading.every,
-                "pixels": reading.pixels if reading.every else None,
-                "faces": reading.faces,
-                "synthetic": is_synthetic(listing),
-                **_counts(folder.path),
-                "versions": versions(),
-            }
-            write_json(folder.path / MANIFEST, manifest)
-        return Featurized(**_counts(folder.path), already_finished=folder.finished)
+        if folder.finished and read_json(folder.path / MANIFEST)["fingerprint"] == data and not retry_failed:
+            return Featurized(**_counts(folder.path), already_finished=True)
+        stage = Featurizing(features, reading, mfcc)
+        update = Update(stage, folder.path, MANIFEST, max_failures, retry_failed)
+        with Archive(folder.path) as archive:
+            update.run(archive, lambda: _named(listing.clips), lambda: listing.failures)
+        manifest = {
+            "kind": "features",
+            "schema_version": SCHEMA_VERSION,
+            "features": features.to_json(),
+            "features_hash": features.hash(),
+            "fingerprint": data,
+            "seed": options.get("seed", 0),
+            "mfcc": mfcc,
+            "sound": reading.sound,
+            "every": reading.every,
+            "pixels": reading.pixels if reading.every else None,
+            "faces": reading.faces,
+            "synthetic": is_synthetic(listing.clips["path"].to_pylist()),
+            **_counts(folder.path),
+            "versions": versions(),
+        }
+        write_json(folder.path / MANIFEST, manifest)
+        return Featurized(**_counts(folder.path), already_finished=False)
 
 
-def featurize_shard(shard: pa.Table, features: FeatureConfig, out: Path, mfcc: bool, reading: Reading) -> pa.Table:
-    """Featurize one shard and commit it: its file in clips/ comes last, and says that the others are whole."""
-    journal = open_journal(shard, out, reading.seconds_per_file)
-    with _pictures_file(shard_file(out / "frames", shard), reading) as sink:
-        table = featurize_batch(shard.select(PLANNED.names), features, reading, journal.guard, sink)
-    failures = failure_rows(table, journal.deaths)
-    good = table.filter(pc.is_null(table["reason"]))
-    heard = good.filter(pc.is_valid(good[AUDIO[0].name]))
-    write_failures(failures, shard, out)
-    write_table(heard.select(["clip", *(field.name for field in AUDIO)]), shard_file(out / "audio", shard))
-    if mfcc:
-        write_table(heard.select(["clip", "frames"]), shard_file(out / "mfcc", shard))
-    write_table(good.select(CLIPS.names), shard_file(out / "clips", shard))
-    journal.forget()
-    return done_row(shard, failures.num_rows)
+def _named(clips: pa.Table) -> Iterator[tuple[Row, list[str]]]:
+    for batch in clips.to_batches(max_chunksize=1_000):
+        yield from ((row, [row["clip"]]) for row in batch.to_pylist())
+
+
+@dataclass(frozen=True)
+class Featurizing:
+    """Features of sound and pictures, as they are."""
+
+    features: FeatureConfig
+    reading: Reading
+    mfcc: bool = False
+    name: ClassVar[str] = "featurize"
+    main: ClassVar[str] = "clips"
+    by_clip: ClassVar[tuple[str, ...]] = ("audio", "mfcc", "frames")
+
+    def load(self) -> None:
+        """Load nothing."""
+
+    def pictures(self, file: Path) -> AbstractContextManager[Sink | None]:
+        """Write pictures as they come."""
+        return _pictures_file(file, self.reading)
+
+    def tables(self, good: pa.Table, sink: Sink | None) -> Iterator[tuple[str, pa.Table]]:  # noqa: ARG002 - written
+        """Yield the columns, the MFCC frames where these are kept, and the clips."""
+        heard = good.filter(pc.is_valid(good[AUDIO[0].name]))
+        yield "audio", heard.select(["clip", *(field.name for field in AUDIO)])
+        if self.mfcc:
+            yield "mfcc", heard.select(["clip", "frames"])
+        yield self.main, good.select(CLIPS.names)
 
 
 @contextmanager
@@ -164,12 +168,16 @@ class _Hashing(io.RawIOBase):
         return len(part)
 
 
-def is_synthetic(listing: Listing) -> bool:
-    """Whether any clip lies in or below a folder, or in a zip, that says of itself that it is generated."""
-    files = {split_member(path) for path in listing.clips["path"].to_pylist()}
-    archives = {file for file, member in files if member is not None}
-    folders = {folder for file, _ in files for folder in Path(file).parents}
-    return any((folder / NOTICE_NAME).exists() for folder in folders) or any(map(_has_notice, archives))
+def is_synthetic(paths: Iterable[str]) -> bool:
+    """Whether any path lies in or below a folder, or in a zip, that says of itself that it is generated."""
+    folders: set[Path] = set()
+    archives: set[str] = set()
+    for file, member in map(split_member, paths):
+        folders.add(Path(file).parent)
+        if member is not None:
+            archives.add(file)
+    above = {parent for folder in folders for parent in (folder, *folder.parents)}
+    return any((folder / NOTICE_NAME).exists() for folder in above) or any(map(_has_notice, archives))
 
 
 def _has_notice(archive: str) -> bool:

@@ -1,14 +1,17 @@
 """One shard of an archive, labelled by a model of frames: every frame gets an answer, and by all of them the clip."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from emocore.config import FeatureConfig
-from emocore.features.stage import PLANNED, featurize_batch, picture_rows
+from emocore.features.stage import picture_rows
 from emocore.frame_examples import FRAMES, images_of
 from emocore.labels import EMOTIONS
 from emocore.media.pictures import Picture
@@ -16,33 +19,37 @@ from emocore.media.reading import Reading
 from emocore.models.answers import answer_clips, answer_frames, label_rows
 from emocore.models.combining import How, tempered
 from emocore.pipeline.scoring import FRAMES_AT_ONCE, NetworkPlace
-from emocore.pipeline.shards import done_row, failure_rows, open_journal, shard_file, write_failures
 from emocore.schema import FRAME_LABELS, write_table
 
 
 @dataclass(frozen=True)
-class FrameAnswers:
-    """What answers: a network, how a clip's frames answer together, and at which temperature."""
+class FrameLabelling:
+    """A network answers for frames; how a clip's frames answer together, and at which temperature."""
 
     network: NetworkPlace
     combine: How
     temperature: float
+    reading: Reading
+    features: FeatureConfig
+    name: ClassVar[str] = "label"
+    main: ClassVar[str] = "labels"
+    by_clip: ClassVar[tuple[str, ...]] = (FRAMES,)
 
+    def load(self) -> None:
+        """Load the network."""
+        self.network.load()
 
-def label_shard(shard: pa.Table, answers: FrameAnswers, out: Path, reading: Reading) -> pa.Table:
-    """Decode, predict and commit one shard: its file in labels/ comes last."""
-    answers.network.load()  # before a file's time runs
-    journal = open_journal(shard, out, reading.seconds_per_file)
-    scorer = _Scorer(answers.network, reading.pixels)
-    table = featurize_batch(shard.select(PLANNED.names), FeatureConfig(), reading, journal.guard, scorer)
-    failures = failure_rows(table, journal.deaths)
-    write_failures(failures, shard, out)
-    frames = scorer.finish()
-    write_table(frames, shard_file(out / FRAMES, shard))
-    labels = _label_clips(table.filter(pc.is_null(table["reason"])), frames, scorer.shown, answers)
-    write_table(labels, shard_file(out / "labels", shard))
-    journal.forget()
-    return done_row(shard, failures.num_rows)
+    @contextmanager
+    def pictures(self, file: Path) -> Iterator["_Scorer"]:
+        """Take in pictures; write what the network says of them."""
+        scorer = _Scorer(self.network, self.reading.pixels)
+        yield scorer
+        scorer.finish()
+        write_table(scorer.frames, file)
+
+    def tables(self, good: pa.Table, sink: "_Scorer") -> Iterator[tuple[str, pa.Table]]:
+        """Yield the clips' labels."""
+        yield self.main, _label_clips(good, sink.frames, sink.shown, self)
 
 
 class _Scorer:
@@ -54,6 +61,7 @@ class _Scorer:
         self._copies: dict[str, list[str]] = {}
         self._waiting: list[tuple[str, Picture]] = []
         self._scored = [FRAME_LABELS.empty_table()]
+        self.frames = FRAME_LABELS.empty_table()
 
     def __call__(self, clips: list[str], pictures: list[Picture]) -> None:
         self.shown.update(clips)
@@ -65,13 +73,13 @@ class _Scorer:
             if len(self._waiting) == FRAMES_AT_ONCE:
                 self._score()
 
-    def finish(self) -> pa.Table:
-        """Return FRAME_LABELS rows of all pictures that could be used."""
+    def finish(self) -> None:
+        """Make `frames`, FRAME_LABELS rows of all pictures that could be used."""
         if self._waiting:
             self._score()
         scored = pa.concat_tables(self._scored).combine_chunks()
         copied = [_under_names(scored, first, names) for first, names in self._copies.items()]
-        return pa.concat_tables([scored, *copied]).combine_chunks()
+        self.frames = pa.concat_tables([scored, *copied]).combine_chunks()
 
     def _score(self) -> None:
         frames = picture_rows(self._waiting, self.pixels)
@@ -86,7 +94,7 @@ def _under_names(frames: pa.Table, clip: str, names: list[str]) -> pa.Table:
     return copies.set_column(0, FRAME_LABELS.field("clip"), clips)
 
 
-def _label_clips(featurized: pa.Table, frames: pa.Table, shown: set[str], answers: FrameAnswers) -> pa.Table:
+def _label_clips(featurized: pa.Table, frames: pa.Table, shown: set[str], answers: FrameLabelling) -> pa.Table:
     """Return LABELS rows; without a usable picture the state is no_face, or no_video where there is none at all."""
     clips = featurized["clip"].to_pylist()
     answered = pc.is_in(featurized["clip"], frames["clip"].unique()).to_numpy(zero_copy_only=False)

@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ class Journal:
         self.path = path
         self.hang_seconds = HANG_FACTOR * seconds_per_file
         self.deaths = self._bury(is_lost)
+        self.seconds: dict[str, float] = {}  # that each file took
         self._write("start", here)
 
     def _bury(self, is_lost: Callable[[str], bool]) -> Counter[str]:
@@ -61,10 +63,12 @@ class Journal:
         if self.deaths[path] >= DEATHS_ALLOWED:
             raise MediaError("decode", "killed", f"ended {self.deaths[path]} processes that read it")
         self._write("begin", path)
+        started = time.perf_counter()
         try:
             with _alarm(self.hang_seconds):
                 yield
         finally:
+            self.seconds[path] = time.perf_counter() - started
             self._write("end", path)
 
     def _write(self, word: str, path: str) -> None:

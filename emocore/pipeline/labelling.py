@@ -2,11 +2,12 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,37 +15,33 @@ import pyarrow.compute as pc
 import tyro
 
 from emocore.cli import options_to_json
-from emocore.corpus.listing import Listing, list_media
+from emocore.config import FeatureConfig
+from emocore.corpus.listing import failure_table, walk_media
+from emocore.corpus.scan import Row
 from emocore.errors import UserError
+from emocore.evaluation.archive_view import count_labels, summarize_timings
 from emocore.evaluation.report import render_labels
-from emocore.features.stage import PLANNED, featurize_batch, inputs_of
+from emocore.features.stage import inputs_of
 from emocore.frame_examples import FRAMES
 from emocore.labels import EMOTIONS
 from emocore.media.reading import Reading
 from emocore.models.answers import label_rows
 from emocore.models.bundle import Bundle, FrameBundle, bundle_folder, bundle_hash, load_bundle, versions
-from emocore.models.catalogue import SHIPPED
+from emocore.models.catalogue import SHIPPED, inputs_of_model
 from emocore.outputs import output_folder, read_json, write_json, write_text
-from emocore.pipeline import cluster
-from emocore.pipeline.featurize import fingerprint, is_synthetic
-from emocore.pipeline.frame_labelling import FrameAnswers
-from emocore.pipeline.frame_labelling import label_shard as label_frames_shard
+from emocore.pipeline.archive import Archive
+from emocore.pipeline.dry_run import describe_run
+from emocore.pipeline.featurize import is_synthetic
+from emocore.pipeline.frame_labelling import FrameLabelling
 from emocore.pipeline.network_options import PictureOptions, check_read_by
 from emocore.pipeline.options import FileOptions
-from emocore.pipeline.planning import load_or_plan
-from emocore.pipeline.scoring import check_network, finished_network
-from emocore.pipeline.shards import (
-    done_row,
-    failure_rows,
-    open_journal,
-    run_shards,
-    shard_file,
-    write_failures,
-    write_listing_failures,
-)
-from emocore.schema import FAILURES, LABELS, SCHEMA_VERSION, count_rows, read_tables_if_any, write_table
+from emocore.pipeline.rounds import Update
+from emocore.pipeline.scoring import finished_network
+from emocore.pipeline.stages import TIMINGS_FOLDER, Stage
+from emocore.schema import FAILURES, SCHEMA_VERSION, count_rows, each_table, read_tables_if_any
 
 SUMMARY = "summary.json"
+NOT_OF_THE_ANSWERS = ("out", "max_failures", "retry_failed", "dry_run", "gpus_per_worker")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +54,19 @@ class LabelOptions(PictureOptions, FileOptions):
     """the RUN folder of a finished model, or face-cnn as it is shipped"""
     out: str
     """the LABELS folder to write"""
+    retry_failed: bool = False
+    """read the files again that failed"""
+    dry_run: bool = False
+    """say how many files there are to read, how much media that is and about how long it takes, and write nothing"""
+    gpus_per_worker: float | None = None
+    """models of frames, audio-conv1d: answer in processes of their own with so many GPUs each, a fraction where
+    several share one; 0: without; files are read and answered for by the same processes unless given"""
 
     def __post_init__(self) -> None:
         FileOptions.__post_init__(self)
         PictureOptions.__post_init__(self)
+        if self.gpus_per_worker is not None and not 0 <= self.gpus_per_worker <= 64:
+            raise UserError(f"--gpus-per-worker must be from 0 to 64: got {self.gpus_per_worker}.")
 
 
 @dataclass(frozen=True)
@@ -94,87 +100,114 @@ class Labeller:
 _labeller = lru_cache(maxsize=1)(Labeller)
 
 
-def label_shard(shard: pa.Table, model_dir: str, model_hash: str, out: Path, reading: Reading) -> pa.Table:
-    """Decode, predict and commit one shard: its file in labels/ comes last."""
-    labeller = _labeller(model_dir, model_hash)
-    journal = open_journal(shard, out, reading.seconds_per_file)
-    table = featurize_batch(shard.select(PLANNED.names), labeller.bundle.features, reading, journal.guard)
-    failures = failure_rows(table, journal.deaths)
-    write_failures(failures, shard, out)
-    labels = labeller(table.filter(pc.is_null(table["reason"])))
-    write_table(labels, shard_file(out / "labels", shard))
-    journal.forget()
-    return done_row(shard, failures.num_rows)
+@dataclass(frozen=True)
+class SoundLabelling:
+    """A model of sound answers for clips."""
+
+    model_dir: str
+    model_hash: str
+    features: FeatureConfig
+    reading: Reading
+    name: ClassVar[str] = "label"
+    main: ClassVar[str] = "labels"
+    by_clip: ClassVar[tuple[str, ...]] = ()
+
+    def load(self) -> None:
+        """Load the model, where this process has not."""
+        _labeller(self.model_dir, self.model_hash)
+
+    def pictures(self, file: Path) -> AbstractContextManager[None]:  # noqa: ARG002 - a model of sound sees nothing
+        """Take in nothing."""
+        return nullcontext()
+
+    def tables(self, good: pa.Table, sink: None) -> Iterator[tuple[str, pa.Table]]:  # noqa: ARG002 - as above
+        """Yield the labels."""
+        yield self.main, _labeller(self.model_dir, self.model_hash)(good)
 
 
 def label(options: LabelOptions) -> Labelled:
-    """Label every supported file under MEDIA, and write the LABELS folder. Raises UserError, TooManyFailures."""
+    """Label every supported file under MEDIA, and write the LABELS folder. Raises UserError, TooManyFailures.
+
+    Called again, it labels what is new or has changed since, and leaves out what is gone.
+    """
+    bundle, model_hash = _checked(options)
+    stills = isinstance(bundle, FrameBundle)
+    paths = ("media",) if options.model in SHIPPED else ("media", "model")
+    config = {
+        "command": "label",
+        "options": options_to_json(options, leave_out=NOT_OF_THE_ANSWERS, paths=paths),
+        "model_hash": model_hash,
+        "schema_version": SCHEMA_VERSION,
+    }
+    with output_folder(options.out, config, SUMMARY) as folder, Archive(folder.path) as archive:
+        started = time.monotonic()
+        failures: list[Row] = []
+        stage = _stage(options, bundle, model_hash)
+        update = Update(
+            stage, folder.path, SUMMARY, options.max_failures, options.retry_failed, options.gpus_per_worker
+        )
+        changed = update.run(
+            archive,
+            lambda: walk_media(options.media, failures, stills=stills),
+            lambda: failure_table(failures),
+        )
+        if changed or not folder.finished:
+            _conclude(folder.path, options, archive, bundle, model_hash, time.monotonic() - started)
+        return Labelled(read_json(folder.path / SUMMARY), not changed and folder.finished)
+
+
+def dry_run(options: LabelOptions) -> list[str]:
+    """Return in words what `label` would do. Raises UserError."""
+    bundle, model_hash = _checked(options)
+    stage = _stage(options, bundle, model_hash)
+    listed = walk_media(options.media, [], stills=isinstance(bundle, FrameBundle))
+    return describe_run(stage, Path(options.out), listed, retry_failed=options.retry_failed, seed=options.seed)
+
+
+def _checked(options: LabelOptions) -> tuple[Bundle | FrameBundle, str]:
+    """Return the bundle, and the hash of its files."""
     if not options.media:
         raise UserError("No MEDIA given: name at least one folder, zip, media file or manifest.")
     bundle = load_bundle(options.model)
     check_read_by(bundle.model, options, PictureOptions)
-    listing = list_media(options.media, stills=isinstance(bundle, FrameBundle))
-    model_hash = bundle_hash(bundle_folder(options.model))
-    paths = ("media",) if options.model in SHIPPED else ("media", "model")
-    config = {
-        "command": "label",
-        "options": options_to_json(options, leave_out=("out", "max_failures"), paths=paths),
-        "data": fingerprint(listing),
-        "model_hash": model_hash,
-        "schema_version": SCHEMA_VERSION,
-    }
-    with output_folder(options.out, config, SUMMARY) as folder:
-        if not folder.finished:
-            started = time.monotonic()
-            cluster.connect()
-            write_listing_failures(listing.failures, folder.path)
-            stage, reading, arguments = _stage(options, bundle, model_hash)
-            run_shards(
-                load_or_plan(listing.clips, folder.path, reading),
-                folder.path,
-                "labels",
-                stage,
-                max_failures=options.max_failures,
-                reading=reading,
-                **arguments,
-            )
-            _conclude(folder.path, options, listing, bundle, model_hash, time.monotonic() - started)
-        return Labelled(read_json(folder.path / SUMMARY), folder.finished)
+    if options.gpus_per_worker and inputs_of_model(bundle.model) == "columns":
+        raise UserError(
+            f"--gpus-per-worker {options.gpus_per_worker:g} changes nothing for {bundle.model}, which computes on "
+            "CPUs: leave it out."
+        )
+    return bundle, bundle_hash(bundle_folder(options.model))
 
 
-def _stage(
-    options: LabelOptions, bundle: Bundle | FrameBundle, model_hash: str
-) -> tuple[Callable[..., pa.Table], Reading, dict[str, Any]]:
-    """Return what labels a shard, what it reads of a file, and what it is told beside these."""
+def _stage(options: LabelOptions, bundle: Bundle | FrameBundle, model_hash: str) -> Stage:
+    """Return what labels a shard."""
     if isinstance(bundle, FrameBundle):
         pictures = options.pictures(bundle.reading).to_json()
         network = finished_network(options.model, bundle.model)
-        check_network(network)
-        answers = FrameAnswers(network, options.combine or bundle.combine, bundle.temperature)
         reading = Reading(**pictures, sound=False, seconds_per_file=options.seconds_per_file)
-        return label_frames_shard, reading, {"answers": answers}
-    model_dir = str(bundle_folder(options.model))
+        return FrameLabelling(network, options.combine or bundle.combine, bundle.temperature, reading, FeatureConfig())
     reading = Reading(seconds_per_file=options.seconds_per_file)
-    return label_shard, reading, {"model_dir": model_dir, "model_hash": model_hash}
+    return SoundLabelling(str(bundle_folder(options.model)), model_hash, bundle.features, reading)
 
 
 def _conclude(
     out: Path,
     options: LabelOptions,
-    listing: Listing,
+    archive: Archive,
     bundle: Bundle | FrameBundle,
     model_hash: str,
     seconds: float,
 ) -> None:
-    labels = read_tables_if_any(out / "labels", LABELS)
+    """Count what the tables hold, a shard at a time, and write the report and, last, the summary."""
+    counts = count_labels(each_table(out / "labels"))
+    timings = summarize_timings(each_table(out / TIMINGS_FOLDER))
     failures = read_tables_if_any(out / "failures", FAILURES)
     summary = {
-        "files": labels.num_rows + failures.num_rows,
-        "labels": labels.num_rows,
+        "files": counts.files + failures.num_rows,
+        "labels": counts.files,
         "failures": failures.num_rows,
         "failures_by_reason": dict(Counter(failures["reason"].to_pylist()).most_common()),
-        "states": dict(Counter(labels["state"].to_pylist()).most_common()),
-        "predicted": dict(Counter(value for value in labels["predicted"].to_pylist() if value).most_common()),
+        "states": dict(counts.states.most_common()),
+        "predicted": dict(counts.predicted.most_common()),
         **(_seen(out, options, bundle) if isinstance(bundle, FrameBundle) else {}),
         "model": bundle.model,
         "model_hash": model_hash,
@@ -185,10 +218,10 @@ def _conclude(
         **options_to_json(options),
         "model": bundle.model,
         "trained_on": bundle.card.get("corpus", []),
-        "synthetic": is_synthetic(listing) or bool(bundle.card.get("synthetic")),
+        "synthetic": is_synthetic(archive.paths()) or bool(bundle.card.get("synthetic")),
         "versions": versions(),
     }
-    write_text(out / "report.html", render_labels(page, summary, labels, failures))
+    write_text(out / "report.html", render_labels(page, summary, counts, failures, timings))
     write_json(out / SUMMARY, summary)
 
 

@@ -1,79 +1,89 @@
-"""The plan of an archive: which files make a shard, and which files are copies of another."""
+"""The plan of a round: which files make a shard, on disk, so that each worker reads its own."""
 
-import itertools
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import ray
 
 from emocore.features.stage import PLANNED
 from emocore.media.limit import TimeLimit
 from emocore.media.reading import SOUND_ONLY, Reading
 from emocore.media.source import STILL_SUFFIXES, VIDEO_SUFFIXES, content_id, open_source
+from emocore.pipeline import cluster
+from emocore.pipeline.archive import Planned
 from emocore.pipeline.progress import Counter
-from emocore.schema import write_table
+from emocore.schema import rows_to_table, whole_file
 
+PLAN = ".plan.arrow"
 SHARD_FILES = 64
 MOST_SHARD_FILES = 512
 FILM_FILES = 8.0  # a film whose pictures are decoded takes the time of so many recordings and more
 STILL_FILES = 0.125
-_HASH_CHUNK = 256
-_PLAN = ".plan.parquet"
 SHARD = "shard"
+ATTEMPTS_BEFORE = "attempts_before"  # of a file that failed, and is tried again
+SHARDED = PLANNED.append(pa.field(SHARD, pa.int64())).append(pa.field(ATTEMPTS_BEFORE, pa.int32()))
 
 
-def load_or_plan(clips: pa.Table, out: Path, reading: Reading = SOUND_ONLY) -> list[pa.Table]:
-    """Return the plan that an earlier call left in `out`, else make it and leave it there.
+class Plan:
+    """The shards of a round, each a record batch of a file: a worker reads no more than its own."""
 
-    A second plan could differ: a file that could not be hashed then may be found to be a copy now.
-    """
-    path = out / _PLAN
-    if not path.exists():
-        shards = plan_shards(clips, reading)
-        empty = PLANNED.append(pa.field(SHARD, pa.int64())).empty_table()
-        write_table(pa.concat_tables([empty, *shards]), path)
-    plan = pq.read_table(path)
-    ends = np.flatnonzero(np.diff(plan[SHARD].to_numpy())) + 1
-    cuts = [0, *ends.tolist(), plan.num_rows]
-    return [plan.slice(start, end - start) for start, end in itertools.pairwise(cuts) if end > start]
+    def __init__(self, out: Path) -> None:
+        self.path = out / PLAN
+
+    def write(self, shards: Iterable[list[Planned]], first: int) -> int:
+        """Write the shards, numbered from `first` on; return how many they are."""
+        n = 0
+        with whole_file(self.path) as file, pa.ipc.new_file(file, SHARDED) as writer:
+            for n, files in enumerate(shards, 1):
+                writer.write_table(shard_table(files, first + n - 1), max_chunksize=len(files))
+        return n
+
+    def __len__(self) -> int:
+        with pa.OSFile(str(self.path)) as file:
+            return int(pa.ipc.open_file(file).num_record_batches)
+
+    def sizes(self) -> Iterator[int]:
+        """Yield how many files each shard has."""
+        with pa.memory_map(str(self.path)) as file:
+            reader = pa.ipc.open_file(file)
+            for i in range(reader.num_record_batches):
+                yield reader.get_batch(i).num_rows
+
+    def shard(self, place: int) -> pa.Table:
+        """Return the SHARDED rows of the shard at this place of the plan."""
+        with pa.OSFile(str(self.path)) as file:
+            return pa.Table.from_batches([pa.ipc.open_file(file).get_batch(place)])
 
 
-def plan_shards(clips: pa.Table, reading: Reading = SOUND_ONLY) -> list[pa.Table]:
-    """Cut a LISTING into shards of PLANNED rows with a `shard` number; files with equal bytes stay together.
+def shard_table(files: Iterable[Planned], number: int) -> pa.Table:
+    """Return SHARDED rows."""
+    rows = (
+        {**one.row, "duplicate_of": one.duplicate_of, SHARD: number, ATTEMPTS_BEFORE: one.attempts} for one in files
+    )
+    return rows_to_table(rows, SHARDED)
 
-    The same listing gives the same shards, whatever the cluster. Where pictures are read a film counts as several
+
+def cut_shards(files: Iterable[Planned], reading: Reading = SOUND_ONLY) -> Iterator[list[Planned]]:
+    """Part files into shards; those with equal bytes, which come one behind the other, stay together.
+
+    The same files give the same shards, whatever the cluster. Where pictures are read a film counts as several
     files, and several stills as one.
     """
-    first_of = _find_duplicates(clips, reading.seconds_per_file)
-    paths = clips["path"].to_pylist()
-    place = {path: i for i, path in enumerate(paths)}
-    order = sorted(range(len(paths)), key=lambda i: (place[first_of.get(paths[i], paths[i])], i))
-    planned = clips.append_column("duplicate_of", pa.array([first_of.get(path) for path in paths], pa.string()))
-    planned = planned.take(pa.array(order, pa.int64())).combine_chunks().cast(PLANNED)
-    weights = [_weight(paths[i], reading) for i in order]
-    shards: list[pa.Table] = []
-    for start, end in _cuts(weights, [paths[i] in first_of for i in order]):
-        numbers = pa.array([len(shards)] * (end - start), pa.int64())
-        shards.append(planned.slice(start, end - start).append_column(SHARD, numbers))
-    return shards
-
-
-def _cuts(weights: list[float], is_copy: list[bool]) -> Iterator[tuple[int, int]]:
-    """Yield the first row of each shard and the one after its last: a copy is in the shard of the file before it."""
-    start, total = 0, 0.0
-    for row, weight in enumerate(weights):
+    shard: list[Planned] = []
+    total = 0.0
+    for one in files:
         # Of a file with very many copies, each shard computes one.
-        if (total >= SHARD_FILES and not is_copy[row]) or row - start == MOST_SHARD_FILES:
-            yield start, row
-            start, total = row, 0.0
-        total += weight
-    if weights:
-        yield start, len(weights)
+        if (total >= SHARD_FILES and not one.duplicate_of) or len(shard) == MOST_SHARD_FILES:
+            yield shard
+            shard, total = [], 0.0
+        shard.append(one)
+        total += _weight(one.row["path"], reading)
+    if shard:
+        yield shard
 
 
 def _weight(path: str, reading: Reading) -> float:
@@ -83,28 +93,22 @@ def _weight(path: str, reading: Reading) -> float:
     return FILM_FILES if suffix in VIDEO_SUFFIXES else STILL_FILES if suffix in STILL_SUFFIXES else 1.0
 
 
-def _find_duplicates(clips: pa.Table, seconds_per_file: float) -> dict[str, str]:
-    """Return path → first path with the same bytes; only files of equal size are read for it."""
-    by_size: dict[int, list[str]] = {}
-    for path, size in zip(clips["path"].to_pylist(), clips["bytes"].to_pylist(), strict=True):
-        by_size.setdefault(size, []).append(path)
-    alike = [path for paths in by_size.values() if len(paths) > 1 for path in paths]
-    chunks = [alike[i : i + _HASH_CHUNK] for i in range(0, len(alike), _HASH_CHUNK)]
-    first: dict[str, str] = {}
-    first_of = {}
-    tasks = [_content_ids.remote(chunk, seconds_per_file) for chunk in chunks]
-    with Counter("compare files of equal size", len(alike), "files") if alike else nullcontext() as counter:
-        for chunk, task in zip(chunks, tasks, strict=True):
-            for path, identity in zip(chunk, _get(task), strict=True):
-                if identity and first.setdefault(identity, path) != path:
-                    first_of[path] = first[identity]
-            if counter:
-                counter.add(len(chunk))
-    return first_of
+def identify(chunks: Iterator[list[str]], n: int, seconds_per_file: float) -> Iterator[list[str | None]]:
+    """Yield the content ids of chunks of paths, hashed on the cluster; None where a file cannot be read."""
+    waiting: deque[Any] = deque()
+    with Counter("compare files of equal size", n, "files") if n else nullcontext() as counter:
+        for chunk in chunks:
+            waiting.append(_content_ids.remote(chunk, seconds_per_file))
+            if len(waiting) > 2 * cluster.cpus():
+                yield _next(waiting, counter)
+        while waiting:
+            yield _next(waiting, counter)
 
 
-def _get(task: Any) -> list[str | None]:
-    ids: list[str | None] = ray.get(task)
+def _next(waiting: deque[Any], counter: Counter | None) -> list[str | None]:
+    ids: list[str | None] = ray.get(waiting.popleft())
+    if counter:
+        counter.add(len(ids))
     return ids
 
 

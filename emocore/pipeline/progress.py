@@ -38,7 +38,7 @@ class Counter:
             self.bar.add_task(self.what, total=self.total, state="")
             self.bar.start()
         else:
-            _say(f"{self.what}: {self._amount(self.total)} to do")
+            say(f"{self.what}: {self._amount(self.total)} to do")
         return self
 
     def add(self, done: int, failed: int = 0) -> None:
@@ -52,7 +52,7 @@ class Counter:
         if self.bar:
             self.bar.console.print(line, markup=False, highlight=False)
         else:
-            _say(line)
+            say(line)
 
     def _show(self) -> None:
         if self.bar:
@@ -60,7 +60,7 @@ class Counter:
             self.bar.update(self.bar.task_ids[0], completed=self.done, state=state)
         elif time.monotonic() - self.last_line >= LOG_SECONDS:
             self.last_line = time.monotonic()
-            _say(f"{self.what}: {self._done()}, {self._rate()}")
+            say(f"{self.what}: {self._done()}, {self._rate()}")
 
     def _amount(self, number: int) -> str:
         return f"{number:,} {self.unit}"
@@ -80,7 +80,7 @@ class Counter:
         if self.bar:
             self.bar.stop()
         seconds = duration(time.monotonic() - self.started)
-        _say(f"{self.what}: {self._done()} in {seconds}, {self.failed:,} failed")
+        say(f"{self.what}: {self._done()} in {seconds}, {self.failed:,} failed")
 
 
 class ByteCounter(Counter):
@@ -148,5 +148,6 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Print a line of a job's log."""
     print(line, flush=True)  # noqa: T201 - a job's progress is its standard output

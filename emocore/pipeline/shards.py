@@ -1,58 +1,55 @@
 """An archive in shards: each is worked on by one task at a time, and committed by that task alone."""
 
-from collections.abc import Callable, Mapping, Sequence
+import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import ray
 
 from emocore.errors import TooManyFailures, UserError
+from emocore.media.pictures import Picture
 from emocore.pipeline import cluster
-from emocore.pipeline.journal import JOURNALS, Journal, clear_journals
-from emocore.pipeline.planning import SHARD
+from emocore.pipeline.journal import clear_journals
+from emocore.pipeline.planning import Plan
 from emocore.pipeline.progress import Counter
-from emocore.schema import FAILURES, clear_unfinished, write_table
+from emocore.pipeline.stages import Stage, commit_shard, number_of, open_journal, read_shard, run_shard, shard_file
+from emocore.schema import clear_unfinished
 
 MOST_SHARDS_A_TASK = 4
-DONE = pa.schema([(SHARD, pa.int64()), ("files", pa.int64()), ("failed", pa.int64()), ("fault", pa.string())])
+DONE = pa.schema([("files", pa.int64()), ("failed", pa.int64()), ("fault", pa.string())])
+_AS_TABLES: Any = {"batch_size": None, "batch_format": "pyarrow"}
+_PLACE, _WORK = "place", "work"
+_READ = pa.schema([(_WORK, pa.large_binary()), *DONE])
 
 
 def run_shards(
-    shards: Sequence[pa.Table],
-    out: Path,
-    last_table: str,
-    stage: Callable[..., Any],
-    *,
-    max_failures: int | None,
-    **arguments: Any,
+    stage: Stage, plan: Plan, out: Path, first: int, max_failures: int | None, gpus: float | None = None
 ) -> None:
-    """Run a stage over the shards that are not committed yet; the stage commits its shard and returns a DONE row.
+    """Work on the shards of a plan, numbered from `first` on, that are not committed yet.
 
-    The folder `last_table` of `out` holds one Parquet file for every committed shard; `out` and `arguments` go to
-    the stage. Raises TooManyFailures beyond `max_failures`, those of an earlier call included.
+    `gpus`: files are read by some processes, and answered for by others, each with so many GPUs; None: by the same.
+    Raises TooManyFailures beyond `max_failures`, those of earlier calls included.
     """
-    waiting = [shard for shard in shards if not shard_file(out / last_table, shard).exists()]
-    names = {shard_file(out, shard).name for shard in waiting}
+    sizes = list(plan.sizes())
+    waiting = [place for place in range(len(sizes)) if not shard_file(out / stage.main, first + place).exists()]
+    names = {shard_file(out, first + place).name for place in waiting}
     before = [path for path in (out / "failures").glob("*.parquet") if path.name not in names]
     failed = sum(pq.read_metadata(path).num_rows for path in before)
     _check_failures(failed, max_failures)
-    with Counter(stage.__name__.removesuffix("_shard"), sum(shard.num_rows for shard in waiting), "files") as counter:
+    with Counter(stage.name, sum(sizes[place] for place in waiting), "files") as counter:
         if not waiting:
             return
-        task: Callable[..., Any] = _run_task
-        # Ray Data retries for ever when a process dies; a file that ended two is left out, see Journal.
-        data = ray.data.from_arrow(_task_tables(waiting, cluster.cpus())).map_batches(
-            task,
-            batch_size=None,
-            batch_format="pyarrow",
-            num_cpus=1,
-            fn_kwargs={"stage": stage, "last_table": last_table, "out": out, "arguments": arguments},
-        )
         clear_journals(out)
         clear_unfinished(out)
+        data = ray.data.from_arrow(_task_tables(waiting, cluster.cpus()))
+        # Ray Data retries for ever when a process dies; a file that ended two is left out, see Journal.
+        told = {"stage": stage, "plan": plan, "out": out}
+        if gpus is None:
+            data = data.map_batches(cast(Any, _run_task), fn_kwargs=told, num_cpus=1, **_AS_TABLES)
+        else:
+            data = run_apart(data, told, gpus)
         for done in data.iter_rows():
             if done["fault"]:
                 raise UserError(done["fault"])
@@ -61,81 +58,106 @@ def run_shards(
         clear_journals(out)
 
 
-def _task_tables(shards: Sequence[pa.Table], cpus: int) -> list[pa.Table]:
+def _task_tables(places: list[int], cpus: int) -> list[pa.Table]:
     """Join shards into one table a task: many at first, single ones at the end, so that all CPUs end together.
 
     Ray Data only looks now and then for tasks that ended: with one shard a task, CPUs wait for work.
     """
     tables = []
     start = 0
-    while start < len(shards):
-        size = min(MOST_SHARDS_A_TASK, max(1, (len(shards) - start) // (2 * cpus)))
-        tables.append(pa.concat_tables(shards[start : start + size]))
+    while start < len(places):
+        size = min(MOST_SHARDS_A_TASK, max(1, (len(places) - start) // (2 * cpus)))
+        tables.append(pa.table({_PLACE: places[start : start + size]}))
         start += size
     return tables
 
 
-def _run_task(
-    table: pa.Table, stage: Callable[..., pa.Table], last_table: str, out: Path, arguments: dict[str, Any]
-) -> pa.Table:
+def _run_task(table: pa.Table, stage: Stage, plan: Plan, out: Path) -> pa.Table:
     """Run the stage on each shard of the table; what a process before committed, and then died, stays as it is."""
-    done = [DONE.empty_table()]
-    for number in pc.unique(table[SHARD]):
-        shard = table.filter(pc.equal(table[SHARD], number))
-        if shard_file(out / last_table, shard).exists():
-            failures = shard_file(out / "failures", shard)
-            done.append(done_row(shard, pq.read_metadata(failures).num_rows if failures.exists() else 0))
-            continue
+    shards = map(plan.shard, table[_PLACE].to_pylist())
+    done = [_committed(shard, stage, out) or _run_once(shard, stage, out) for shard in shards]
+    return pa.Table.from_pylist(done, DONE)
+
+
+def _run_once(shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any]:
+    try:
+        return {"files": shard.num_rows, "failed": run_shard(shard, stage, out)}
+    except UserError as error:  # as an exception it would arrive without its own words
+        return {"fault": str(error)}
+
+
+def run_apart(data: Any, told: dict[str, Any], gpus: float) -> Any:
+    """Read shards on CPUs, and answer for them in processes that hold a model each; neither runs far ahead."""
+    cluster.check_room(1, gpus)
+    places = sum(int(machine.get("GPU", 0) / gpus) for machine in cluster.machines()) if gpus else 1
+    answering: Any = _Answering
+    return data.map_batches(cast(Any, _read_task), fn_kwargs=told, num_cpus=1, **_AS_TABLES).map_batches(
+        answering,
+        fn_constructor_args=(told["stage"], told["out"]),
+        num_cpus=0 if gpus else 1,
+        num_gpus=gpus,
+        concurrency=(1, max(1, places)),
+        **_AS_TABLES,
+    )
+
+
+def _read_task(table: pa.Table, stage: Stage, plan: Plan, out: Path) -> pa.Table:
+    """Return a row a shard: what was read of its files, or what was done of it before."""
+    shards = map(plan.shard, table[_PLACE].to_pylist())
+    rows = [_committed(shard, stage, out) or _read_once(shard, stage, out) for shard in shards]
+    return pa.Table.from_pylist(rows, _READ)
+
+
+def _read_once(shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any]:
+    pictures: list[tuple[list[str], list[Picture]]] = []
+
+    def take(clips: list[str], taken: list[Picture]) -> None:
+        pictures.append((clips, taken))
+
+    try:
+        read = read_shard(shard, stage, out, take if stage.reading.every else None)
+    except UserError as error:
+        return {"fault": str(error)}
+    return {_WORK: pickle.dumps((read, pictures))}
+
+
+class _Answering:
+    """A process that holds the stage's model, and commits what others have read."""
+
+    def __init__(self, stage: Stage, out: Path) -> None:
+        self.stage, self.out, self.fault = stage, out, None
         try:
-            done.append(stage(shard, out=out, **arguments))
-        except UserError as error:  # as an exception it would arrive without its own words
-            done.append(pa.Table.from_pylist([{"fault": str(error)}], schema=DONE))
-    return pa.concat_tables(done)
+            stage.load()
+        except UserError as error:
+            self.fault = {"fault": str(error)}
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Return DONE rows."""
+        rows = [self.fault or (self._answer(row[_WORK]) if row[_WORK] else row) for row in table.to_pylist()]
+        return pa.Table.from_pylist(rows, DONE)
+
+    def _answer(self, work: bytes) -> dict[str, Any]:
+        read, pictures = pickle.loads(work)
+        try:
+            # Ray Data starts such a process again and again: the journal counts how often.
+            open_journal(f"{read.number:06d}-answer", self.out, self.stage.reading.seconds_per_file)
+            with self.stage.pictures(shard_file(self.out / "frames", read.number)) as sink:
+                for taken in pictures:
+                    sink(*taken)
+            failed = commit_shard(read, self.stage, self.out, sink)
+        except UserError as error:
+            return {"fault": str(error)}
+        return {"files": len(read.good) + failed, "failed": failed}
 
 
-def open_journal(shard: pa.Table, out: Path, seconds_per_file: float) -> Journal:
-    """Return the shard's journal, as the process finds it that is about to work on the shard."""
-    # Asking starts Ray where it does not run: a stage is also called by itself.
-    here = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
-    return Journal(shard_file(out / JOURNALS, shard), seconds_per_file, here, cluster.is_lost)
+def _committed(shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any] | None:
+    """Return the DONE row of a shard that is committed."""
+    if not shard_file(out / stage.main, number_of(shard)).exists():
+        return None
+    failures = shard_file(out / "failures", number_of(shard))
+    return {"files": shard.num_rows, "failed": pq.read_metadata(failures).num_rows if failures.exists() else 0}
 
 
 def _check_failures(failed: int, limit: int | None) -> None:
     if limit is not None and failed > limit:
         raise TooManyFailures(f"{failed} files failed, more than --max-failures {limit}: see the failures folder.")
-
-
-def shard_file(folder: Path, shard: pa.Table) -> Path:
-    """Return where the shard's rows of this table lie."""
-    return folder / f"{shard[SHARD][0].as_py():06d}.parquet"
-
-
-def failure_rows(featurized: pa.Table, deaths: Mapping[str, int]) -> pa.Table:
-    """Return the FAILURES rows of a batch whose faults stand in columns; `deaths`: processes that a path ended."""
-    failed = featurized.filter(pc.is_valid(featurized["reason"]))
-    read = pc.coalesce(failed["duplicate_of"], failed["path"])  # of copies, only the first is read
-    pairs = zip(read.to_pylist(), failed["path"].to_pylist(), failed["reason"].to_pylist(), strict=True)
-    attempts = [max(deaths.get(first, 0), deaths.get(path, 0)) + (reason != "killed") for first, path, reason in pairs]
-    return failed.append_column("attempts", pa.array(attempts, pa.int32())).select(FAILURES.names).cast(FAILURES)
-
-
-def write_failures(failures: pa.Table, shard: pa.Table, out: Path) -> None:
-    """Write the shard's failures, in the place of those of a process that died before it committed the shard."""
-    path = shard_file(out / "failures", shard)
-    if failures.num_rows:
-        write_table(failures, path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def write_listing_failures(failures: pa.Table, out: Path) -> None:
-    """Write what could not even be listed beside the shards' failures."""
-    if failures.num_rows:
-        write_table(failures, out / "failures" / "listing.parquet")
-
-
-def done_row(shard: pa.Table, failed: int) -> pa.Table:
-    """Return the one DONE row of a committed shard."""
-    return pa.Table.from_pylist(
-        [{SHARD: shard[SHARD][0].as_py(), "files": shard.num_rows, "failed": failed}], schema=DONE
-    )

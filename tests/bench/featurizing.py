@@ -21,11 +21,14 @@ from emocore.config import FeatureConfig
 from emocore.corpus.listing import list_corpora
 from emocore.media.reading import Reading
 from emocore.pipeline import cluster
-from emocore.pipeline.featurize import featurize_shard
-from emocore.pipeline.planning import plan_shards
+from emocore.pipeline.archive import Planned
+from emocore.pipeline.featurize import Featurizing
+from emocore.pipeline.planning import Plan, cut_shards
 from emocore.pipeline.shards import run_shards
+from emocore.pipeline.stages import run_shard
 
-N_FILMS, ROUNDS, READING = 200, 4, Reading(every=20)
+N_FILMS, ROUNDS = 200, 4
+STAGE = Featurizing(FeatureConfig(), Reading(every=20))
 
 
 def main() -> None:
@@ -34,12 +37,14 @@ def main() -> None:
         films = Path(sys.argv[1]) if len(sys.argv) > 1 else _generate(Path(work) / "films")
         out = Path(work) / "F"
         cluster.connect()
-        plan = plan_shards(list_corpora([str(films)]).clips, READING)
+        rows = list_corpora([str(films)]).clips.to_pylist()
+        plan = Plan(Path(work))
+        n = plan.write(cut_shards([Planned(row, None, 0) for row in rows], STAGE.reading), 0)
         os.environ["OMP_NUM_THREADS"] = "1"  # as Ray does for a task of one CPU
         with multiprocessing.get_context("spawn").Pool(cluster.cpus()) as pool:
 
             def in_pool() -> None:
-                for _ in pool.imap_unordered(_one, [(shard, out) for shard in plan]):
+                for _ in pool.imap_unordered(_one, [(plan.shard(place), out) for place in range(n)]):
                     pass
 
             ratios = []
@@ -50,14 +55,13 @@ def main() -> None:
         print(f"median ratio of the last {ROUNDS - 1}: {statistics.median(ratios[1:]):.3f}")
 
 
-def _by_job(plan: list[pa.Table], out: Path) -> None:
-    arguments = {"features": FeatureConfig(), "mfcc": False, "reading": READING}
-    run_shards(plan, out, "clips", featurize_shard, max_failures=None, **arguments)
+def _by_job(plan: Plan, out: Path) -> None:
+    run_shards(STAGE, plan, out, 0, max_failures=None)
 
 
 def _one(work: tuple[pa.Table, Path]) -> None:
     shard, out = work
-    featurize_shard(shard, FeatureConfig(), out, False, READING)
+    run_shard(shard, STAGE, out)
 
 
 def _seconds(work: Callable[[], None], out: Path) -> float:

@@ -14,7 +14,7 @@ from emocore.corpus.listing import list_corpora
 from emocore.media.reading import Reading
 from emocore.outputs import read_json
 from emocore.pipeline import featurize as featurizing
-from emocore.pipeline import planning
+from emocore.pipeline import planning, shards
 from emocore.schema import SCHEMA_VERSION, VERSION_KEY, pictures_schema
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -197,10 +197,10 @@ def test_without_films_the_folder_is_empty_of_pictures_but_readable(run, tone, w
 def measured():
     """Return the stage, which also writes how much memory its process held before and at most, in MiB."""
 
-    def featurize_shard(shard, **arguments):  # defined here, so that Ray sends it by value
+    def run_task(table, **arguments):  # defined here, so that Ray sends it by value
         from pathlib import Path  # noqa: PLC0415 - in the worker
 
-        from emocore.pipeline import featurize  # noqa: PLC0415
+        from emocore.pipeline import shards  # noqa: PLC0415
 
         def status(name):
             lines = Path("/proc/self/status").read_text().splitlines()
@@ -208,11 +208,11 @@ def measured():
 
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
         before = status("VmHWM")
-        done = featurize.featurize_shard(shard, **arguments)
+        done = shards._run_task(table, **arguments)
         (arguments["out"] / ".memory").write_text(f"{before} {status('VmHWM')}")
         return done
 
-    return featurize_shard
+    return run_task
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +221,7 @@ def peaks(run, cluster, tmp_path_factory):
     root = tmp_path_factory.mktemp("long")
     found = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(featurizing, "featurize_shard", measured())
+        patch.setattr(shards, "_run_task", measured())
         for films in (2, 8):
             folder = root / str(films)
             folder.mkdir()

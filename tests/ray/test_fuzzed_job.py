@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from emocore.pipeline import featurize as featurizing
+from emocore.pipeline import shards
 
 FUZZ = Path(__file__).parents[1] / "fuzz"
 EACH = 50
@@ -52,11 +52,11 @@ def test_ray_is_well_after_them(fuzzed, whole_job):
 def stumbling():
     """Return the stage, but reading a.wav-0.wav opens the bait, and then fails as only a mistake of ours would."""
 
-    def featurize_shard(shard, **arguments):  # defined here, so that Ray sends it by value
+    def run_task(table, **arguments):  # defined here, so that Ray sends it by value
         from pathlib import Path  # noqa: PLC0415 - in the worker
 
         from emocore.features import stage  # noqa: PLC0415
-        from emocore.pipeline import featurize  # noqa: PLC0415
+        from emocore.pipeline import shards  # noqa: PLC0415
 
         original = stage.read_media
 
@@ -68,15 +68,15 @@ def stumbling():
 
         stage.read_media = read_media
         try:
-            return featurize.featurize_shard(shard, **arguments)
+            return shards._run_task(table, **arguments)
         finally:
             stage.read_media = original
 
-    return featurize_shard
+    return run_task
 
 
 def test_a_mistake_of_ours_and_a_bait_opened_by_a_worker_would_be_told(whole_job, cluster, tmp_path, monkeypatch):
-    monkeypatch.setattr(featurizing, "featurize_shard", stumbling())
+    monkeypatch.setattr(shards, "_run_task", stumbling())
     job = whole_job.run_job(tmp_path / "work", 1)
     opened = [f"opened {tmp_path / 'work' / 'elsewhere' / 'bait.ts'}"] if sys.platform == "linux" else []
     assert job.bugs == [*opened, "a.wav-0.wav: ['internal']"]

@@ -11,26 +11,25 @@ from emocore.corpus.listing import list_corpora
 from emocore.media.reading import Reading
 from emocore.outputs import read_json
 from emocore.pipeline import featurize as featurizing
-from emocore.pipeline import labelling, planning
+from emocore.pipeline import planning, shards
 from emocore.pipeline.journal import JOURNALS
 from emocore.pipeline.labelling import LabelOptions, label
-from emocore.pipeline.planning import SHARD
-from emocore.pipeline.shards import write_failures
+from emocore.pipeline.stages import _write_failures, shard_file
 from emocore.schema import FAILURES, rows_to_table
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
 
-def deadly(module, function, fates):
-    """Return a stage of `emocore.pipeline`, but reading a file named in `fates` ends or hangs its process."""
+def deadly(fates):
+    """Return the task that works on shards, but reading a file named in `fates` ends or hangs its process."""
 
-    def stage_shard(shard, **arguments):  # defined here, so that Ray sends it by value
+    def run_task(table, **arguments):  # defined here, so that Ray sends it by value
         import os  # noqa: PLC0415 - in the worker
         import signal  # noqa: PLC0415
-        from importlib import import_module  # noqa: PLC0415
         from pathlib import Path  # noqa: PLC0415
 
         from emocore.features import stage  # noqa: PLC0415
+        from emocore.pipeline import shards  # noqa: PLC0415
 
         original = stage.read_media
 
@@ -50,11 +49,11 @@ def deadly(module, function, fates):
 
         stage.read_media = read_media
         try:
-            return getattr(import_module(module), function)(shard, **arguments)
+            return shards._run_task(table, **arguments)
         finally:
             stage.read_media = original
 
-    return stage_shard
+    return run_task
 
 
 @pytest.fixture
@@ -70,7 +69,7 @@ def run(folder, tmp_path, monkeypatch):
     """Featurize the folder where some files are deadly; return ({clip: times}, {file: failures row}, {file: tries})."""
 
     def call(fates, shard_files=6, **reading):
-        monkeypatch.setattr(featurizing, "featurize_shard", deadly(featurizing.__name__, "featurize_shard", fates))
+        monkeypatch.setattr(shards, "_run_task", deadly(fates))
         monkeypatch.setattr(planning, "SHARD_FILES", shard_files)
         out = tmp_path / "F"
         done = featurizing.featurize(
@@ -144,17 +143,17 @@ def test_a_death_after_decoding_is_the_files_too(folder, run, monkeypatch):
 
 
 def test_a_failure_of_a_process_that_died_does_not_outlive_its_second_try(tmp_path):
-    shard = pa.table({SHARD: [7]})
+    file = shard_file(tmp_path / "failures", 7)
     row = rows_to_table([{"path": "a.wav", "reason": "too_slow"}], FAILURES)
-    write_failures(row, shard, tmp_path)
+    _write_failures(row, file)
     assert [found["path"] for found in read(tmp_path, "failures")] == ["a.wav"]
-    write_failures(row.slice(0, 0), shard, tmp_path)
+    _write_failures(row.slice(0, 0), file)
     assert read(tmp_path, "failures") == []
 
 
 def test_a_file_that_hangs_in_an_archive_that_is_labelled(folder, bundle, tmp_path, monkeypatch):
     """Nothing but the time limit ends it: with its process, as a death."""
-    monkeypatch.setattr(labelling, "label_shard", deadly(labelling.__name__, "label_shard", {"05.wav": "hang"}))
+    monkeypatch.setattr(shards, "_run_task", deadly({"05.wav": "hang"}))
     out = tmp_path / "L"
     label(LabelOptions(media=(str(folder),), model=str(bundle), out=str(out), seconds_per_file=1.0))
     labels, failures, tries = rows_of(out, "labels")

@@ -16,12 +16,12 @@ from ray.cluster_utils import Cluster
 
 from emocore.config import FeatureConfig
 from emocore.corpus.listing import list_corpora
-from emocore.pipeline import featurize as featurizing, planning
+from emocore.pipeline import featurize as featurizing, planning, shards
 
-def slow_shard(shard, **arguments):
+def slow_task(table, **arguments):
     import time
     from emocore.features import stage
-    from emocore.pipeline import featurize
+    from emocore.pipeline import shards
     here = ray.get_runtime_context().get_node_id()
     original = stage.read_media
     def read_media(stream, reading):
@@ -30,7 +30,7 @@ def slow_shard(shard, **arguments):
         return original(stream, reading)
     stage.read_media = read_media
     try:
-        return featurize.featurize_shard(shard, **arguments)
+        return shards._run_task(table, **arguments)
     finally:
         stage.read_media = original
 
@@ -48,7 +48,7 @@ def lose():
 
 threading.Thread(target=lose, daemon=True).start()
 planning.SHARD_FILES = 4
-featurizing.featurize_shard = slow_shard
+shards._run_task = slow_task
 done = featurizing.featurize(list_corpora([str(corpus)]), str(out), FeatureConfig(), mfcc=False, options={})
 paths = [path for file in (out / "clips").glob("*.parquet") for path in pq.read_table(file)["path"].to_pylist()]
 print(done.clips, done.failures, len(paths), len(set(paths)), flush=True)

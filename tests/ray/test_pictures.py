@@ -13,8 +13,9 @@ import ray
 from emocore.corpus.demo import DemoSettings, perform_clip, plan
 from emocore.media.reading import Reading
 from emocore.outputs import read_json
-from emocore.pipeline import planning
-from emocore.schema import LISTING, pictures_schema, read_tables, rows_to_table
+from emocore.pipeline.archive import Planned
+from emocore.pipeline.planning import cut_shards
+from emocore.schema import pictures_schema, read_tables
 
 pytestmark = pytest.mark.usefixtures("cluster")
 PIXELS = 40
@@ -175,10 +176,9 @@ def test_a_wrong_option_is_one_sentence(job, corpus, tmp_path, arguments, senten
 
 
 def test_small_files_are_many_a_shard():
-    files = [{"clip": f"{i}", "path": f"/{i}.jpg", "bytes": i, "soft_label": np.zeros(8, "f4")} for i in range(600)]
-    clips = rows_to_table(files, LISTING)
-    assert [shard.num_rows for shard in planning.plan_shards(clips, Reading(20))] == [512, 88]
-    assert [shard.num_rows for shard in planning.plan_shards(clips)] == [64] * 9 + [24]
+    files = [Planned({"path": f"/{i}.jpg"}, None, 0) for i in range(600)]
+    assert [len(shard) for shard in cut_shards(files, Reading(20))] == [512, 88]
+    assert [len(shard) for shard in cut_shards(files)] == [64] * 9 + [24]
 
 
 def test_without_frames_stills_are_no_media(job, corpus, tmp_path):

@@ -2,10 +2,13 @@ import re
 from html.parser import HTMLParser
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from emocore.evaluation.archive_view import count_labels, summarize_timings
 from emocore.evaluation.metrics import summarize
-from emocore.evaluation.report import PROTOCOLS, render_labels, render_run
+from emocore.evaluation.report import PROTOCOLS, render_run
+from emocore.evaluation.report import render_labels as render_counts
 from emocore.evaluation.tables import ABSENT, mistake_table, plain
 from emocore.labels import EMOTIONS
 from emocore.schema import FAILURES, LABELS, PREDICTIONS, PROBABILITIES, rows_to_table
@@ -44,6 +47,11 @@ class Page(HTMLParser):
 
     def words(self):
         return " ".join(" ".join(self.text).split())
+
+
+def render_labels(config, summary, parts, failures, timings=()):
+    parts = [parts] if isinstance(parts, pa.Table) else parts
+    return render_counts(config, summary, count_labels(parts), failures, summarize_timings(timings))
 
 
 def run(n=160, actors=4, labelled=True, **columns):
@@ -289,3 +297,22 @@ def test_an_estimate_on_validation_clips_says_so():
     words = seen(protocol="all", estimate="validation", speaker_independent=True).words()
     assert "scored on those: the epoch and the temperature were chosen on them" in words
     assert "three inner folds" not in words
+
+
+def test_the_slowest_files_and_the_throughput():
+    def shard(finished, seconds):
+        paths = [f"/a/{finished}-{second}.wav" for second in seconds]
+        return pa.table({"path": paths, "seconds": seconds, "finished": [float(finished)] * len(seconds)})
+
+    parts = [shard(1000, [0.5, 9.0]), shard(1030, [0.25] * 58), shard(1090, [7.0] * 30)]
+    timings = summarize_timings(parts)
+    assert timings.slowest[:2] == [(9.0, "/a/1000-9.0.wav"), (7.0, "/a/1090-7.0.wav")] and len(timings.slowest) == 10
+    assert timings.stretch_seconds == 60 and timings.stretches == [(0.0, 1.0), (1 / 60, 0.5)]
+    words = Page(render_labels(CONFIG, {}, labels(), failures(), parts)).words()
+    assert "Throughput" in words and "/a/1000-9.0.wav 9.00" in words
+
+
+def test_a_week_of_labelling_is_forty_bars_at_most():
+    parts = [pa.table({"path": ["a"], "seconds": [1.0], "finished": [3600.0 * hour]}) for hour in range(168)]
+    timings = summarize_timings(parts)
+    assert len(timings.stretches) <= 41 and sum(rate for _, rate in timings.stretches) * timings.stretch_seconds == 168
