@@ -81,17 +81,18 @@ _TO_DO = """
 SELECT path, bytes, listing, duplicate_of, attempts FROM now WHERE action = 'do'
 ORDER BY coalesce(duplicate_of, path), duplicate_of IS NOT NULL, path
 """
+_TOUCH = """
+UPDATE files SET changed = now.changed FROM now
+WHERE now.path = files.path AND action = 'keep' AND now.changed <> files.changed;
+"""
 _COMMIT = """
 DELETE FROM carries; DELETE FROM drops;
 INSERT INTO drops SELECT f.shard, f.path FROM files f LEFT JOIN now ON now.path = f.path
     WHERE now.path IS NULL OR now.action <> 'keep';
 INSERT INTO carries SELECT shard, path, source, source_shard FROM now WHERE action = 'carry';
-UPDATE files SET changed = now.changed FROM now
-    WHERE now.path = files.path AND action = 'keep' AND now.changed <> files.changed;
 DELETE FROM files WHERE path IN (SELECT path FROM drops);
 INSERT INTO files SELECT path, bytes, changed, listing, content_id, duplicate_of, shard, 0, 0 FROM now
     WHERE action <> 'keep';
-DELETE FROM now; DELETE FROM places; DELETE FROM compared;
 """
 
 
@@ -151,7 +152,7 @@ class Archive:
 
     def take_in(self, rows: Iterable[tuple[Row, Iterable[str]]]) -> None:
         """Take in what the archive holds now: rows, each with the names that its clip may have, the best first."""
-        self.db.executescript("DELETE FROM now")
+        self.db.executescript("DELETE FROM now; DELETE FROM places; DELETE FROM compared")
         with self._step():
             for row, names in rows:
                 self._add(row, names)
@@ -183,8 +184,9 @@ class Archive:
                 end = self._number_carries(end, shard_files)
                 self.db.execute("UPDATE now SET shard = places.shard FROM places WHERE places.path = now.path")
                 self.db.execute("INSERT INTO rounds VALUES (?, ?, 1)", (first, end))
-            for statement in _COMMIT.split(";"):
-                self.db.execute(statement)
+                for statement in _COMMIT.split(";"):
+                    self.db.execute(statement)
+            self.db.execute(_TOUCH)
         return changes
 
     def changes(self) -> Changes:
@@ -219,10 +221,7 @@ class Archive:
     def close(self, content_ids: Iterable[tuple[str, str]], failures: Iterable[tuple[str, str | None, int]]) -> None:
         """End the round: of the paths with rows their content ids, of those that failed also the attempts."""
         with self._step():
-            self.db.executemany(
-                "UPDATE files SET content_id = ?2 WHERE path = ?1 AND content_id IS NULL",
-                content_ids,
-            )
+            self.db.executemany("UPDATE files SET content_id = ?2 WHERE path = ?1", content_ids)
             self.db.executemany(
                 "UPDATE files SET failed = 1, content_id = coalesce(?2, content_id), attempts = ?3 WHERE path = ?1",
                 failures,

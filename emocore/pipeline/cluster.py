@@ -44,12 +44,12 @@ def largest_node_cpus() -> int:
     return max(int(node["Resources"].get("CPU", 0)) for node in _nodes() if node["Alive"])
 
 
-def check_room(cpus: int, gpus: float) -> None:
+def check_room(cpus: int, gpus: float, option: str = "--gpus-per-trial") -> None:
     """Raise UserError where no machine has so many CPUs and GPUs; a cluster that was joined may still grow."""
     if cpus > largest_node_cpus():
         raise UserError(f"--cpus-per-fit {cpus} is more than any machine here has: at most {largest_node_cpus()}.")
     if not is_joined() and gpus > max(machine.get("GPU", 0) for machine in machines()):
-        raise UserError(f"--gpus-per-trial {gpus:g} asks for a GPU, and this machine has none: leave it out.")
+        raise UserError(f"{option} {gpus:g} asks for a GPU, and this machine has none: leave it out.")
 
 
 def cpus() -> int:

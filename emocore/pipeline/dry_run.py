@@ -85,7 +85,7 @@ def describe_kinds(kinds: dict[str, Kind], cpus: int) -> list[str]:
         seconds = sum(kind.scale * kind.seconds for kind in kinds.values()) / cpus
         read, failed = sum(len(kind.drawn) for kind in kinds.values()), sum(kind.failed for kind in kinds.values())
         lines.append(
-            f"about {duration(seconds)} on {cpus} CPUs, by {read} files that were read; {failed} of them failed"
+            f"about {duration(seconds)} on {cpus} CPUs, by {read} files that were read, {failed} of which fail"
         )
     return lines
 

@@ -74,14 +74,13 @@ class Update:
         for shard, paths in archive.drops():
             drop_rows(self.out, shard, paths, self.stage.main, self.stage.by_clip)
         plan, shards = Plan(self.out), archive.shards
-        if len(plan):
-            cluster.connect()
-        run_shards(self.stage, plan, self.out, shards.start, self.max_failures, self.gpus)
+        if plan.path.exists():  # else what is not committed is found to be lost, and planned anew
+            run_shards(self.stage, plan, self.out, shards.start, self.max_failures, self.gpus)
         archive.close(
             _rows(self.out / self.stage.main, shards, ["path", "content_id"]),
             _rows(self.out / "failures", shards, ["path", "content_id", "attempts"]),
         )
-        plan.path.unlink()
+        plan.path.unlink(missing_ok=True)
 
 
 def _rows(folder: Path, shards: range, columns: list[str]) -> Iterator[tuple[Any, ...]]:

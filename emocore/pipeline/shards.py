@@ -38,9 +38,10 @@ def run_shards(
     before = [path for path in (out / "failures").glob("*.parquet") if path.name not in names]
     failed = sum(pq.read_metadata(path).num_rows for path in before)
     _check_failures(failed, max_failures)
+    if not waiting:
+        return
+    cluster.connect()
     with Counter(stage.name, sum(sizes[place] for place in waiting), "files") as counter:
-        if not waiting:
-            return
         clear_journals(out)
         clear_unfinished(out)
         data = ray.data.from_arrow(_task_tables(waiting, cluster.cpus()))
@@ -88,7 +89,7 @@ def _run_once(shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any]:
 
 def run_apart(data: Any, told: dict[str, Any], gpus: float) -> Any:
     """Read shards on CPUs, and answer for them in processes that hold a model each; neither runs far ahead."""
-    cluster.check_room(1, gpus)
+    cluster.check_room(1, gpus, "--gpus-per-worker")
     places = sum(int(machine.get("GPU", 0) / gpus) for machine in cluster.machines()) if gpus else 1
     answering: Any = _Answering
     return data.map_batches(cast(Any, _read_task), fn_kwargs=told, num_cpus=1, **_AS_TABLES).map_batches(
