@@ -324,7 +324,7 @@ class Archive:
 
 def _listing(row: Mapping[str, Any]) -> str:
     """Return what is known of a file beside its path and size, as JSON."""
-    told = {name: row.get(name) for name in _LISTED if row.get(name) is not None}
+    told: dict[str, Any] = {name: row[name] for name in _LISTED if row.get(name) is not None}
     if "soft_label" in told:
         told["soft_label"] = [float(share) for share in told["soft_label"]]
     return json.dumps(told, ensure_ascii=False)

@@ -44,7 +44,7 @@ def run_shards(
     with Counter(stage.name, sum(sizes[place] for place in waiting), "files") as counter:
         clear_journals(out)
         clear_unfinished(out)
-        data = ray.data.from_arrow(_task_tables(waiting, cluster.cpus()))
+        data: Any = ray.data.from_arrow(_task_tables(waiting, cluster.cpus()))
         # Ray Data retries for ever when a process dies; a file that ended two is left out, see Journal.
         told = {"stage": stage, "plan": plan, "out": out}
         if gpus is None:
