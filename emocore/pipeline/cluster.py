@@ -21,6 +21,8 @@ def connect() -> None:
         # Under `uv run` Ray would start every worker through uv; our dependencies are installed already.
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # What we ask Ray for we also wait for; the rest are pages of its own housekeeping, when a process was killed.
+        os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
         # An idle process ends after a second by default, and each pass over the training frames would start new ones.
         os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "60000")
         # The job server sets RAY_ADDRESS. What workers print stays in Ray's logs: a job's own log ends with its result.

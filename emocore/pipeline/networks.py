@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import ray
 from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+from ray.train.v2._internal.exceptions import CheckpointManagerInitializationError
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.train.v2.api.exceptions import WorkerGroupError
 
@@ -76,7 +77,7 @@ def fit_network(
         data["validation"] = stream(validation, dict.fromkeys(held, 1.0), emotions, pixels, recipe.seed)
     task = _task(recipe, settings, train, frames, bool(held), resources["CPU"], work)
     _prepare(work)
-    outcome = _run(_trainer(task, data, resources, work), f"train {recipe.model}", work / _PROGRESS)
+    outcome = _run(lambda: _trainer(task, data, resources, work), f"train {recipe.model}", work)
     if "problem" in outcome:
         raise UserError(outcome["problem"])
     chosen = {"epoch": outcome["best_epoch"]} if held else {}
@@ -241,20 +242,26 @@ def _prepare(work: Path) -> None:
     shutil.rmtree(work / f".{_DONE}.tmp", ignore_errors=True)
 
 
-def _run(trainer: Any, what: str, progress: Path) -> dict[str, Any]:
+def _run(make_trainer: Callable[[], Any], what: str, work: Path) -> dict[str, Any]:
     """Run Ray Train beside this thread, which says how far it is and hears Ctrl-C."""
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # epochs may be short
     outcome: list[Any] = []
 
     def fit() -> None:
-        try:
-            outcome.append(trainer.fit().return_value)
-        except BaseException as error:  # handed to the thread that waits
-            outcome.append(error)
+        for is_last in (False, True):
+            try:
+                outcome.append(make_trainer().fit().return_value)
+                return
+            except BaseException as error:  # handed to the thread that waits
+                # What a killed driver leaves alive for a moment may write its snapshot behind our back.
+                if is_last or CheckpointManagerInitializationError.__name__ not in repr(error):
+                    outcome.append(error)
+                    return
+            _prepare(work)
 
     thread = threading.Thread(target=fit, daemon=True)
     thread.start()
-    follow(what, progress, thread)
+    follow(what, work / _PROGRESS, thread)
     if isinstance(outcome[0], WorkerGroupError) and _only_deaths(outcome[0]):
         raise UserError(
             f"The training stopped after {MAX_WORKER_DEATHS + 1} lost workers: see why they go (where memory runs out, "

@@ -121,7 +121,8 @@ def disturb(media: Path, model: Path, out: Path, kills: int, undisturbed: float,
 def kill_worker(driver: int, generator: random.Random) -> bool:
     """Kill a process of Ray that works for this driver; return whether there was one."""
     found = [pid for pid in descendants(driver) if name_of(pid).startswith("ray::")]
-    working = [pid for pid in found if "IDLE" not in name_of(pid)]
+    # Agents belong to the machine: it goes with them, as the driver does.
+    working = [pid for pid in found if not any(word in name_of(pid) for word in ("IDLE", "Agent"))]
     if not working:
         return False
     subprocess.run(["kill", "-9", str(generator.choice(working))], check=False)

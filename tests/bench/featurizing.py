@@ -34,7 +34,7 @@ STAGE = Featurizing(FeatureConfig(), Reading(every=20))
 def main() -> None:
     """Print each round's seconds and the median ratio."""
     with tempfile.TemporaryDirectory() as work:
-        films = Path(sys.argv[1]) if len(sys.argv) > 1 else _generate(Path(work) / "films")
+        films = Path(sys.argv[1]) if len(sys.argv) > 1 else generate_films(Path(work), N_FILMS)
         out = Path(work) / "F"
         cluster.connect()
         rows = list_corpora([str(films)]).clips.to_pylist()
@@ -72,16 +72,17 @@ def _seconds(work: Callable[[], None], out: Path) -> float:
     return time.perf_counter() - started
 
 
-def _generate(folder: Path) -> Path:
+def generate_films(folder: Path, n: int) -> Path:
     """Write one film, and copies of it that differ in a box at the end which players skip."""
-    folder.mkdir()
+    films = folder / "films"
+    films.mkdir()
     codec, options, lengths = FILMS["x264-default.mp4"]
-    write_film(folder / "000.mp4", codec, options, lengths)
-    content = (folder / "000.mp4").read_bytes()
-    for number in range(1, N_FILMS):
+    write_film(films / "000.mp4", codec, options, lengths)
+    content = (films / "000.mp4").read_bytes()
+    for number in range(1, n):
         box = (16).to_bytes(4) + b"free" + number.to_bytes(8)
-        (folder / f"{number:03d}.mp4").write_bytes(content + box)
-    return folder
+        (films / f"{number:03d}.mp4").write_bytes(content + box)
+    return films
 
 
 if __name__ == "__main__":

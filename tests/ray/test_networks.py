@@ -1,6 +1,7 @@
 """Training by Ray Train: two workers, their deaths, the driver's, and what cannot be trained."""
 
 import dataclasses
+import json
 import os
 import re
 import signal
@@ -390,3 +391,25 @@ def test_trainings_share_the_machines_by_their_gpus(monkeypatch):
     assert at_once(eight, gpus_per_worker=1) == (8, 9.0)
     assert at_once(eight, gpus_per_worker=1, workers=4) == (2, 9.0)
     assert at_once([*eight, {"CPU": 64}], gpus_per_worker=1) == (8, 9.0)
+
+
+def test_a_snapshot_that_appears_behind_our_back_is_removed_once_more(cluster, frames, tmp_path, monkeypatch):
+    """A killed driver's controller lives for a moment, and may write after we have looked."""
+    from emocore.pipeline import networks  # noqa: PLC0415 - beside its use
+
+    lost = {"checkpoint_dir_name": "epoch-000009", "metrics": {}}
+    snapshot = {"ray_version": ray.__version__, "checkpoint_results": [lost], "checkpoint_report_indices": [0]}
+    snapshot |= {"latest_checkpoint_result": lost, "pending_training_results": [], "pending_validation_specs": []}
+    snapshot |= {"current_report_index": 1, "validated_checkpoint_dir_names": []}
+    snapshot |= {"timed_out_validation_checkpoint_dir_names": [], "failed_validation_checkpoint_dir_names": []}
+    real, calls = networks._prepare, []
+
+    def prepare(work):
+        real(work)
+        calls.append(work)
+        if len(calls) == 1:
+            (work / "run" / "checkpoint_manager_snapshot.json").write_text(json.dumps(snapshot))
+
+    monkeypatch.setattr(networks, "_prepare", prepare)
+    fitted = fit_network(Recipe("cnn"), TINY, frames, NOBODY, tmp_path / "work")
+    assert len(calls) == 2 and fitted.history
