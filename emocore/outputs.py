@@ -13,6 +13,7 @@ from typing import Any
 from emocore.errors import UserError
 
 CONFIG = "config.json"
+ARCHIVE = ".archive.sqlite"  # what a folder that follows an archive knows of its files
 _LOCK = ".lock"
 
 
@@ -25,11 +26,14 @@ class OutputFolder:
 
 
 @contextmanager
-def output_folder(out: str, config: Mapping[str, Any], last_file: str) -> Iterator[OutputFolder]:
+def output_folder(
+    out: str, config: Mapping[str, Any], last_file: str, free: tuple[str, ...] = ()
+) -> Iterator[OutputFolder]:
     """Lock `out` for this process and write its config.json, or check that it holds the same one.
 
     `last_file` is what the command writes last: where it exists, the command had finished. Raises UserError where
-    another process holds the lock, where the folder holds other things, or where any setting differs.
+    another process holds the lock, where the folder holds other things, or where any setting differs, but for those
+    options that are `free` to be others.
     """
     path = Path(out).absolute()  # workers may have another working directory
     check_outlives_job("--out", path)
@@ -42,7 +46,9 @@ def output_folder(out: str, config: Mapping[str, Any], last_file: str) -> Iterat
         raise UserError(f"--out {out} cannot be made ({error.strerror}): name a folder that can be written.") from error
     with folder_lock(path, f"Another run is writing to {out}: wait until it ends, or choose another --out."):
         _check_ours(path)
-        is_new = _claim(path, json.loads(json.dumps(config)))
+        is_new = not check_config(path, config, free)
+        if is_new:
+            write_json(path / CONFIG, config)
         try:
             yield OutputFolder(path, finished=(path / last_file).exists())
         except UserError:
@@ -106,28 +112,38 @@ def _check_ours(path: Path) -> None:
 
 def _foreign(path: Path, besides: str = "") -> list[str]:
     """Return what the folder holds that is not of a run which was refused before it had begun."""
-    ours = {_LOCK, besides, *(("features",) if (path / "features" / CONFIG).exists() else ())}
+    ours = {
+        _LOCK,
+        besides,
+        ARCHIVE,
+        f"{ARCHIVE}-journal",
+        *(("features",) if (path / "features" / CONFIG).exists() else ()),
+    }
     return sorted(entry.name for entry in path.iterdir() if entry.name not in ours)
 
 
-def _claim(path: Path, config: dict[str, Any]) -> bool:
-    """Write the config, or compare it with the one that is there; return whether it was written."""
+def check_config(path: Path, config: Mapping[str, Any], free: tuple[str, ...] = ()) -> bool:
+    """Return whether a folder holds this config.json. Raises UserError where it holds another one, or a damaged one."""
     file = path / CONFIG
     if not file.exists():
-        write_json(file, config)
-        return True
+        return False
     try:
         before = dict(json.loads(file.read_text()))
     except (ValueError, TypeError) as error:
         raise UserError(f"{file} is not valid JSON: choose another --out.") from error
-    difference = first_difference(before, config)
+    difference = first_difference(_without(free, before), _without(free, json.loads(json.dumps(config))))
     if difference:
         name, old, new = difference
         raise UserError(
             f"{path} was made with {name} = {old}, this command has {new}: choose another --out, "
             f"or repeat that run with --config {file}."
         )
-    return False
+    return True
+
+
+def _without(free: tuple[str, ...], config: dict[str, Any]) -> dict[str, Any]:
+    options = {name: value for name, value in (config.get("options") or {}).items() if name not in free}
+    return {**config, "options": options}
 
 
 def first_difference(before: Any, now: Any, name: str = "") -> tuple[str, str, str] | None:

@@ -181,8 +181,9 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
 def clear_unfinished(folder: Path) -> None:
     """Remove what processes that died were writing into the tables of this folder."""
-    for path in folder.glob(f"*/.*{_UNFINISHED}"):
-        path.unlink(missing_ok=True)
+    for pattern in (f".*{_UNFINISHED}", f"*/.*{_UNFINISHED}"):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def read_tables(folder: Path, columns: list[str] | None = None) -> pa.Table:

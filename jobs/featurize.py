@@ -12,10 +12,11 @@ from emocore.media.pictures import DEFAULT_PIXELS, MAX_PIXELS_A_SIDE, MIN_PIXELS
 from emocore.media.reading import Reading
 from emocore.pipeline.data import CorpusOptions
 from emocore.pipeline.featurize import featurize
+from emocore.pipeline.options import NOT_OF_THE_TABLES, ArchiveOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Featurize(CorpusOptions):
+class Featurize(ArchiveOptions, CorpusOptions):
     """Read every clip of the corpora, and write typed feature tables."""
 
     corpora: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="CORPUS…")]
@@ -32,8 +33,6 @@ class Featurize(CorpusOptions):
     """side of the pictures, 16 to 1024; 256 (64 KB each) unless given"""
     faces: bool = False
     """keep the largest face of each picture, cropped with a margin; the whole picture where none is found"""
-    retry_failed: bool = False
-    """read the files again that failed"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,9 +58,9 @@ def main(options: Featurize) -> None:
         options.features(),
         mfcc=options.mfcc,
         reading=options.reading,
-        options=options_to_json(options, leave_out=("out", "max_failures", "retry_failed"), paths=("corpora",)),
+        options=options_to_json(options, leave_out=("out", "max_failures", *NOT_OF_THE_TABLES), paths=("corpora",)),
         max_failures=options.max_failures,
-        retry_failed=options.retry_failed,
+        archive_options=options,
     )
     state = "was finished already" if done.already_finished else "finished"
     print(f"{options.out} {state}: {done.clips:,} clips, {done.failures:,} failures")

@@ -79,6 +79,13 @@ def list_media(roots: Sequence[str | Path], *, stills: bool = False) -> Listing:
     return _join({check_root(root, _MEDIA): None for root in roots}, lambda root: _media_rows(root, stills))
 
 
+def check_media(roots: Sequence[str | Path], *, stills: bool = False) -> None:
+    """Raise UserError for a root that does not exist, or is none of an archive's kinds."""
+    for root in roots:
+        if not _is_manifest_file(found := check_root(root, _MEDIA)):
+            _check_kind(found, _MEDIA, stills)
+
+
 def walk_media(
     roots: Sequence[str | Path], failures: list[Row], *, stills: bool = False
 ) -> Iterator[tuple[Row, Iterator[str]]]:

@@ -58,19 +58,21 @@ def count_labels(parts: Iterable[pa.Table]) -> LabelCounts:
 def summarize_timings(parts: Iterable[pa.Table]) -> Timings:
     """Sum up TIMINGS rows that come in parts, one a shard."""
     slowest: list[tuple[float, str]] = []
-    finished: list[tuple[float, int]] = []
+    shards: list[tuple[float, float, int]] = []  # when it began and ended, and how many files it has
     for part in parts:
         if part.num_rows:
-            times = zip(part["seconds"].to_pylist(), part["path"].to_pylist(), strict=True)
-            slowest = heapq.nlargest(MOST_SLOW, [*slowest, *times])
-            finished.append((part["finished"][0].as_py(), part.num_rows))
-    if not finished:
+            seconds, finished = part["seconds"].to_pylist(), part["finished"][0].as_py()
+            slowest = heapq.nlargest(MOST_SLOW, [*slowest, *zip(seconds, part["path"].to_pylist(), strict=True)])
+            shards.append((finished - sum(seconds), finished, part.num_rows))
+    if not shards:
         return Timings([], [], 0.0)
-    when, files = np.array(sorted(finished)).T
-    span = when[-1] - when[0]
+    begun, ended, files = np.array(shards).T
+    span = ended.max() - begun.min()
     step = next((step for step in _STEPS if span <= _BARS * step), span / _BARS)
-    counts = np.bincount(((when - when[0]) / step).astype(int), weights=files)
-    return Timings(slowest, [(i * step / 3600, count / step) for i, count in enumerate(counts)], step)
+    places = np.minimum(((ended - begun.min()) / step).astype(int), int(np.ceil(span / step)) - 1)
+    counts = np.bincount(places, weights=files).tolist()
+    rates = [count / min(step, span - i * step) for i, count in enumerate(counts)]  # the last stretch is shorter
+    return Timings(slowest, [(i * step / 3600, rate) for i, rate in enumerate(rates)], float(step))
 
 
 def slowest_table(slowest: Sequence[tuple[float, str]]) -> Table:

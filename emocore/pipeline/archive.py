@@ -14,86 +14,18 @@ from emocore.corpus.scan import Row
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
 from emocore.media.source import split_member
+from emocore.outputs import ARCHIVE
+from emocore.pipeline import archive_queries as queries
 from emocore.schema import LISTING
 
-DATABASE = ".archive.sqlite"
 _NO_VOTE = [0.0] * len(EMOTIONS)
+FEW_GONE = 10
+_MOST = 2**63 - 1  # that a column holds
 _AT_ONCE = 256  # paths whose bytes are compared by one task
 _LISTED = [name for name in LISTING.names if name not in ("path", "bytes")]
 
 Identify = Callable[[Iterator[list[str]], int], Iterator[list[str | None]]]
 """From chunks of paths, and how many paths they hold, to the content ids of each chunk."""
-
-# `files` is what the tables hold once the open round has ended: a row a path, and the shard in which its rows are.
-_TABLES = """
-CREATE TABLE IF NOT EXISTS files (
-    path TEXT PRIMARY KEY, bytes INT, changed INT, listing TEXT, content_id TEXT, duplicate_of TEXT,
-    shard INT, failed INT, attempts INT) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS by_bytes ON files (bytes);
-CREATE INDEX IF NOT EXISTS by_content ON files (content_id);
-CREATE INDEX IF NOT EXISTS by_shard ON files (shard);
-CREATE TABLE IF NOT EXISTS carries (shard INT, path TEXT, source TEXT, source_shard INT);
-CREATE TABLE IF NOT EXISTS drops (shard INT, path TEXT);
-CREATE TABLE IF NOT EXISTS rounds (first_shard INT, end_shard INT, is_open INT);
-CREATE TEMP TABLE IF NOT EXISTS now (
-    path TEXT PRIMARY KEY, real TEXT UNIQUE, clip TEXT UNIQUE, bytes INT, changed INT, listing TEXT,
-    content_id TEXT, duplicate_of TEXT, same INT, action TEXT, source TEXT, source_shard INT, shard INT,
-    attempts INT DEFAULT 0) WITHOUT ROWID;
-CREATE TEMP TABLE IF NOT EXISTS places (path TEXT, shard INT);
-CREATE TEMP TABLE IF NOT EXISTS compared (path TEXT);
-"""
-# The bytes are known where size and time of change are as they were.
-_RECOGNIZE = """
-UPDATE now SET content_id = f.content_id, same = 1, attempts = f.attempts FROM files f
-WHERE f.path = now.path AND f.bytes = now.bytes AND f.changed = now.changed;
-"""
-# Only a file whose size another one has, or had, can be its copy or bear its name.
-_TO_COMPARE = """
-INSERT INTO compared SELECT path FROM now WHERE same IS NULL AND (
-    bytes IN (SELECT bytes FROM now GROUP BY bytes HAVING count(*) > 1)
-    OR bytes IN (SELECT bytes FROM files WHERE content_id IS NOT NULL)) ORDER BY path
-"""
-_FIND_COPIES = """
-WITH ranked AS (
-    SELECT now.path, first_value(now.path) OVER (
-        PARTITION BY now.content_id ORDER BY f.path IS NULL, now.path) AS first
-    FROM now LEFT JOIN files f
-        ON f.path = now.path AND f.content_id = now.content_id AND f.duplicate_of IS NULL
-    WHERE now.content_id IS NOT NULL)
-UPDATE now SET duplicate_of = first FROM ranked WHERE ranked.path = now.path AND first <> now.path;
-"""
-_KEEP = """
-UPDATE now SET action = 'keep', shard = f.shard FROM files f
-WHERE f.path = now.path AND f.listing = now.listing AND f.duplicate_of IS now.duplicate_of
-    AND (now.same OR f.content_id = now.content_id) AND NOT (? AND f.failed);
-"""
-# Rows of the same bytes are there: a renamed file, a new copy, other words in a manifest.
-_CARRY = """
-WITH sources AS (
-    SELECT now.path, f.path AS source, f.shard AS source_shard,
-        row_number() OVER (PARTITION BY now.path ORDER BY f.path <> now.path, f.path) AS place
-    FROM now JOIN files f ON f.content_id = now.content_id
-    WHERE now.action IS NULL AND NOT f.failed)
-UPDATE now SET action = 'carry', source = sources.source, source_shard = sources.source_shard
-FROM sources WHERE sources.path = now.path AND place = 1;
-"""
-_TO_DO = """
-SELECT path, bytes, listing, duplicate_of, attempts FROM now WHERE action = 'do'
-ORDER BY coalesce(duplicate_of, path), duplicate_of IS NOT NULL, path
-"""
-_TOUCH = """
-UPDATE files SET changed = now.changed FROM now
-WHERE now.path = files.path AND action = 'keep' AND now.changed <> files.changed;
-"""
-_COMMIT = """
-DELETE FROM carries; DELETE FROM drops;
-INSERT INTO drops SELECT f.shard, f.path FROM files f LEFT JOIN now ON now.path = f.path
-    WHERE now.path IS NULL OR now.action <> 'keep';
-INSERT INTO carries SELECT shard, path, source, source_shard FROM now WHERE action = 'carry';
-DELETE FROM files WHERE path IN (SELECT path FROM drops);
-INSERT INTO files SELECT path, bytes, changed, listing, content_id, duplicate_of, shard, 0, 0 FROM now
-    WHERE action <> 'keep';
-"""
 
 
 class Planned(NamedTuple):
@@ -126,18 +58,22 @@ class Archive:
     """The files of an output folder. A round takes in what changed in the archive: planned, worked on, closed."""
 
     def __init__(self, out: Path) -> None:
-        self.path = out / DATABASE
+        self.path = out / ARCHIVE
         try:
             self.db = sqlite3.connect(self.path, isolation_level=None)
-            self.db.executescript(_TABLES)
+            self.db.executescript(queries.TABLES)
         except sqlite3.DatabaseError as error:
             raise UserError(f"{self.path} cannot be read ({error}): choose another --out.") from error
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self.db.close()
+        if isinstance(error, sqlite3.OperationalError):
+            raise UserError(
+                f"{self.path} cannot be written ({error}): look for a full disk or another run, and repeat the command."
+            ) from error
 
     @property
     def is_open(self) -> bool:
@@ -152,10 +88,22 @@ class Archive:
 
     def take_in(self, rows: Iterable[tuple[Row, Iterable[str]]]) -> None:
         """Take in what the archive holds now: rows, each with the names that its clip may have, the best first."""
-        self.db.executescript("DELETE FROM now; DELETE FROM places; DELETE FROM compared")
+        for table in ("now", "places", "compared", "unlisted"):
+            self.db.execute(f"DELETE FROM {table}")
         with self._step():
             for row, names in rows:
                 self._add(row, names)
+
+    def spare(self, unlisted: Iterable[str]) -> set[str]:
+        """Keep the rows of known files that are, or lie below, a path that could not be listed this time.
+
+        Return which of these paths are themselves files that keep their row.
+        """
+        with self._step():
+            self.db.executemany("INSERT INTO unlisted VALUES (?)", [(path,) for path in unlisted])
+            self.db.execute(queries.SPARE)
+        found = self.db.execute("SELECT path FROM unlisted JOIN now USING (path)")
+        return {path for (path,) in found}
 
     def plan(
         self,
@@ -164,38 +112,51 @@ class Archive:
         write: Callable[[Iterator[list[Planned]]], int],
         *,
         shard_files: int,
-        retry_failed: bool = False,
+        retry_before: int = 0,
+        drop_gone: bool = True,
     ) -> Changes:
         """Open a round for what was listed, where it differs from what the tables hold.
 
-        `cut` parts the files into shards, and `write` writes these and returns how many they are.
+        `cut` parts the files into shards, and `write` writes these and returns how many they are. What failed in a
+        shard below `retry_before` is read again. Raises UserError where most files are gone, unless `drop_gone`.
         """
         with self._step():
-            self.db.execute(_RECOGNIZE)
+            self.db.execute(queries.RECOGNIZE)
             self._compare(identify)
-            self.db.execute(_FIND_COPIES)
-            self.db.execute(_KEEP, (retry_failed,))
-            self.db.execute(_CARRY)
+            if not drop_gone:
+                self._check_gone()
+            self.db.execute(queries.FIND_COPIES)
+            self.db.execute(queries.KEEP, (retry_before,))
+            self.db.execute(queries.CARRY_OWN)
+            self.db.execute(queries.CARRY)
             self.db.execute("UPDATE now SET action = 'do' WHERE action IS NULL")
             changes = self._changes()
-            if any(changes) or not self._one("SELECT count(*) FROM rounds"):
-                first = self.shards.stop
-                end = first + write(self._number(cut(self._to_do()), first))
-                end = self._number_carries(end, shard_files)
-                self.db.execute("UPDATE now SET shard = places.shard FROM places WHERE places.path = now.path")
-                self.db.execute("INSERT INTO rounds VALUES (?, ?, 1)", (first, end))
-                for statement in _COMMIT.split(";"):
-                    self.db.execute(statement)
-            self.db.execute(_TOUCH)
+            if any(changes) or not self.has_rounds:
+                self._open(cut, write, shard_files)
+            self.db.execute(queries.TOUCH)
         return changes
 
-    def changes(self) -> Changes:
-        """Return what the open round has to do."""
-        first, end = self.shards.start, self.shards.stop
-        of_round = self._one("SELECT count(*) FROM files WHERE shard >= ? AND shard < ?", first, end)
-        carried, dropped = self._one("SELECT count(*) FROM carries"), self._one("SELECT count(*) FROM drops")
-        again = self._one("SELECT count(*) FROM drops JOIN files USING (path)")
-        return Changes(of_round - carried, carried, dropped - again)
+    def _open(
+        self,
+        cut: Callable[[Iterable[Planned]], Iterator[list[Planned]]],
+        write: Callable[[Iterator[list[Planned]]], int],
+        shard_files: int,
+    ) -> None:
+        first = self.shards.stop
+        end = first + write(self._number(cut(self._to_do()), first))
+        end = self._number_carries(end, shard_files)
+        self.db.execute("UPDATE now SET shard = places.shard FROM places WHERE places.path = now.path")
+        self.db.execute("INSERT INTO rounds VALUES (?, ?, 1)", (first, end))
+        for statement in queries.COMMIT.split(";"):
+            self.db.execute(statement)
+
+    def _check_gone(self) -> None:
+        gone, known = self._one(queries.GONE), self._one("SELECT count(*) FROM files")
+        if 2 * gone > known and gone > FEW_GONE:
+            raise UserError(
+                f"{gone:,} of the {known:,} files that {self.path.parent} has rows of are not there any more: mount "
+                "what is missing, or give --drop-gone to take their rows out."
+            )
 
     def carries(self) -> Iterator[list[Carry]]:
         """Yield the rows to carry, a shard after the other."""
@@ -219,9 +180,16 @@ class Archive:
                 yield shard, {path for (path,) in cursor.execute("SELECT path FROM drops WHERE shard = ?", (shard,))}
 
     def close(self, content_ids: Iterable[tuple[str, str]], failures: Iterable[tuple[str, str | None, int]]) -> None:
-        """End the round: of the paths with rows their content ids, of those that failed also the attempts."""
+        """End the round: of the paths with rows their content ids, of those that failed also the attempts.
+
+        A file that is not what was planned any more is looked at again in the next round, and so are its copies.
+        """
         with self._step():
-            self.db.executemany("UPDATE files SET content_id = ?2 WHERE path = ?1", content_ids)
+            self.db.executemany(
+                "UPDATE files SET content_id = ?2, changed = CASE WHEN content_id <> ?2 THEN -1 ELSE changed END "
+                "WHERE path = ?1",
+                content_ids,
+            )
             self.db.executemany(
                 "UPDATE files SET failed = 1, content_id = coalesce(?2, content_id), attempts = ?3 WHERE path = ?1",
                 failures,
@@ -229,18 +197,35 @@ class Archive:
             for statement in ("DELETE FROM carries", "DELETE FROM drops", "UPDATE rounds SET is_open = 0"):
                 self.db.execute(statement)
 
-    def forget_lost(self, there: set[int]) -> list[int]:
-        """Forget the files of shards that are not there any more; return these shards."""
-        known = {shard for (shard,) in self.db.execute("SELECT DISTINCT shard FROM files")}
-        lost = sorted(known - there)
-        self.db.executemany("DELETE FROM files WHERE shard = ?", [(shard,) for shard in lost])
-        return lost
+    @property
+    def has_rounds(self) -> bool:
+        """Whether anything was planned yet."""
+        return bool(self._one("SELECT count(*) FROM rounds"))
+
+    @property
+    def has_surprises(self) -> bool:
+        """Whether a file was other than planned when it was read."""
+        return bool(self._one("SELECT count(*) FROM files WHERE changed = -1"))
+
+    def lost(self, there: set[int]) -> list[int]:
+        """Return the shards, out of those that files should be in, that are not there."""
+        known = {shard for (shard,) in self.db.execute("SELECT DISTINCT shard FROM files WHERE shard IS NOT NULL")}
+        return sorted(known - there)
+
+    def forget(self, shards: Iterable[int]) -> None:
+        """Forget that files are in these shards."""
+        with self._step():
+            self.db.executemany("UPDATE files SET shard = NULL, failed = 0 WHERE shard = ?", [(n,) for n in shards])
+
+    def n_files(self) -> int:
+        """Return how many files have rows."""
+        return self._one("SELECT count(*) FROM files WHERE shard IS NOT NULL")
 
     def to_read(self, retry_failed: bool) -> Iterator[Row]:
         """Yield LISTING rows of what was listed and is not known, or changed; whose bytes are known is not asked."""
         found = self.db.execute(
             "SELECT now.path, now.bytes, now.listing FROM now LEFT JOIN files f ON f.path = now.path "
-            "WHERE f.path IS NULL OR f.bytes <> now.bytes OR f.changed <> now.changed OR (? AND f.failed)",
+            "WHERE f.shard IS NULL OR f.bytes <> now.bytes OR f.changed <> now.changed OR (? AND f.failed)",
             (retry_failed,),
         )
         for path, size, listing in found:
@@ -256,8 +241,10 @@ class Archive:
         file, _ = split_member(path)
         changed = 0
         with suppress(OSError):  # a file that went meanwhile becomes a failure where it is read
-            changed = os.stat(file).st_mtime_ns  # noqa: PTH116 - a Path object for each file costs more than the call
-        real = row.get("real", path)
+            status = os.stat(file)  # noqa: PTH116 - a Path object for each file costs more than the call
+            # The second changes whenever the first was set by hand, as by `cp -p` and `unzip`.
+            changed = min(max(status.st_mtime_ns, status.st_ctime_ns), _MOST)
+        real = os.fsencode(str(row.get("real", path)))
         if self._one("SELECT count(*) FROM now WHERE path = ? OR real = ?", path, real):
             return  # reached by two ways
         for name in names:
@@ -266,11 +253,11 @@ class Archive:
         told = _listing({**row, "clip": name, "take": row.get("take") or name})
         self.db.execute(
             "INSERT INTO now (path, real, clip, bytes, changed, listing) VALUES (?, ?, ?, ?, ?, ?)",
-            (path, real, name, row["bytes"], changed, told),
+            (path, real, name, min(row["bytes"], _MOST), changed, told),
         )
 
     def _compare(self, identify: Identify) -> None:
-        self.db.execute(_TO_COMPARE)
+        self.db.execute(queries.TO_COMPARE)
         n = self._one("SELECT count(*) FROM compared")
 
         def chunks() -> Iterator[list[str]]:
@@ -288,7 +275,7 @@ class Archive:
         return Changes(to_do, carried, gone)
 
     def _to_do(self) -> Iterator[Planned]:
-        for path, size, listing, duplicate_of, attempts in self.db.execute(_TO_DO):
+        for path, size, listing, duplicate_of, attempts in self.db.execute(queries.TO_DO):
             yield Planned(_row(path, size, listing), duplicate_of, attempts)
 
     def _number(self, shards: Iterator[list[Planned]], first: int) -> Iterator[list[Planned]]:

@@ -1,9 +1,8 @@
 """Rows of files whose bytes are known: made from those that are there, under another name; and rows that are to go."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -11,7 +10,8 @@ import pyarrow.parquet as pq
 from emocore.features.stage import PLANNED
 from emocore.pipeline.archive import Carry, Planned
 from emocore.pipeline.planning import shard_table
-from emocore.schema import write_table
+from emocore.pipeline.stages import TIMINGS_FOLDER
+from emocore.schema import table_writer, write_table
 
 
 def carry_rows(out: Path, carries: Sequence[Carry], main: str, by_clip: Iterable[str]) -> None:
@@ -26,13 +26,13 @@ def carry_rows(out: Path, carries: Sequence[Carry], main: str, by_clip: Iterable
     rows = _read(out / main, sources, "path", [carry.source for carry in carries])
     place = {path: row for row, path in enumerate(rows["path"].to_pylist())}
     rows = rows.take(pa.array([place[carry.source] for carry in carries]))
-    clips = rows["clip"].to_pylist()
     told = shard_table([Planned(carry.row, carry.duplicate_of, 0) for carry in carries], carries[0].shard)
-    names = told["clip"].to_pylist()
+    names: dict[str, list[str]] = {}
+    for clip, name_now in zip(rows["clip"].to_pylist(), told["clip"].to_pylist(), strict=True):
+        names.setdefault(clip, []).append(name_now)
     for table in by_clip:
         if (out / table).is_dir():
-            found = _read(out / table, sources, "clip", clips)
-            write_table(_renamed(found, clips, names), out / table / name)
+            _rename([out / table / f"{shard:06d}.parquet" for shard in sources], names, out / table / name)
     for column in PLANNED.names:
         if column in rows.column_names:
             rows = rows.set_column(rows.column_names.index(column), rows.field(column), told[column])
@@ -43,7 +43,8 @@ def drop_rows(out: Path, shard: int, paths: set[str], main: str, by_clip: Iterab
     """Take the rows of these paths out of a shard's tables; where that was begun before, the main table knows."""
     name = f"{shard:06d}.parquet"
     gone = pa.array(sorted(paths), pa.string())
-    _filter(out / "failures" / name, "path", gone)
+    for table in ("failures", TIMINGS_FOLDER):
+        _filter(out / table / name, "path", gone)
     file = out / main / name
     if not file.exists():
         return
@@ -61,12 +62,41 @@ def forget_shard(out: Path, shard: int, tables: Iterable[str]) -> None:
 
 
 def _filter(file: Path, column: str, gone: pa.Array) -> None:
+    """Take rows out of a file, a row group at a time: pictures are large."""
     if not len(gone) or not file.exists():
         return
-    table = pq.ParquetFile(file).read()
-    kept = table.filter(pc.invert(pc.is_in(table[column], gone)))
-    if kept.num_rows < table.num_rows:
-        write_table(kept, file)
+    with pq.ParquetFile(file) as rows:
+        if not pc.any(pc.is_in(rows.read(columns=[column])[column], gone)).as_py():
+            return
+        with table_writer(rows.schema_arrow.remove_metadata(), file) as write:
+            for group in _groups(rows):
+                write(group.filter(pc.invert(pc.is_in(group[column], gone))))
+
+
+def _rename(files: Iterable[Path], names: Mapping[str, Sequence[str]], target: Path) -> None:
+    """Write the rows of some clips under other names, of which a clip may have several."""
+    there = [file for file in files if file.exists()]
+    if not there:
+        return
+    wanted = pa.array(list(names), pa.string())
+    with table_writer(pq.read_schema(there[0]).remove_metadata(), target) as write:
+        for file in there:
+            with pq.ParquetFile(file) as rows:
+                for group in _groups(rows):
+                    for one in _renamed(group.filter(pc.is_in(group["clip"], wanted)), names):
+                        write(one)
+
+
+def _renamed(rows: pa.Table, names: Mapping[str, Sequence[str]]) -> Iterator[pa.Table]:
+    for clip in rows["clip"].unique().to_pylist():
+        found = rows.filter(pc.equal(rows["clip"], clip))
+        for name in names[clip]:
+            yield found.set_column(0, rows.field("clip"), pa.array([name] * found.num_rows, pa.string()))
+
+
+def _groups(rows: pq.ParquetFile) -> Iterator[pa.Table]:
+    for number in range(rows.num_row_groups):
+        yield rows.read_row_group(number).replace_schema_metadata()
 
 
 def _read(folder: Path, shards: Iterable[int], column: str, values: list[str]) -> pa.Table:
@@ -74,12 +104,3 @@ def _read(folder: Path, shards: Iterable[int], column: str, values: list[str]) -
     wanted = pa.array(values, pa.string())
     tables = (pq.ParquetFile(file).read() for file in files if file.exists())
     return pa.concat_tables([table.filter(pc.is_in(table[column], wanted)) for table in tables]).combine_chunks()
-
-
-def _renamed(rows: pa.Table, clips: Sequence[str], names: Sequence[str]) -> pa.Table:
-    """Return the rows of each clip under its new name; a clip may have several."""
-    found = np.array(rows["clip"].to_pylist(), object)
-    places = [np.flatnonzero(found == clip) for clip in clips]
-    column = [name for name, place in zip(names, places, strict=True) for _ in place]
-    taken = rows.take(pa.array(np.concatenate(places), pa.int64()))
-    return taken.set_column(rows.column_names.index("clip"), rows.field("clip"), pa.array(column, pa.string()))

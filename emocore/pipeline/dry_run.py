@@ -1,25 +1,34 @@
 """What a run would take: how many files there are, how much media, how much time, by a sample that is read."""
 
+import multiprocessing
 import os
 import random
-import shutil
+import sqlite3
 import tempfile
 import time
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from emocore.corpus.scan import Row
+from emocore.errors import UserError
 from emocore.media.source import AUDIO_SUFFIXES, STILL_SUFFIXES, VIDEO_SUFFIXES
+from emocore.outputs import ARCHIVE
 from emocore.pipeline import cluster
-from emocore.pipeline.archive import DATABASE, Archive, Planned
+from emocore.pipeline.archive import Archive, Planned
 from emocore.pipeline.planning import shard_table
 from emocore.pipeline.progress import duration, megabytes
+from emocore.pipeline.rounds import numbered_files
 from emocore.pipeline.stages import Stage, run_shard, shard_file
 
 SAMPLE_FILES = 24  # of each kind
+SAMPLE_SECONDS = 20.0  # the same
+AT_ONCE = 4
 KINDS = {"recordings": AUDIO_SUFFIXES, "films": VIDEO_SUFFIXES, "stills": STILL_SUFFIXES}
 
 
@@ -43,18 +52,29 @@ class Kind:
 def describe_run(
     stage: Stage, out: Path, listed: Iterable[tuple[Row, Iterable[str]]], *, retry_failed: bool, seed: int
 ) -> list[str]:
-    """Return in words what a run would do. Nothing is written into `out`; the sample is read by this process."""
+    """Return in words what a run would do. Nothing is written into `out`; the sample is read by a process of its own.
+
+    Raises UserError while another run plans.
+    """
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        if (out / DATABASE).exists():
-            shutil.copy(out / DATABASE, work)
+        if (out / ARCHIVE).exists():
+            _copy(out / ARCHIVE, work / ARCHIVE)
         with Archive(work) as archive:
-            archive.forget_lost({int(path.stem) for path in (out / stage.main).glob("*.parquet")})
+            archive.forget(archive.lost(numbered_files(out / stage.main)))
             archive.take_in(listed)
             kinds = draw_sample(archive.to_read(retry_failed), random.Random(seed))
         for name, kind in kinds.items():
             _measure(kind, stage, work / name)
     return describe_kinds(kinds, _cpus())
+
+
+def _copy(database: Path, target: Path) -> None:
+    try:
+        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(target)) as copy:
+            source.backup(copy)
+    except sqlite3.Error as error:
+        raise UserError(f"{database} cannot be read ({error}): wait until the other run has planned.") from error
 
 
 def draw_sample(rows: Iterable[Row], generator: random.Random) -> dict[str, Kind]:
@@ -76,29 +96,54 @@ def draw_sample(rows: Iterable[Row], generator: random.Random) -> dict[str, Kind
 def describe_kinds(kinds: dict[str, Kind], cpus: int) -> list[str]:
     """Return the lines of a dry run."""
     files = sum(kind.files for kind in kinds.values())
-    lines = [f"{files:,} files to read, which are new or changed" if files else "nothing to read: all files are known"]
+    lines = [f"{files:,} files are new or changed; of these, what is known by its bytes is not read again"]
+    if not files:
+        return ["nothing to read: all files are known"]
     for name, kind in kinds.items():
         media = f", about {duration(kind.scale * kind.media_seconds)} of media" if kind.media_seconds else ""
         each = 1000 * kind.seconds / max(len(kind.drawn), 1)
         lines.append(f"  {kind.files:,} {name}, {megabytes(kind.size)}{media}, {each:.0f} ms each")
-    if files:
-        seconds = sum(kind.scale * kind.seconds for kind in kinds.values()) / cpus
-        read, failed = sum(len(kind.drawn) for kind in kinds.values()), sum(kind.failed for kind in kinds.values())
-        lines.append(
-            f"about {duration(seconds)} on {cpus} CPUs, by {read} files that were read, {failed} of which fail"
-        )
-    return lines
+    seconds = sum(kind.scale * kind.seconds for kind in kinds.values()) / cpus
+    read, failed = sum(len(kind.drawn) for kind in kinds.values()), sum(kind.failed for kind in kinds.values())
+    how = f"by {read} files that were read, {failed} of which fail"
+    return [*lines, f"about {duration(seconds)} on {cpus} CPUs, {how}"]
 
 
 def _measure(kind: Kind, stage: Stage, work: Path) -> None:
-    """Label the sample as a run would."""
-    first = shard_table([Planned(kind.drawn[0], None, 0)], 0)
-    run_shard(first, stage, work / "first")  # what is loaded and compiled once does not count
+    """Label the sample as a run would, some files at a time, until SAMPLE_SECONDS have passed."""
+    rows, kind.drawn = kind.drawn, []
+    with _process() as process:
+        # What is loaded and compiled once does not count: the first file is read twice.
+        for number, few in enumerate([rows[:1], *_some(rows)]):
+            if kind.seconds > SAMPLE_SECONDS:
+                break
+            try:
+                seconds, failed, media_seconds = process.submit(_read, few, stage, work / str(number)).result()
+            except BrokenProcessPool:  # a file ended it, as it would end a worker of the run
+                kind.drawn, kind.failed = [*kind.drawn, *few], kind.failed + len(few)
+                break
+            if number:
+                kind.drawn += few
+                kind.seconds += seconds
+                kind.failed += failed
+                kind.media_seconds += media_seconds
+
+
+def _process() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+
+
+def _read(rows: list[Row], stage: Stage, out: Path) -> tuple[float, int, float]:
+    """Return the seconds that these files took, how many failed, and the seconds of media of the others."""
     started = time.perf_counter()
-    kind.failed = run_shard(shard_table([Planned(row, None, 0) for row in kind.drawn], 0), stage, work)
-    kind.seconds = time.perf_counter() - started
-    durations = pq.ParquetFile(shard_file(work / stage.main, 0)).read(columns=["duration_seconds"])
-    kind.media_seconds = sum(value for value in durations["duration_seconds"].to_pylist() if value)
+    failed = run_shard(shard_table([Planned(row, None, 0) for row in rows], 0), stage, out)
+    seconds = time.perf_counter() - started
+    durations = pq.ParquetFile(shard_file(out / stage.main, 0)).read(columns=["duration_seconds"])
+    return seconds, failed, sum(value for value in durations["duration_seconds"].to_pylist() if value)
+
+
+def _some(rows: list[Row]) -> list[list[Row]]:
+    return [rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE)]
 
 
 def _cpus() -> int:

@@ -26,6 +26,7 @@ from emocore.media.source import split_member
 from emocore.models.bundle import versions
 from emocore.outputs import output_folder, read_json, write_json
 from emocore.pipeline.archive import Archive
+from emocore.pipeline.options import FREE_OPTIONS, ArchiveOptions
 from emocore.pipeline.rounds import Update
 from emocore.schema import CLIPS, SCHEMA_VERSION, count_rows, pictures_schema, table_writer
 
@@ -50,7 +51,7 @@ def featurize(
     reading: Reading = SOUND_ONLY,
     options: dict[str, Any],
     max_failures: int | None = None,
-    retry_failed: bool = False,
+    archive_options: ArchiveOptions = ArchiveOptions(),  # noqa: B008 - frozen
 ) -> Featurized:
     """Write the FEATURES folder of a listing, shard by shard; the same call goes on where it stopped.
 
@@ -63,11 +64,15 @@ def featurize(
         "schema_version": SCHEMA_VERSION,
     }
     data = fingerprint(listing)
-    with output_folder(out, config, MANIFEST) as folder:
-        if folder.finished and read_json(folder.path / MANIFEST)["fingerprint"] == data and not retry_failed:
+    with output_folder(out, config, MANIFEST, FREE_OPTIONS) as folder:
+        if (
+            folder.finished
+            and read_json(folder.path / MANIFEST)["fingerprint"] == data
+            and not archive_options.retry_failed
+        ):
             return Featurized(**_counts(folder.path), already_finished=True)
         stage = Featurizing(features, reading, mfcc)
-        update = Update(stage, folder.path, MANIFEST, max_failures, retry_failed)
+        update = Update(stage, folder.path, MANIFEST, archive_options, max_failures)
         with Archive(folder.path) as archive:
             update.run(archive, lambda: _named(listing.clips), lambda: listing.failures)
         manifest = {
@@ -181,8 +186,11 @@ def is_synthetic(paths: Iterable[str]) -> bool:
 
 
 def _has_notice(archive: str) -> bool:
-    with zipfile.ZipFile(archive) as members:
-        return any(Path(name).name == NOTICE_NAME for name in members.namelist())
+    try:
+        with zipfile.ZipFile(archive) as members:
+            return any(Path(name).name == NOTICE_NAME for name in members.namelist())
+    except (OSError, zipfile.BadZipFile):  # it was there when it was listed
+        return False
 
 
 def _counts(out: Path) -> dict[str, int]:

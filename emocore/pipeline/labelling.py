@@ -16,7 +16,7 @@ import tyro
 
 from emocore.cli import options_to_json
 from emocore.config import FeatureConfig
-from emocore.corpus.listing import failure_table, walk_media
+from emocore.corpus.listing import check_media, failure_table, walk_media
 from emocore.corpus.scan import Row
 from emocore.errors import UserError
 from emocore.evaluation.archive_view import count_labels, summarize_timings
@@ -28,24 +28,24 @@ from emocore.media.reading import Reading
 from emocore.models.answers import label_rows
 from emocore.models.bundle import Bundle, FrameBundle, bundle_folder, bundle_hash, load_bundle, versions
 from emocore.models.catalogue import SHIPPED, inputs_of_model
-from emocore.outputs import output_folder, read_json, write_json, write_text
+from emocore.outputs import check_config, output_folder, read_json, write_json, write_text
 from emocore.pipeline.archive import Archive
 from emocore.pipeline.dry_run import describe_run
 from emocore.pipeline.featurize import is_synthetic
 from emocore.pipeline.frame_labelling import FrameLabelling
 from emocore.pipeline.network_options import PictureOptions, check_read_by
-from emocore.pipeline.options import FileOptions
+from emocore.pipeline.options import FREE_OPTIONS, NOT_OF_THE_TABLES, ArchiveOptions, FileOptions
 from emocore.pipeline.rounds import Update
 from emocore.pipeline.scoring import finished_network
 from emocore.pipeline.stages import TIMINGS_FOLDER, Stage
 from emocore.schema import FAILURES, SCHEMA_VERSION, count_rows, each_table, read_tables_if_any
 
 SUMMARY = "summary.json"
-NOT_OF_THE_ANSWERS = ("out", "max_failures", "retry_failed", "dry_run", "gpus_per_worker")
+NOT_OF_THE_ANSWERS = ("out", "max_failures", "dry_run", "gpus_per_worker", *NOT_OF_THE_TABLES)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelOptions(PictureOptions, FileOptions):
+class LabelOptions(ArchiveOptions, PictureOptions, FileOptions):
     """What `label` is told."""
 
     media: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MEDIA…")]
@@ -54,8 +54,6 @@ class LabelOptions(PictureOptions, FileOptions):
     """the RUN folder of a finished model, or face-cnn as it is shipped"""
     out: str
     """the LABELS folder to write"""
-    retry_failed: bool = False
-    """read the files again that failed"""
     dry_run: bool = False
     """say how many files there are to read, how much media that is and about how long it takes, and write nothing"""
     gpus_per_worker: float | None = None
@@ -65,8 +63,9 @@ class LabelOptions(PictureOptions, FileOptions):
     def __post_init__(self) -> None:
         FileOptions.__post_init__(self)
         PictureOptions.__post_init__(self)
-        if self.gpus_per_worker is not None and not 0 <= self.gpus_per_worker <= 64:
-            raise UserError(f"--gpus-per-worker must be from 0 to 64: got {self.gpus_per_worker}.")
+        gpus = self.gpus_per_worker
+        if gpus is not None and not 0 <= gpus <= 1:
+            raise UserError(f"--gpus-per-worker must be from 0 to 1: got {gpus}.")
 
 
 @dataclass(frozen=True)
@@ -132,25 +131,18 @@ def label(options: LabelOptions) -> Labelled:
     """
     bundle, model_hash = _checked(options)
     stills = isinstance(bundle, FrameBundle)
-    paths = ("media",) if options.model in SHIPPED else ("media", "model")
-    config = {
-        "command": "label",
-        "options": options_to_json(options, leave_out=NOT_OF_THE_ANSWERS, paths=paths),
-        "model_hash": model_hash,
-        "schema_version": SCHEMA_VERSION,
-    }
-    with output_folder(options.out, config, SUMMARY) as folder, Archive(folder.path) as archive:
+    config = _config(options, model_hash)
+    with output_folder(options.out, config, SUMMARY, FREE_OPTIONS) as folder, Archive(folder.path) as archive:
         started = time.monotonic()
         failures: list[Row] = []
+
+        def listed() -> Iterator[tuple[Row, Iterator[str]]]:
+            failures.clear()
+            return walk_media(options.media, failures, stills=stills)
+
         stage = _stage(options, bundle, model_hash)
-        update = Update(
-            stage, folder.path, SUMMARY, options.max_failures, options.retry_failed, options.gpus_per_worker
-        )
-        changed = update.run(
-            archive,
-            lambda: walk_media(options.media, failures, stills=stills),
-            lambda: failure_table(failures),
-        )
+        update = Update(stage, folder.path, SUMMARY, options, options.max_failures, options.gpus_per_worker)
+        changed = update.run(archive, listed, lambda: failure_table(failures))
         if changed or not folder.finished:
             _conclude(folder.path, options, archive, bundle, model_hash, time.monotonic() - started)
         return Labelled(read_json(folder.path / SUMMARY), not changed and folder.finished)
@@ -159,6 +151,7 @@ def label(options: LabelOptions) -> Labelled:
 def dry_run(options: LabelOptions) -> list[str]:
     """Return in words what `label` would do. Raises UserError."""
     bundle, model_hash = _checked(options)
+    check_config(Path(options.out), _config(options, model_hash), FREE_OPTIONS)
     stage = _stage(options, bundle, model_hash)
     listed = walk_media(options.media, [], stills=isinstance(bundle, FrameBundle))
     return describe_run(stage, Path(options.out), listed, retry_failed=options.retry_failed, seed=options.seed)
@@ -170,12 +163,23 @@ def _checked(options: LabelOptions) -> tuple[Bundle | FrameBundle, str]:
         raise UserError("No MEDIA given: name at least one folder, zip, media file or manifest.")
     bundle = load_bundle(options.model)
     check_read_by(bundle.model, options, PictureOptions)
+    check_media(options.media, stills=isinstance(bundle, FrameBundle))
     if options.gpus_per_worker and inputs_of_model(bundle.model) == "columns":
         raise UserError(
             f"--gpus-per-worker {options.gpus_per_worker:g} changes nothing for {bundle.model}, which computes on "
             "CPUs: leave it out."
         )
     return bundle, bundle_hash(bundle_folder(options.model))
+
+
+def _config(options: LabelOptions, model_hash: str) -> dict[str, Any]:
+    paths = ("media",) if options.model in SHIPPED else ("media", "model")
+    return {
+        "command": "label",
+        "options": options_to_json(options, leave_out=NOT_OF_THE_ANSWERS, paths=paths),
+        "model_hash": model_hash,
+        "schema_version": SCHEMA_VERSION,
+    }
 
 
 def _stage(options: LabelOptions, bundle: Bundle | FrameBundle, model_hash: str) -> Stage:

@@ -4,6 +4,20 @@ from dataclasses import dataclass
 
 from emocore.cli import check_max_failures, check_positive, check_seed
 
+NOT_OF_THE_TABLES = ("retry_failed", "drop_gone")
+FREE_OPTIONS = ("seconds_per_file",)  # may be others when a command goes on
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveOptions:
+    """What becomes of files that failed before, and of those that are gone."""
+
+    retry_failed: bool = False
+    """read the files again that failed in earlier runs"""
+    drop_gone: bool = False
+    """take out the rows of files that are gone even where that is most of them; else it is refused, as storage may be
+    missing"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FileOptions:

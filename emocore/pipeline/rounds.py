@@ -1,21 +1,36 @@
 """Bring an output folder up to what its archive holds: what is new is worked on, what is known keeps its rows."""
 
+import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from emocore.corpus.scan import Row
+from emocore.errors import UserError
+from emocore.outputs import ARCHIVE
 from emocore.pipeline import cluster, planning
 from emocore.pipeline.archive import Archive
 from emocore.pipeline.carrying import carry_rows, drop_rows, forget_shard
+from emocore.pipeline.options import ArchiveOptions
 from emocore.pipeline.planning import Plan, cut_shards, identify
 from emocore.pipeline.progress import say
 from emocore.pipeline.shards import run_shards
-from emocore.pipeline.stages import TIMINGS_FOLDER, Stage, shard_file, write_listing_failures
+from emocore.pipeline.stages import (
+    TIMINGS_FOLDER,
+    Stage,
+    read_listing_failures,
+    shard_file,
+    write_listing_failures,
+)
+from emocore.schema import clear_unfinished, count_rows
+
+_MOST_ROUNDS = 3  # of one call, where files go on changing while they are read
 
 Listed = Callable[[], Iterable[tuple[Row, Iterable[str]]]]
 """What the archive holds now: rows, each with the names that its clip may have."""
@@ -28,64 +43,114 @@ class Update:
     stage: Stage
     out: Path
     last_file: str
+    options: ArchiveOptions
     max_failures: int | None = None
-    retry_failed: bool = False
     gpus: float | None = None
 
     def run(self, archive: Archive, listed: Listed, unlisted: Callable[[], pa.Table]) -> bool:
-        """End the round that an earlier call left open, and one for what changed since; return whether any did.
+        """Close the round that an earlier call left open, and do what is new or changed; return whether any was.
 
         `unlisted` gives, once all is listed, the FAILURES rows of what could not be. Raises TooManyFailures, and
-        UserError from a worker.
+        UserError from a worker, for tables that are nobody's, and where most files are gone.
         """
+        clear_unfinished(self.out)
+        there = numbered_files(self.out / self.stage.main)
+        if there and not archive.has_rounds:
+            raise UserError(
+                f"{self.out} has tables but no {ARCHIVE}, which says what they are of: choose another --out."
+            )
+        first = archive.shards.start if archive.is_open else archive.shards.stop  # what failed since is not read again
         changed = archive.is_open
         if changed:
-            self._finish(archive)
-        for shard in archive.forget_lost({int(path.stem) for path in (self.out / self.stage.main).glob("*.parquet")}):
-            forget_shard(self.out, shard, (*self.stage.by_clip, self.stage.main, TIMINGS_FOLDER))
+            self._close(archive)
+        self._forget_lost(archive)
+        for _ in range(_MOST_ROUNDS):
+            changed |= self._round(archive, listed, unlisted, first)
+            if not archive.has_surprises:
+                break
+        self._check(archive)
+        return changed
+
+    def _round(self, archive: Archive, listed: Listed, unlisted: Callable[[], pa.Table], retry_before: int) -> bool:
         archive.take_in(listed())
+        failures = unlisted()
+        spared = archive.spare(failures["path"].to_pylist())
+        failures = failures.filter(pc.invert(pc.is_in(failures["path"], pa.array(sorted(spared), pa.string()))))
         changes = archive.plan(
             self._identify,
             lambda files: cut_shards(files, self.stage.reading),
             lambda shards: Plan(self.out).write(shards, archive.shards.stop),
             shard_files=planning.SHARD_FILES,
-            retry_failed=self.retry_failed,
+            retry_before=retry_before if self.options.retry_failed else 0,
+            drop_gone=self.options.drop_gone,
         )
-        if archive.is_open and archive.shards.start:
+        differ = not failures.equals(read_listing_failures(self.out))
+        if archive.is_open or differ:
+            (self.out / self.last_file).unlink(missing_ok=True)
+            write_listing_failures(failures, self.out)
+        if not archive.is_open:
+            return differ
+        if archive.shards.start:
             say(
                 f"{changes.to_do:,} files are new or changed, {changes.carried:,} known by their bytes, "
                 f"{changes.gone:,} gone"
             )
-        changed |= write_listing_failures(unlisted(), self.out) | archive.is_open
-        if archive.is_open:
-            self._finish(archive)
-        return changed
+        self._move(archive)
+        run_shards(self.stage, Plan(self.out), self.out, archive.shards.start, self.max_failures, self.gpus)
+        self._close(archive)
+        return True
 
     def _identify(self, chunks: Iterator[list[str]], n: int) -> Iterator[list[str | None]]:
         if n:
             cluster.connect()
         return identify(chunks, n, self.stage.reading.seconds_per_file)
 
-    def _finish(self, archive: Archive) -> None:
-        """Do what the open round holds and was not done yet; what is done twice is the same."""
-        (self.out / self.last_file).unlink(missing_ok=True)
+    def _move(self, archive: Archive) -> None:
+        """Carry and drop rows; what is done twice is the same."""
         for carries in archive.carries():
             carry_rows(self.out, carries, self.stage.main, self.stage.by_clip)
         for shard, paths in archive.drops():
             drop_rows(self.out, shard, paths, self.stage.main, self.stage.by_clip)
-        plan, shards = Plan(self.out), archive.shards
-        if plan.path.exists():  # else what is not committed is found to be lost, and planned anew
-            run_shards(self.stage, plan, self.out, shards.start, self.max_failures, self.gpus)
+
+    def _close(self, archive: Archive) -> None:
+        """End the open round with what is committed of it; the rest is planned anew."""
+        self._move(archive)
+        shards = archive.shards
         archive.close(
             _rows(self.out / self.stage.main, shards, ["path", "content_id"]),
-            _rows(self.out / "failures", shards, ["path", "content_id", "attempts"]),
+            _rows(self.out / "failures", shards, ["path", "content_id", "attempts"], self.out / self.stage.main),
         )
-        plan.path.unlink(missing_ok=True)
+        Plan(self.out).path.unlink(missing_ok=True)
+
+    def _forget_lost(self, archive: Archive) -> None:
+        lost = archive.lost(numbered_files(self.out / self.stage.main))
+        for shard in lost:  # before it is forgotten: a kill between the two is mended by the next call
+            forget_shard(self.out, shard, (*self.stage.by_clip, self.stage.main, TIMINGS_FOLDER))
+        archive.forget(lost)
+
+    def _check(self, archive: Archive) -> None:
+        """Raise UserError unless the tables have one row for each file."""
+        n = sum(count_rows(self.out / table) for table in (self.stage.main, "failures"))
+        n -= read_listing_failures(self.out).num_rows
+        if n != archive.n_files():
+            raise UserError(
+                f"{self.out} has {n:,} rows for {archive.n_files():,} files, as if something else had written there: "
+                "choose another --out."
+            )
 
 
-def _rows(folder: Path, shards: range, columns: list[str]) -> Iterator[tuple[Any, ...]]:
+def numbered_files(folder: Path) -> set[int]:
+    """Return the shards that have a file in this folder."""
+    if not folder.exists():
+        return set()
+    with os.scandir(folder) as entries:  # unlike glob it does not take a folder that may not be read for an empty one
+        return {int(entry.name[:-8]) for entry in entries if re.fullmatch(r"\d{6,}\.parquet", entry.name)}
+
+
+def _rows(folder: Path, shards: range, columns: list[str], main: Path | None = None) -> Iterator[tuple[Any, ...]]:
+    """Yield rows of the shards' files; those of failures only where the shard is committed in `main`."""
     for shard in shards:
         file = shard_file(folder, shard)
-        if file.exists():
+        if file.exists() and shard_file(main or folder, shard).exists():
             table: pa.Table = pq.ParquetFile(file).read(columns=columns)
             yield from zip(*(table[column].to_pylist() for column in columns), strict=True)

@@ -1,6 +1,7 @@
 """An archive in shards: each is worked on by one task at a time, and committed by that task alone."""
 
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,11 +14,12 @@ from emocore.media.pictures import Picture
 from emocore.pipeline import cluster
 from emocore.pipeline.journal import clear_journals
 from emocore.pipeline.planning import Plan
-from emocore.pipeline.progress import Counter
+from emocore.pipeline.progress import Counter, say
 from emocore.pipeline.stages import Stage, commit_shard, number_of, open_journal, read_shard, run_shard, shard_file
 from emocore.schema import clear_unfinished
 
 MOST_SHARDS_A_TASK = 4
+MOST_ANSWERING = 64
 DONE = pa.schema([("files", pa.int64()), ("failed", pa.int64()), ("fault", pa.string())])
 _AS_TABLES: Any = {"batch_size": None, "batch_format": "pyarrow"}
 _PLACE, _WORK = "place", "work"
@@ -73,11 +75,11 @@ def _task_tables(places: list[int], cpus: int) -> list[pa.Table]:
     return tables
 
 
-def _run_task(table: pa.Table, stage: Stage, plan: Plan, out: Path) -> pa.Table:
+def _run_task(table: pa.Table, stage: Stage, plan: Plan, out: Path) -> Iterator[pa.Table]:
     """Run the stage on each shard of the table; what a process before committed, and then died, stays as it is."""
-    shards = map(plan.shard, table[_PLACE].to_pylist())
-    done = [_committed(shard, stage, out) or _run_once(shard, stage, out) for shard in shards]
-    return pa.Table.from_pylist(done, DONE)
+    for shard in map(plan.shard, table[_PLACE].to_pylist()):
+        done = _committed(shard, stage, out) or _run_once(shard, stage, out)
+        yield pa.Table.from_pylist([done], DONE)
 
 
 def _run_once(shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any]:
@@ -89,24 +91,33 @@ def _run_once(shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any]:
 
 def run_apart(data: Any, told: dict[str, Any], gpus: float) -> Any:
     """Read shards on CPUs, and answer for them in processes that hold a model each; neither runs far ahead."""
-    cluster.check_room(1, gpus, "--gpus-per-worker")
-    places = sum(int(machine.get("GPU", 0) / gpus) for machine in cluster.machines()) if gpus else 1
+    places = _places(gpus) if gpus else 1
     answering: Any = _Answering
     return data.map_batches(cast(Any, _read_task), fn_kwargs=told, num_cpus=1, **_AS_TABLES).map_batches(
         answering,
-        fn_constructor_args=(told["stage"], told["out"]),
-        num_cpus=0 if gpus else 1,
+        fn_constructor_args=(told["stage"], told["out"], gpus > 0),
+        num_cpus=0 if gpus or cluster.cpus() == 1 else 1,
         num_gpus=gpus,
-        concurrency=(1, max(1, places)),
+        concurrency=(1, places),
         **_AS_TABLES,
     )
 
 
-def _read_task(table: pa.Table, stage: Stage, plan: Plan, out: Path) -> pa.Table:
-    """Return a row a shard: what was read of its files, or what was done of it before."""
-    shards = map(plan.shard, table[_PLACE].to_pylist())
-    rows = [_committed(shard, stage, out) or _read_once(shard, stage, out) for shard in shards]
-    return pa.Table.from_pylist(rows, _READ)
+def _places(gpus: float) -> int:
+    """Return how many processes with a GPU may answer at once; a cluster that was joined may grow to more."""
+    cluster.check_room(1, gpus, "--gpus-per-worker")
+    places = sum(int(machine.get("GPU", 0) / gpus) for machine in cluster.machines())
+    if not cluster.is_joined():
+        return places
+    if not places:
+        say("no machine of the cluster has a GPU yet: waiting for one to come")
+    return max(places, MOST_ANSWERING)
+
+
+def _read_task(table: pa.Table, stage: Stage, plan: Plan, out: Path) -> Iterator[pa.Table]:
+    """Yield a row a shard: what was read of its files, or what was done of it before."""
+    for shard in map(plan.shard, table[_PLACE].to_pylist()):
+        yield pa.Table.from_pylist([_committed(shard, stage, out) or _read_once(shard, stage, out)], _READ)
 
 
 def _read_once(shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any]:
@@ -119,15 +130,19 @@ def _read_once(shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any]:
         read = read_shard(shard, stage, out, take if stage.reading.every else None)
     except UserError as error:
         return {"fault": str(error)}
-    return {_WORK: pickle.dumps((read, pictures))}
+    return {_WORK: pickle.dumps((shard, read, pictures))}
 
 
 class _Answering:
     """A process that holds the stage's model, and commits what others have read."""
 
-    def __init__(self, stage: Stage, out: Path) -> None:
+    def __init__(self, stage: Stage, out: Path, on_gpu: bool) -> None:
         self.stage, self.out, self.fault = stage, out, None
         try:
+            if on_gpu:
+                from emocore.models.threads import use_gpu  # noqa: PLC0415 - TensorFlow takes seconds to import
+
+                use_gpu(1)
             stage.load()
         except UserError as error:
             self.fault = {"fault": str(error)}
@@ -138,7 +153,10 @@ class _Answering:
         return pa.Table.from_pylist(rows, DONE)
 
     def _answer(self, work: bytes) -> dict[str, Any]:
-        read, pictures = pickle.loads(work)
+        shard, read, pictures = pickle.loads(work)
+        done = _committed(shard, self.stage, self.out)
+        if done:
+            return done
         try:
             # Ray Data starts such a process again and again: the journal counts how often.
             open_journal(f"{read.number:06d}-answer", self.out, self.stage.reading.seconds_per_file)

@@ -147,14 +147,16 @@ def _timings(seconds: Mapping[str, float]) -> pa.Table:
     return pa.Table.from_pylist(rows, TIMINGS)
 
 
-def write_listing_failures(failures: pa.Table, out: Path) -> bool:
-    """Write what could not even be listed beside the shards' failures; return whether it differs from what is there."""
+def read_listing_failures(out: Path) -> pa.Table:
+    """Return the FAILURES rows of what could not even be listed."""
     path = out / "failures" / LISTING_FAILURES
-    before = pq.ParquetFile(path).read() if path.exists() else FAILURES.empty_table()
-    if before.equals(failures):
-        return False
+    return pq.ParquetFile(path).read().replace_schema_metadata() if path.exists() else FAILURES.empty_table()
+
+
+def write_listing_failures(failures: pa.Table, out: Path) -> None:
+    """Write what could not even be listed beside the shards' failures."""
+    path = out / "failures" / LISTING_FAILURES
     if failures.num_rows:
         write_table(failures, path)
     else:
         path.unlink(missing_ok=True)
-    return True

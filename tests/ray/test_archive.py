@@ -6,11 +6,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from emocore.errors import UserError
-from emocore.outputs import read_json
-from emocore.pipeline import planning, rounds, shards
+from emocore.errors import TooManyFailures, UserError
+from emocore.outputs import ARCHIVE, read_json
+from emocore.pipeline import archive as archiving
+from emocore.pipeline import labelling, planning, rounds, shards
 from emocore.pipeline.labelling import LabelOptions, dry_run, label
-from emocore.schema import PROBABILITIES
+from emocore.schema import FAILURES, PROBABILITIES, rows_to_table
 
 pytestmark = pytest.mark.usefixtures("cluster")
 ANSWER = ("predicted", "confidence", "runner_up", *PROBABILITIES, "state")
@@ -184,16 +185,110 @@ def test_a_dry_run_writes_nothing_and_counts_what_a_run_would_read(living, newco
     assert dry_run(living.options()) == ["nothing to read: all files are known"]
     shutil.copy(sorted((newcomer / "Actor_05").iterdir())[6], living.media / "6.wav")
     lines = dry_run(living.options(retry_failed=True))
-    assert lines[0] == "2 files to read, which are new or changed"
+    assert lines[0] == "2 files are new or changed; of these, what is known by its bytes is not read again"
     assert lines[1].startswith("  2 recordings, 0.") and "of media" in lines[1]
     assert lines[2].endswith("by 2 files that were read, 1 of which fail")
+    with pytest.raises(UserError, match=r"was made with options\.model = "):
+        dry_run(LabelOptions(**{**vars(living.options()), "model": "face-cnn"}))
     assert {path: path.stat().st_mtime_ns for path in living.out.rglob("*")} == before
 
 
 def test_a_dry_run_of_what_was_never_labelled(living, tmp_path):
     options = LabelOptions(media=(str(living.media),), model=str(living.model), out=str(tmp_path / "new"), dry_run=True)
-    assert dry_run(options)[0] == "6 files to read, which are new or changed"
+    assert dry_run(options)[0].startswith("6 files are new or changed; ")
     assert not (tmp_path / "new").exists()
+
+
+def test_storage_that_is_missing_takes_no_rows_along(living, monkeypatch):
+    """A folder that cannot be listed this time; then the root is another, empty but for one file."""
+    before = living.answers()
+    real = rounds.Archive.take_in
+
+    def hiccup(archive, rows):
+        real(archive, [(row, names) for row, names in rows if "3.wav" not in row["path"]])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rounds.Archive, "take_in", hiccup)
+        failed = rows_to_table([{"path": str(living.media), "stage": "list", "reason": "not_found"}], FAILURES)
+        patch.setattr(labelling, "failure_table", lambda _: failed)
+        label(living.options())
+    assert living.answers() == before
+    living.label()  # the failure row goes again
+    for path in sorted(living.media.iterdir())[1:]:
+        path.unlink()
+    monkeypatch.setattr(archiving, "FEW_GONE", 2)
+    with pytest.raises(UserError, match=r"^5 of the 6 files that .+ are not there any more: mount .+ --drop-gone"):
+        label(living.options())
+    assert living.answers() == before
+    living.label(drop_gone=True)
+    assert set(living.answers()) == {"0.wav"}
+
+
+def test_tables_without_what_they_are_of_are_refused(living):
+    (living.out / ARCHIVE).unlink()
+    with pytest.raises(UserError, match=r"has tables but no \.archive\.sqlite, .+: choose another --out\."):
+        label(living.options())
+
+
+def test_tables_of_others_are_not_ours_and_rows_of_others_are_told(living):
+    before = living.answers()
+    shutil.copy(living.out / "labels" / "000000.parquet", living.out / "labels" / "all.parquet")
+    with pytest.raises(UserError, match=r"has 8 rows for 6 files, as if something else had written there"):
+        label(living.options())
+    (living.out / "labels" / "all.parquet").unlink()
+    assert label(living.options()).already_finished and living.answers() == before
+
+
+def test_a_refused_command_leaves_the_folder_to_the_mended_one(living, tmp_path):
+    out = tmp_path / "new"
+    (tmp_path / "empty").mkdir()
+    for typo in (tmp_path / "typo", tmp_path / "empty"):
+        with pytest.raises(UserError, match=r"does not exist|holds no media"):
+            label(LabelOptions(media=(str(typo),), model=str(living.model), out=str(out)))
+    assert label(LabelOptions(media=(str(living.media),), model=str(living.model), out=str(out))).summary["files"] == 6
+
+
+def test_a_retry_may_give_files_more_time(living):
+    living.label(retry_failed=True, seconds_per_file=900.0)
+
+
+def test_what_could_not_be_listed_is_concluded_even_if_the_call_before_was_cut_off(living, monkeypatch):
+    (living.media / "new.zip").write_bytes(b"no zip")
+    with monkeypatch.context() as patch:
+        patch.setattr(labelling, "_conclude", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            label(living.options())
+    assert living.label().summary["failures"] == 2
+
+
+def test_a_retry_that_is_cut_off_reads_each_failure_once(living, monkeypatch):
+    for i in range(3):
+        (living.media / f"bad{i}.wav").write_bytes(b"no sound either %d" % i)
+    monkeypatch.setattr(planning, "SHARD_FILES", 1)
+    living.label()
+    with monkeypatch.context() as patch:
+        cut_off(patch, "run_shards")
+        with pytest.raises(KeyboardInterrupt):
+            label(living.options(retry_failed=True))
+    living.label(retry_failed=True)
+    assert [row["attempts"] for row in living.rows("failures")] == [2] * 4
+
+
+def test_too_many_failures_are_mended_by_taking_them_out(living, monkeypatch):
+    for i in range(3):
+        (living.media / f"bad{i}.wav").write_bytes(b"no sound either %d" % i)
+    monkeypatch.setattr(planning, "SHARD_FILES", 1)
+    with pytest.raises(TooManyFailures):
+        label(living.options(max_failures=2))
+    for i in range(3):
+        (living.media / f"bad{i}.wav").unlink()
+    living.label(max_failures=2)
+
+
+def test_a_process_that_answers_without_its_gpu_says_so(living, tmp_path):
+    told = labelling._checked(living.options())
+    answering = shards._Answering(labelling._stage(living.options(), *told), tmp_path, True)
+    assert "TensorFlow sees no GPU where Ray gave it one" in answering.fault["fault"]
 
 
 def test_a_lost_plan_is_made_again(living, newcomer, monkeypatch):

@@ -140,7 +140,8 @@ def test_equal_bytes_are_computed_once(zoo, zoo_names, features_of, tmp_path, mo
     planned = []
     monkeypatch.setattr(rounds, "run_shards", lambda _, plan, *__: planned.extend(map(plan.shard, range(len(plan)))))
     monkeypatch.setattr(planning, "SHARD_FILES", 4)
-    features_of(zoo, tmp_path / "F")
+    with pytest.raises(UserError, match=r"F has 0 rows for 18 files"):  # nothing was done
+        features_of(zoo, tmp_path / "F")
     monkeypatch.setattr(stage, "_featurize_file", spy)
     for shard in planned:
         run_shard(shard, Featurizing(FeatureConfig(), SOUND_ONLY), tmp_path / "G")

@@ -208,9 +208,8 @@ def measured():
 
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
         before = status("VmHWM")
-        done = shards._run_task(table, **arguments)
+        yield from shards._run_task(table, **arguments)
         (arguments["out"] / ".memory").write_text(f"{before} {status('VmHWM')}")
-        return done
 
     return run_task
 

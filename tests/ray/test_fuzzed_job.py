@@ -68,7 +68,7 @@ def stumbling():
 
         stage.read_media = read_media
         try:
-            return shards._run_task(table, **arguments)
+            yield from shards._run_task(table, **arguments)
         finally:
             stage.read_media = original
 

@@ -91,8 +91,7 @@ def test_scores_are_those_of_a_grid_search_of_scikit_learn(model, four, tmp_path
     parts = inner_folds(examples.clips, np.arange(64), 2, 7)
     x, y = examples.x.astype("f8" if model == "svc" else "f4"), examples.truth
     grid = GridSearchCV(estimator, parameters, scoring="balanced_accuracy", cv=parts, refit=False)
-    # A forest draws otherwise with weights than without, even where all are 1 (scikit-learn 1.9).
-    results = grid.fit(x, y, **({"sample_weight": np.ones(64)} if model == "random-forest" else {})).cv_results_
+    results = grid.fit(x, y).cv_results_
     for i, setting in enumerate(results["params"]):
         row = found[setting_key({name.rpartition("__")[2]: value for name, value in setting.items()})]
         assert row["scores"] == pytest.approx([results[f"split{k}_test_score"][i] for k in (0, 1)], abs=1e-6)

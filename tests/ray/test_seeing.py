@@ -228,6 +228,14 @@ def test_labels_do_not_depend_on_the_shard(untrained, faces, tmp_path, monkeypat
         assert read(tmp_path / "one", part).sort_by(key).equals(read(tmp_path / "many", part).sort_by(key))
 
 
+def test_answering_apart_from_reading_is_the_same(untrained, faces, tmp_path):
+    label_to(tmp_path / "one", faces, model=untrained)
+    label_to(tmp_path / "apart", faces, model=untrained, gpus_per_worker=0)
+    for part in ("labels", "frames"):
+        one, apart = (pq.read_table(tmp_path / out / part / "000000.parquet") for out in ("one", "apart"))
+        assert one.equals(apart) and one.num_rows
+
+
 def test_pictures_without_a_face_are_no_answer(untrained, faces, tmp_path):
     done = label_to(tmp_path / "L", faces, model=untrained, faces=True)  # noise is no face
     assert done.summary["states"] == {"no_face": 12} and done.summary["frames"] == 0
