@@ -4,8 +4,8 @@ import fcntl
 import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,22 @@ def folder_lock(path: Path, busy: str) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(busy) from error
+        yield
+
+
+@contextmanager
+def tables_lock(paths: Iterable[str]) -> Iterator[None]:
+    """Keep finished folders as they are while they are read. Raises UserError where one is being brought up to date."""
+    with ExitStack() as stack:
+        for path in paths:
+            try:
+                lock = stack.enter_context((Path(path) / _LOCK).open())
+            except OSError:  # a copy without it, or one that may only be read
+                continue
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(f"{path} is being brought up to date: wait until that ends.") from error
         yield
 
 

@@ -22,7 +22,7 @@ from emocore.models.fitting import Recipe
 from emocore.models.network_settings import NetworkSettings, default_settings
 from emocore.models.space_file import read_space
 from emocore.models.spaces import grid
-from emocore.outputs import output_folder, read_json
+from emocore.outputs import output_folder, read_json, tables_lock
 from emocore.pipeline.as_is import check_as_is, score_as_is
 from emocore.pipeline.data import Data, find_data
 from emocore.pipeline.fitters import ArrayFitter, Fitter, FrameFitter
@@ -187,7 +187,7 @@ def _in_run_folder(
         config["space"] = fitter.about()["ranges"]
     if fitter and fitter.base:
         config["base_hash"] = bundle_hash(fitter.base)
-    with output_folder(options.out, config, METRICS) as folder:
+    with output_folder(options.out, config, METRICS) as folder, tables_lock(data.features):
         if folder.finished:
             return Summary(read_json(folder.path / METRICS), already_finished=True)
         started = time.monotonic()

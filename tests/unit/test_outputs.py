@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from emocore.errors import UserError
-from emocore.outputs import check_outlives_job, first_difference, output_folder, read_json, write_json, write_text
+from emocore.outputs import (
+    check_outlives_job,
+    first_difference,
+    output_folder,
+    read_json,
+    tables_lock,
+    write_json,
+    write_text,
+)
 
 CONFIG = {"command": "train", "options": {"data": ("a", "b"), "seed": 0, "level": "peak"}, "data": "ff"}
 
@@ -178,3 +186,15 @@ def test_an_out_in_the_job_s_copy_of_the_working_directory_is_one_sentence(tmp_p
     with pytest.raises(UserError, match="--dest"):
         check_outlives_job("--dest", copy / "ravdess")
     enter(tmp_path / "runs")
+
+
+def test_tables_that_are_read_stay_as_they_are(tmp_path):
+    folder = tmp_path / "F"
+    with output_folder(str(folder), {"a": 1}, "last"):
+        busy = r"F is being brought up to date: wait until that ends\."
+        with pytest.raises(UserError, match=busy), tables_lock([str(folder)]):
+            pass
+    both = [str(folder), str(tmp_path / "a copy without a lock")]
+    with tables_lock(both), tables_lock(both), pytest.raises(UserError, match="Another run is writing to"):
+        enter(folder, {"a": 1})
+    enter(folder, {"a": 1})
