@@ -14,7 +14,7 @@ from emocore.evaluation.tables import Table, plain
 MOST_SLOW = 10
 CONFIDENCE_BINS = 20
 _BARS = 40
-_STEPS = [60.0 * n for n in (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1440)]
+_STEPS = [1.0, 2.0, 5.0, 10.0, 30.0, *(60.0 * n for n in (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1440))]
 
 
 @dataclass

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 LOG_SECONDS = 30.0
+TICK_SECONDS = 1.0
 
 
 class Counter:
@@ -26,6 +27,8 @@ class Counter:
         self.done = self.failed = 0
         self.started = self.last_line = time.monotonic()
         self.bar: Progress | None = None
+        self._lock = threading.RLock()
+        self._ended = threading.Event()
 
     def __enter__(self) -> Self:
         if sys.stdout.isatty():
@@ -39,7 +42,13 @@ class Counter:
             self.bar.start()
         else:
             say(f"{self.what}: {self._amount(self.total)} to do")
+        threading.Thread(target=self._tick, daemon=True).start()
         return self
+
+    def _tick(self) -> None:
+        """Show how far it is also while nothing ends."""
+        while not self._ended.wait(TICK_SECONDS):
+            self._show()
 
     def add(self, done: int, failed: int = 0) -> None:
         """Count `done` more, of which `failed` failed."""
@@ -55,12 +64,13 @@ class Counter:
             say(line)
 
     def _show(self) -> None:
-        if self.bar:
-            state = f"{self._done()}, {self._rate()}"
-            self.bar.update(self.bar.task_ids[0], completed=self.done, state=state)
-        elif time.monotonic() - self.last_line >= LOG_SECONDS:
-            self.last_line = time.monotonic()
-            say(f"{self.what}: {self._done()}, {self._rate()}")
+        with self._lock:
+            if self.bar:
+                state = f"{self._done()}, {self._rate()}"
+                self.bar.update(self.bar.task_ids[0], completed=self.done, state=state)
+            elif time.monotonic() - self.last_line >= LOG_SECONDS:
+                self.last_line = time.monotonic()
+                say(f"{self.what}: {self._done()}, {self._rate()}")
 
     def _amount(self, number: int) -> str:
         return f"{number:,} {self.unit}"
@@ -77,6 +87,7 @@ class Counter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._ended.set()
         if self.bar:
             self.bar.stop()
         seconds = duration(time.monotonic() - self.started)
@@ -97,7 +108,6 @@ class ByteCounter(Counter):
         super().__init__(what, total, "bytes")
         self.files, self.whole, self.arrived = files, 0, 0
         self._positions: dict[str, int] = {}
-        self._lock = threading.RLock()
 
     def at(self, name: str, position: int) -> None:
         """Say how many bytes of a file are there; what was there at the first call does not count as arriving."""

@@ -58,12 +58,12 @@ def main() -> None:
 
 
 def make_model(folder: Path) -> Path:
-    """Train support vectors on two generated actors."""
+    """Train a model on generated actors whose answers to tones differ."""
     run_folder, corpus = folder / "RUN", folder / "corpus"
     if not (run_folder / "metrics.json").exists():
         for clip in plan(DemoSettings(actors=4, frame_size_pixels=96)):
             write_clip(clip, corpus)
-        told = ["train", str(corpus), "--model", "svc", "--out", str(run_folder)]
+        told = ["train", str(corpus), "--model", "svc-linear", "--out", str(run_folder)]
         subprocess.run([sys.executable, f"jobs/{told[0]}.py", *told[1:]], cwd=ROOT, check=True)
     return run_folder
 

@@ -304,11 +304,12 @@ def test_the_slowest_files_and_the_throughput():
         paths = [f"/a/{finished}-{second}.wav" for second in seconds]
         return pa.table({"path": paths, "seconds": seconds, "finished": [float(finished)] * len(seconds)})
 
-    parts = [shard(1000, [0.5, 9.0]), shard(1030, [0.25] * 58), shard(1090, [0.5] * 30)]
+    parts = [shard(1000, [0.5, 9.0]), shard(1030, [0.25] * 58), shard(2340.5, [0.5] * 30)]
     timings = summarize_timings(parts)
-    assert timings.slowest[:2] == [(9.0, "/a/1000-9.0.wav"), (0.5, "/a/1090-0.5.wav")] and len(timings.slowest) == 10
-    # From 990.5, when the first was begun, to 1090: the second stretch is shorter.
-    assert timings.stretch_seconds == 60 and timings.stretches == [(0.0, 1.0), (1 / 60, 30 / 39.5)]
+    assert timings.slowest[:2] == [(9.0, "/a/1000-9.0.wav"), (0.5, "/a/2340.5-0.5.wav")] and len(timings.slowest) == 10
+    # From 990.5, when the first was begun, to 2340.5: the last stretch is half a minute.
+    assert timings.stretch_seconds == 60 and len(timings.stretches) == 23
+    assert {place: rate for place, rate in timings.stretches if rate} == {0.0: 1.0, 22 / 60: 1.0}
     words = Page(render_labels(CONFIG, {}, labels(), failures(), parts)).words()
     assert "Throughput" in words and "/a/1000-9.0.wav 9.00" in words
 
