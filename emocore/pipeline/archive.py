@@ -1,57 +1,25 @@
 """What an archive holds and where each file's rows are: a database in the output folder, not the driver's memory."""
 
-import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Self
-
-import numpy as np
+from typing import Any, Self
 
 from emocore.corpus.scan import Row
 from emocore.errors import UserError
-from emocore.labels import EMOTIONS
 from emocore.media.source import split_member
 from emocore.outputs import ARCHIVE
 from emocore.pipeline import archive_queries as queries
-from emocore.schema import LISTING
+from emocore.pipeline.archive_rows import Carry, Changes, Planned, from_listing, to_listing
 
-_NO_VOTE = [0.0] * len(EMOTIONS)
 FEW_GONE = 10
 _MOST = 2**63 - 1  # that a column holds
 _AT_ONCE = 256  # paths whose bytes are compared by one task
-_LISTED = [name for name in LISTING.names if name not in ("path", "bytes")]
 
 Identify = Callable[[Iterator[list[str]], int], Iterator[list[str | None]]]
 """From chunks of paths, and how many paths they hold, to the content ids of each chunk."""
-
-
-class Planned(NamedTuple):
-    """A file to work on: its LISTING row, the path of its first copy, and how often it failed before."""
-
-    row: Row
-    duplicate_of: str | None
-    attempts: int
-
-
-class Carry(NamedTuple):
-    """A path whose rows are made from those of equal bytes: in this shard, from those of `source` in another one."""
-
-    shard: int
-    row: Row
-    duplicate_of: str | None
-    source: str
-    source_shard: int
-
-
-class Changes(NamedTuple):
-    """How many files are new or changed, have rows from equal bytes, and are gone."""
-
-    to_do: int
-    carried: int
-    gone: int
 
 
 class Archive:
@@ -169,7 +137,7 @@ class Archive:
             if waiting and waiting[0].shard != shard:
                 yield waiting
                 waiting = []
-            waiting.append(Carry(shard, _row(path, size, listing), duplicate_of, source, source_shard))
+            waiting.append(Carry(shard, from_listing(path, size, listing), duplicate_of, source, source_shard))
         if waiting:
             yield waiting
 
@@ -229,7 +197,7 @@ class Archive:
             (retry_failed,),
         )
         for path, size, listing in found:
-            yield _row(path, size, listing)
+            yield from_listing(path, size, listing)
 
     def paths(self) -> Iterator[str]:
         """Yield the path of every file."""
@@ -250,7 +218,7 @@ class Archive:
         for name in names:
             if not self._one("SELECT count(*) FROM now WHERE clip = ?", name):
                 break
-        told = _listing({**row, "clip": name, "take": row.get("take") or name})
+        told = to_listing({**row, "clip": name, "take": row.get("take") or name})
         self.db.execute(
             "INSERT INTO now (path, real, clip, bytes, changed, listing) VALUES (?, ?, ?, ?, ?, ?)",
             (path, real, name, min(row["bytes"], _MOST), changed, told),
@@ -276,7 +244,7 @@ class Archive:
 
     def _to_do(self) -> Iterator[Planned]:
         for path, size, listing, duplicate_of, attempts in self.db.execute(queries.TO_DO):
-            yield Planned(_row(path, size, listing), duplicate_of, attempts)
+            yield Planned(from_listing(path, size, listing), duplicate_of, attempts)
 
     def _number(self, shards: Iterator[list[Planned]], first: int) -> Iterator[list[Planned]]:
         for number, files in enumerate(shards, first):
@@ -307,18 +275,3 @@ class Archive:
             self.db.execute("ROLLBACK")
             raise
         self.db.execute("COMMIT")
-
-
-def _listing(row: Mapping[str, Any]) -> str:
-    """Return what is known of a file beside its path and size, as JSON."""
-    told: dict[str, Any] = {name: row[name] for name in _LISTED if row.get(name) is not None}
-    if "soft_label" in told:
-        told["soft_label"] = [float(share) for share in told["soft_label"]]
-    return json.dumps(told, ensure_ascii=False)
-
-
-def _row(path: str, size: int, listing: str) -> Row:
-    row = json.loads(listing)
-    if "extra" in row:
-        row["extra"] = [(name, value) for name, value in row["extra"]]
-    return {**row, "path": path, "bytes": size, "soft_label": np.array(row.get("soft_label", _NO_VOTE), np.float32)}

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from emocore.features.stage import PLANNED
-from emocore.pipeline.archive import Carry, Planned
+from emocore.pipeline.archive_rows import Carry, Planned
 from emocore.pipeline.planning import shard_table
 from emocore.pipeline.stages import TIMINGS_FOLDER
 from emocore.schema import table_writer, write_table

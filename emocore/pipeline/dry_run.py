@@ -20,7 +20,8 @@ from emocore.errors import UserError
 from emocore.media.source import AUDIO_SUFFIXES, STILL_SUFFIXES, VIDEO_SUFFIXES
 from emocore.outputs import ARCHIVE
 from emocore.pipeline import cluster
-from emocore.pipeline.archive import Archive, Planned
+from emocore.pipeline.archive import Archive
+from emocore.pipeline.archive_rows import Planned
 from emocore.pipeline.planning import shard_table
 from emocore.pipeline.progress import duration, megabytes
 from emocore.pipeline.rounds import numbered_files

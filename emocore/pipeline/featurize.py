@@ -75,24 +75,27 @@ def featurize(
         update = Update(stage, folder.path, MANIFEST, archive_options, max_failures)
         with Archive(folder.path) as archive:
             update.run(archive, lambda: _named(listing.clips), lambda: listing.failures)
-        manifest = {
-            "kind": "features",
-            "schema_version": SCHEMA_VERSION,
-            "features": features.to_json(),
-            "features_hash": features.hash(),
-            "fingerprint": data,
-            "seed": options.get("seed", 0),
-            "mfcc": mfcc,
-            "sound": reading.sound,
-            "every": reading.every,
-            "pixels": reading.pixels if reading.every else None,
-            "faces": reading.faces,
-            "synthetic": is_synthetic(listing.clips["path"].to_pylist()),
-            **_counts(folder.path),
-            "versions": versions(),
-        }
+        facts = {"fingerprint": data, "synthetic": is_synthetic(listing.clips["path"].to_pylist())}
+        manifest = _manifest(stage, options.get("seed", 0)) | facts | _counts(folder.path)
         write_json(folder.path / MANIFEST, manifest)
         return Featurized(**_counts(folder.path), already_finished=False)
+
+
+def _manifest(stage: "Featurizing", seed: int) -> dict[str, Any]:
+    reading = stage.reading
+    return {
+        "kind": "features",
+        "schema_version": SCHEMA_VERSION,
+        "features": stage.features.to_json(),
+        "features_hash": stage.features.hash(),
+        "seed": seed,
+        "mfcc": stage.mfcc,
+        "sound": reading.sound,
+        "every": reading.every,
+        "pixels": reading.pixels if reading.every else None,
+        "faces": reading.faces,
+        "versions": versions(),
+    }
 
 
 def _named(clips: pa.Table) -> Iterator[tuple[Row, list[str]]]:

@@ -14,7 +14,7 @@ from emocore.media.limit import TimeLimit
 from emocore.media.reading import SOUND_ONLY, Reading
 from emocore.media.source import STILL_SUFFIXES, VIDEO_SUFFIXES, content_id, open_source
 from emocore.pipeline import cluster
-from emocore.pipeline.archive import Planned
+from emocore.pipeline.archive_rows import Planned
 from emocore.pipeline.progress import Counter
 from emocore.schema import rows_to_table, whole_file
 

@@ -21,7 +21,7 @@ from emocore.config import FeatureConfig
 from emocore.corpus.listing import list_corpora
 from emocore.media.reading import Reading
 from emocore.pipeline import cluster
-from emocore.pipeline.archive import Planned
+from emocore.pipeline.archive_rows import Planned
 from emocore.pipeline.featurize import Featurizing
 from emocore.pipeline.planning import Plan, cut_shards
 from emocore.pipeline.shards import run_shards

@@ -23,7 +23,7 @@ from featurizing import generate_films
 
 from emocore.corpus.listing import list_media
 from emocore.pipeline import cluster
-from emocore.pipeline.archive import Planned
+from emocore.pipeline.archive_rows import Planned
 from emocore.pipeline.labelling import LabelOptions, _checked, _stage, label
 from emocore.pipeline.planning import Plan, cut_shards
 from emocore.pipeline.stages import Stage, run_shard

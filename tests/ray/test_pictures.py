@@ -13,7 +13,7 @@ import ray
 from emocore.corpus.demo import DemoSettings, perform_clip, plan
 from emocore.media.reading import Reading
 from emocore.outputs import read_json
-from emocore.pipeline.archive import Planned
+from emocore.pipeline.archive_rows import Planned
 from emocore.pipeline.planning import cut_shards
 from emocore.schema import pictures_schema, read_tables
 

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from emocore.pipeline import carrying
-from emocore.pipeline.archive import Carry
+from emocore.pipeline.archive_rows import Carry
 from emocore.pipeline.carrying import carry_rows, drop_rows, forget_shard
 from emocore.schema import FAILURES, FRAME_LABELS, LABELS, rows_to_table, table_writer, write_table
 
