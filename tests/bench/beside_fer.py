@@ -20,7 +20,7 @@ from emocore.pipeline import cluster
 from emocore.pipeline.labelling import LabelOptions, label
 
 THEIRS = """
-import multiprocessing, os, sys, time, warnings
+import multiprocessing, os, queue, sys, time, warnings
 warnings.filterwarnings("ignore")
 
 def work(paths, frequency, done):
@@ -45,9 +45,11 @@ if __name__ == "__main__":
     for process in processes:
         process.join()
     found = []
-    while not done.empty():
-        found.append(done.get())
-        time.sleep(0.01)
+    while True:
+        try:
+            found.append(done.get(timeout=1))  # `empty` may lie
+        except queue.Empty:
+            break
     begun = min(when for what, when in found if what == "warm")
     ended = [when for what, when in found if what != "warm" and when > begun]
     print("RESULT", len([what for what, _ in found if what != "warm"]), len(ended) / (max(ended) - begun))

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 from decoding import FILMS, write_film
 
@@ -28,6 +29,7 @@ from emocore.pipeline.shards import run_shards
 from emocore.pipeline.stages import run_shard
 
 N_FILMS, ROUNDS = 200, 4
+UNLABELLED = {"soft_label": np.zeros(8, np.float32)}
 STAGE = Featurizing(FeatureConfig(), Reading(every=20))
 
 
@@ -39,7 +41,7 @@ def main() -> None:
         cluster.connect()
         rows = list_corpora([str(films)]).clips.to_pylist()
         plan = Plan(Path(work))
-        n = plan.write(cut_shards([Planned(row, None, 0) for row in rows], STAGE.reading), 0)
+        n = plan.write(cut_shards([Planned({**row, **UNLABELLED}, None, 0) for row in rows], STAGE.reading), 0)
         os.environ["OMP_NUM_THREADS"] = "1"  # as Ray does for a task of one CPU
         with multiprocessing.get_context("spawn").Pool(cluster.cpus()) as pool:
 

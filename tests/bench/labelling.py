@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 from archive import make_files
 from featurizing import generate_films
@@ -29,6 +30,7 @@ from emocore.pipeline.planning import Plan, cut_shards
 from emocore.pipeline.stages import Stage, run_shard
 
 ROUNDS = 4
+UNLABELLED = {"soft_label": np.zeros(8, np.float32)}
 
 
 def main() -> None:
@@ -48,7 +50,7 @@ def main() -> None:
         stage = _stage(options, *_checked(options))
         rows = list_media([media]).clips.to_pylist()
         plan = Plan(work)
-        n = plan.write(cut_shards([Planned(row, None, 0) for row in rows], stage.reading), 0)
+        n = plan.write(cut_shards([Planned({**row, **UNLABELLED}, None, 0) for row in rows], stage.reading), 0)
         print(f"{len(rows)} files in {n} shards", flush=True)
         os.environ["OMP_NUM_THREADS"] = "1"  # as Ray does for a task of one CPU
         with multiprocessing.get_context("spawn").Pool(cluster.cpus()) as pool:

@@ -25,7 +25,7 @@ def slow_task(table, **arguments):
     original = stage.read_media
     def read_media(stream, reading):
         (arguments["out"] / f".begun-{here}").touch()
-        time.sleep(0.5)  # so that the machine goes while it reads a file
+        time.sleep(0.3)  # so that the machine goes while it reads a file
         return original(stream, reading)
     stage.read_media = read_media
     try:
