@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -143,9 +143,8 @@ class Archive:
 
     def drops(self) -> Iterator[tuple[int, set[str]]]:
         """Yield shards, and the paths whose rows there are to go."""
-        with closing(self.db.cursor()) as cursor:
-            for (shard,) in self.db.execute("SELECT DISTINCT shard FROM drops ORDER BY shard").fetchall():
-                yield shard, {path for (path,) in cursor.execute("SELECT path FROM drops WHERE shard = ?", (shard,))}
+        for (shard,) in self.db.execute("SELECT DISTINCT shard FROM drops ORDER BY shard").fetchall():
+            yield shard, {path for (path,) in self.db.execute("SELECT path FROM drops WHERE shard = ?", (shard,))}
 
     def close(self, content_ids: Iterable[tuple[str, str]], failures: Iterable[tuple[str, str | None, int]]) -> None:
         """End the round: of the paths with rows their content ids, of those that failed also the attempts.

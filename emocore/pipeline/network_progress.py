@@ -7,7 +7,7 @@ from typing import Any
 
 from ray.train import UserCallback
 
-from emocore.pipeline.progress import duration
+from emocore.pipeline.progress import duration, say
 
 _POLL_SECONDS = 0.3
 
@@ -73,8 +73,3 @@ def describe(entry: dict[str, Any], seconds: float) -> str:
     parts += [f"{entry['images_a_second']:,.0f} images/s"]
     parts += [f"at most {duration((entry['epochs'] - entry['epoch']) * seconds)} left"]
     return ", ".join(parts)
-
-
-def say(line: str) -> None:
-    """Show a line of progress."""
-    print(line, flush=True)  # noqa: T201 - a job's progress is its standard output

@@ -29,8 +29,9 @@ from emocore.models.network_settings import NetworkSettings, emotions_of, input_
 from emocore.pipeline import cluster
 from emocore.pipeline.network_data import EqualShares, FrameSource, count_frames, stream
 from emocore.pipeline.network_meeting import Meeting
-from emocore.pipeline.network_progress import Reporter, follow, say
+from emocore.pipeline.network_progress import Reporter, follow
 from emocore.pipeline.network_worker import STOP, Task, train_worker
+from emocore.pipeline.progress import say
 
 __all__ = ["FittedNetwork", "FrameSource", "fit_network"]
 
