@@ -17,8 +17,7 @@ from emocore.config import FeatureConfig, Inputs
 from emocore.corpus.groups import actors_in_paths
 from emocore.corpus.selection import Channel, select
 from emocore.errors import UserError
-from emocore.features.mfcc import COLUMNS
-from emocore.features.stage import inputs_of
+from emocore.features.stage import AUDIO, FRAMES, inputs_of
 from emocore.schema import CLIPS, SCHEMA_VERSION, read_tables
 
 MANIFEST = "manifest.json"
@@ -162,11 +161,11 @@ def _check_config(folder: str, manifest: dict[str, Any], config: FeatureConfig) 
 
 def _read_all(folders: Sequence[str], inputs: Inputs) -> tuple[pa.Table, pa.Table]:
     """Return all clips, and all inputs by clip; a name that an earlier folder used gets its own folder's behind it."""
-    table, columns = ("audio", list(COLUMNS)) if inputs == "columns" else ("mfcc", ["frames"])
+    table, columns = ("audio", AUDIO) if inputs == "columns" else ("mfcc", [FRAMES])
     names: set[str] = set()
     all_clips, all_inputs = [], []
     for folder, clips in read_clips(folders).items():
-        found = read_tables(Path(folder) / table, ["clip", *columns])
+        found = read_tables(Path(folder) / table, pa.schema([CLIPS.field("clip"), *columns]))
         taken = names.intersection(clips["clip"].to_pylist())
         names.update(clips["clip"].to_pylist())
         all_clips.append(_rename(clips, ("clip", "take"), taken, folder))
@@ -179,7 +178,7 @@ def read_clips(folders: Sequence[str]) -> dict[str, pa.Table]:
     clips_of: dict[str, pa.Table] = {}
     paths: set[str] = set()
     for folder in folders:
-        clips = read_tables(Path(folder) / "clips")
+        clips = read_tables(Path(folder) / "clips", CLIPS)
         twice = next((path for path in clips["path"].to_pylist() if path in paths), None)
         if twice is not None:
             raise UserError(f"The file {twice!r} stands in two of the tables given: give it once.")

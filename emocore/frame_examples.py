@@ -9,16 +9,16 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from emocore.config import PictureConfig
 from emocore.corpus.selection import Channel, select
 from emocore.errors import UserError
 from emocore.examples import Examples, read_clips, read_manifest
-from emocore.schema import read_tables
+from emocore.schema import open_table, picture_columns, pictures_schema, read_tables
 
 FRAMES = "frames"
+HEADS = pa.schema([pictures_schema(1).field(name) for name in ("clip", "state")])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,13 +91,14 @@ def frame_files(folders: Sequence[Path]) -> list[Path]:
 def read_frames(path: Path, clips: Collection[str]) -> Iterator[pa.Table]:
     """Yield the usable pictures of these clips, row group by row group: never more than one is held."""
     wanted = pa.array(sorted(clips), pa.string())
-    with pq.ParquetFile(path) as file:
+    with open_table(path) as file:
+        shown = picture_columns(file.schema_arrow, ("clip", "frame_index", "time_seconds", "state", "image"), path)
         for group in range(file.num_row_groups):
             heads = file.read_row_group(group, ["clip", "state"])
             keep = pc.and_(pc.is_in(heads["clip"], wanted), pc.equal(heads["state"], "ok")).combine_chunks()
             rows = np.flatnonzero(keep.to_numpy(zero_copy_only=False))
             if len(rows):
-                columns = ["clip", "frame_index", "time_seconds", "image"]
+                columns = [name for name in shown.names if name != "state"]
                 yield file.read_row_group(group, columns).take(pa.array(rows))
 
 
@@ -133,7 +134,7 @@ def _count_frames(folders: Sequence[Path]) -> tuple[Counter[str], Counter[str]]:
     usable: Counter[str] = Counter()
     for folder in folders:
         if frame_files([folder]):
-            table = read_tables(folder / FRAMES, ["clip", "state"])
+            table = read_tables(folder / FRAMES, HEADS)
             shown.update(table["clip"].to_pylist())
             usable.update(table.filter(pc.equal(table["state"], "ok"))["clip"].to_pylist())
     return shown, usable

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from emocore.corpus.folder import actor_finder, parse_split
 from emocore.corpus.scan import Row, check_local, check_member, failure_row, file_size, zip_members
 from emocore.errors import MediaError, UserError
 from emocore.labels import EMOTIONS, parse_emotion
 from emocore.media.source import MEMBER, split_member
+from emocore.schema import read_table
 
 MANIFEST_SUFFIXES = (".csv", ".parquet")
 ALLOWED: dict[str, dict[str, str]] = {
@@ -103,7 +103,10 @@ def _read_csv(manifest: str) -> tuple[list[str], list[list[str]]]:
 
 
 def _read_parquet(manifest: str) -> tuple[list[str], list[list[str]]]:
-    table = pq.ParquetFile(manifest).read()  # read_table would take columns from a folder named key=value
+    try:
+        table = read_table(Path(manifest))
+    except UserError as error:
+        raise error.__cause__ or error from None  # a broken file is told as one of CSV is
     columns = [[value or "" for value in column.cast(pa.string()).to_pylist()] for column in table.columns]
     return table.column_names, [list(row) for row in zip(*columns, strict=True)]
 

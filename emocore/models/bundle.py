@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from emocore import __version__
@@ -30,10 +29,12 @@ from emocore.models.combining import HOW, How
 from emocore.models.fitting import Recipe
 from emocore.models.network_settings import NetworkSettings
 from emocore.outputs import write_json
-from emocore.schema import SCHEMA_VERSION, write_table
+from emocore.schema import CLIPS, SCHEMA_VERSION, read_table, write_table
 
 _CARD = "bundle.json"
 _TRAINING = "training.parquet"
+# What training.parquet says of each clip.
+KNOWN = pa.schema([CLIPS.field(name) for name in ("clip", "take", "path", "actor", "content_id")])
 # Packages that decide a result, each with the names of its builds.
 _PACKAGES = (
     ("ray",),
@@ -105,9 +106,9 @@ def save_bundle(
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    known = training.select(["clip", "take", "path", "actor", "content_id"])
+    known = training.select(KNOWN.names)
     if base is not None:
-        known = pa.concat_tables([known, pq.read_table(training_clips(base)).cast(known.schema)])
+        known = pa.concat_tables([known, read_table(training_clips(base), KNOWN).cast(known.schema)])
     write_table(known, folder / _TRAINING)
     card = {
         "schema_version": SCHEMA_VERSION,

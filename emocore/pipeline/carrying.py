@@ -11,7 +11,7 @@ from emocore.features.stage import PLANNED
 from emocore.pipeline.archive_rows import Carry, Planned
 from emocore.pipeline.planning import shard_table
 from emocore.pipeline.stages import TIMINGS_FOLDER
-from emocore.schema import table_writer, write_table
+from emocore.schema import CLIPS, open_table, read_table, table_writer, write_table
 
 
 def carry_rows(out: Path, carries: Sequence[Carry], main: str, by_clip: Iterable[str]) -> None:
@@ -48,7 +48,7 @@ def drop_rows(out: Path, shard: int, paths: set[str], main: str, by_clip: Iterab
     file = out / main / name
     if not file.exists():
         return
-    rows = pq.ParquetFile(file).read(columns=["path", "clip"])
+    rows = read_table(file, pa.schema([CLIPS.field("path"), CLIPS.field("clip")]))
     clips = rows.filter(pc.is_in(rows["path"], gone))["clip"].combine_chunks()
     for table in by_clip:
         _filter(out / table / name, "clip", clips)
@@ -65,7 +65,7 @@ def _filter(file: Path, column: str, gone: pa.Array) -> None:
     """Take rows out of a file, a row group at a time: pictures are large."""
     if not len(gone) or not file.exists():
         return
-    with pq.ParquetFile(file) as rows:
+    with open_table(file, pa.schema([CLIPS.field(column)])) as rows:
         if not pc.any(pc.is_in(rows.read(columns=[column])[column], gone)).as_py():
             return
         with table_writer(rows.schema_arrow.remove_metadata(), file) as write:
@@ -79,9 +79,11 @@ def _rename(files: Iterable[Path], names: Mapping[str, Sequence[str]], target: P
     if not there:
         return
     wanted = pa.array(list(names), pa.string())
-    with table_writer(pq.read_schema(there[0]).remove_metadata(), target) as write:
+    with open_table(there[0]) as rows:
+        schema = rows.schema_arrow.remove_metadata()
+    with table_writer(schema, target) as write:
         for file in there:
-            with pq.ParquetFile(file) as rows:
+            with open_table(file, schema) as rows:
                 for group in _groups(rows):
                     for one in _renamed(group.filter(pc.is_in(group["clip"], wanted)), names):
                         write(one)
@@ -102,5 +104,5 @@ def _groups(rows: pq.ParquetFile) -> Iterator[pa.Table]:
 def _read(folder: Path, shards: Iterable[int], column: str, values: list[str]) -> pa.Table:
     files = [folder / f"{shard:06d}.parquet" for shard in shards]
     wanted = pa.array(values, pa.string())
-    tables = (pq.ParquetFile(file).read() for file in files if file.exists())
+    tables = (read_table(file) for file in files if file.exists())
     return pa.concat_tables([table.filter(pc.is_in(table[column], wanted)) for table in tables]).combine_chunks()

@@ -11,6 +11,7 @@ from ray.data._internal.execution import streaming_executor_state
 from ray.data._internal.execution.resource_manager import ResourceManager
 
 from emocore.errors import UserError
+from emocore.schema import forget_types
 
 _LOOK_SECONDS = 0.02
 
@@ -30,6 +31,7 @@ def connect() -> None:
             ray.init(logging_level=logging.ERROR, log_to_driver=False)
         else:
             ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    forget_types()
     context = DataContext.get_current()
     context.enable_progress_bars = False  # ours count files, and stay readable in a job's log
     context.print_on_execution_start = False

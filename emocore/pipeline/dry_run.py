@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow.parquet as pq
+import pyarrow as pa
 
 from emocore.corpus.scan import Row
 from emocore.errors import UserError
@@ -26,6 +26,7 @@ from emocore.pipeline.planning import shard_table
 from emocore.pipeline.progress import duration, megabytes
 from emocore.pipeline.rounds import numbered_files
 from emocore.pipeline.stages import Stage, run_shard, shard_file
+from emocore.schema import CLIPS, read_table
 
 SAMPLE_FILES = 24  # of each kind
 SAMPLE_SECONDS = 20.0  # the same
@@ -139,7 +140,7 @@ def _read(rows: list[Row], stage: Stage, out: Path) -> tuple[float, int, float]:
     started = time.perf_counter()
     failed = run_shard(shard_table([Planned(row, None, 0) for row in rows], 0), stage, out)
     seconds = time.perf_counter() - started
-    durations = pq.ParquetFile(shard_file(out / stage.main, 0)).read(columns=["duration_seconds"])
+    durations = read_table(shard_file(out / stage.main, 0), pa.schema([CLIPS.field("duration_seconds")]))
     return seconds, failed, sum(value for value in durations["duration_seconds"].to_pylist() if value)
 
 

@@ -9,13 +9,12 @@ from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from emocore.corpus.groups import Rows
 from emocore.corpus.protocols import Fold, check_disjoint
 from emocore.models.base import Settings, class_weights
-from emocore.schema import write_table
+from emocore.schema import FRAME_LABELS, read_table, write_table
 
 KEPT = ".folds"  # in the RUN: what finished folds gave
 
@@ -94,7 +93,7 @@ def load_kept(folder: Path | None, name: str) -> FoldResult | None:
             chosen,
             {},
             independent,
-            pq.read_table(frames) if frames.exists() else None,
+            read_table(frames, FRAME_LABELS) if frames.exists() else None,
             history,
         )
 

@@ -37,8 +37,8 @@ from emocore.pipeline.network_options import PictureOptions, check_read_by
 from emocore.pipeline.options import FREE_OPTIONS, NOT_OF_THE_TABLES, ArchiveOptions, FileOptions
 from emocore.pipeline.rounds import Update
 from emocore.pipeline.scoring import finished_network
-from emocore.pipeline.stages import TIMINGS_FOLDER, Stage
-from emocore.schema import FAILURES, SCHEMA_VERSION, count_rows, each_table, read_tables_if_any
+from emocore.pipeline.stages import TIMINGS, TIMINGS_FOLDER, Stage
+from emocore.schema import FAILURES, LABELS, SCHEMA_VERSION, count_rows, each_table, read_tables_if_any
 
 SUMMARY = "summary.json"
 NOT_OF_THE_ANSWERS = ("out", "max_failures", "dry_run", "gpus_per_worker", *NOT_OF_THE_TABLES)
@@ -202,8 +202,8 @@ def _conclude(
     seconds: float,
 ) -> None:
     """Count what the tables hold, a shard at a time, and write the report and, last, the summary."""
-    counts = count_labels(each_table(out / "labels"))
-    timings = summarize_timings(each_table(out / TIMINGS_FOLDER))
+    counts = count_labels(each_table(out / "labels", LABELS))
+    timings = summarize_timings(each_table(out / TIMINGS_FOLDER, TIMINGS))
     failures = read_tables_if_any(out / "failures", FAILURES)
     summary = {
         "files": counts.files + failures.num_rows,

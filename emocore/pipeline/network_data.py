@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import ray
 from numpy.typing import NDArray
 from ray.train import DataConfig
 
+from emocore.frame_examples import HEADS
 from emocore.labels import EMOTIONS
 from emocore.media.resizing import fit_all
 from emocore.models.feeding import CHUNK_ROWS, Rows, joined
-from emocore.schema import check_version
+from emocore.schema import check_version, open_table, picture_columns, read_table
 
 READ_ROWS = 256  # at once, of a file
 # Reading shares the CPUs with training: several tasks to one CPU, so that none waits for another to give its CPU back.
@@ -46,8 +46,9 @@ def count_frames(source: FrameSource) -> dict[str, int]:
     """
     found: dict[str, int] = {}
     for path in source.files():
-        check_version(pq.read_schema(path), path)
-        table = pq.read_table(path, columns=["clip", "state"])
+        with open_table(path, HEADS) as file:
+            check_version(file.schema_arrow, path)
+        table = read_table(path, HEADS)
         clips = table["clip"].filter(pc.equal(table["state"], "ok"))
         for entry in clips.value_counts().to_pylist():
             if entry["values"] in source.labels:
@@ -84,8 +85,9 @@ def read_frames(paths: Any, labels: Any, pixels: int) -> Iterator[Any]:
     """Read the usable frames of the labelled clips: image uint8[pixels, pixels], soft float32[k], weight float32."""
     known = ray.get(labels) if isinstance(labels, ray.ObjectRef) else labels
     for path in paths["path"].to_pylist():
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(READ_ROWS, columns=["clip", "state", "image"]):
+        with open_table(Path(path)) as file:
+            columns = picture_columns(file.schema_arrow, ("clip", "state", "image"), Path(path))
+            for batch in file.iter_batches(READ_ROWS, columns=columns.names):
                 yield _label(pa.table(batch), known, pixels)
 
 

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from emocore.media.source import STILL_SUFFIXES, VIDEO_SUFFIXES, content_id, ope
 from emocore.pipeline import cluster
 from emocore.pipeline.archive_rows import Planned
 from emocore.pipeline.progress import Counter
-from emocore.schema import rows_to_table, whole_file
+from emocore.schema import check_types, forget_types, rows_to_table, whole_file
 
 PLAN = ".plan.arrow"
 SHARD_FILES = 64
@@ -43,20 +43,27 @@ class Plan:
         return n
 
     def __len__(self) -> int:
-        with pa.OSFile(str(self.path)) as file:
-            return int(pa.ipc.open_file(file).num_record_batches)
+        with self._open() as reader:
+            return int(reader.num_record_batches)
 
     def sizes(self) -> Iterator[int]:
         """Yield how many files each shard has."""
-        with pa.memory_map(str(self.path)) as file:
-            reader = pa.ipc.open_file(file)
+        with self._open(pa.memory_map) as reader:
             for i in range(reader.num_record_batches):
                 yield reader.get_batch(i).num_rows
 
     def shard(self, place: int) -> pa.Table:
         """Return the SHARDED rows of the shard at this place of the plan."""
-        with pa.OSFile(str(self.path)) as file:
-            return pa.Table.from_batches([pa.ipc.open_file(file).get_batch(place)])
+        with self._open() as reader:
+            return pa.Table.from_batches([reader.get_batch(place)])
+
+    @contextmanager
+    def _open(self, opened: Any = pa.OSFile) -> Iterator[Any]:
+        forget_types()
+        with opened(str(self.path)) as file:
+            reader = pa.ipc.open_file(file)
+            check_types(reader.schema, SHARDED, self.path)
+            yield reader
 
 
 def shard_table(files: Iterable[Planned], number: int) -> pa.Table:

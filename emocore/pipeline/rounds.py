@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from emocore.corpus.scan import Row
 from emocore.errors import UserError
@@ -28,7 +27,7 @@ from emocore.pipeline.stages import (
     shard_file,
     write_listing_failures,
 )
-from emocore.schema import clear_unfinished, count_rows
+from emocore.schema import FAILURES, clear_unfinished, count_rows, read_table
 
 _MOST_ROUNDS = 3  # of one call, where files go on changing while they are read
 
@@ -152,5 +151,5 @@ def _rows(folder: Path, shards: range, columns: list[str], main: Path | None = N
     for shard in shards:
         file = shard_file(folder, shard)
         if file.exists() and shard_file(main or folder, shard).exists():
-            table: pa.Table = pq.ParquetFile(file).read(columns=columns)
+            table = read_table(file, pa.schema([FAILURES.field(column) for column in columns]))
             yield from zip(*(table[column].to_pylist() for column in columns), strict=True)

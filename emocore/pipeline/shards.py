@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import ray
 
 from emocore.errors import TooManyFailures, UserError
@@ -16,7 +15,7 @@ from emocore.pipeline.journal import clear_journals
 from emocore.pipeline.planning import Plan
 from emocore.pipeline.progress import Counter, say
 from emocore.pipeline.stages import Stage, commit_shard, number_of, open_journal, read_shard, run_shard, shard_file
-from emocore.schema import clear_unfinished
+from emocore.schema import clear_unfinished, rows_of
 
 MOST_SHARDS_A_TASK = 4
 MOST_ANSWERING = 64
@@ -38,7 +37,7 @@ def run_shards(
     waiting = [place for place in range(len(sizes)) if not shard_file(out / stage.main, first + place).exists()]
     names = {shard_file(out, first + place).name for place in waiting}
     before = [path for path in (out / "failures").glob("*.parquet") if path.name not in names]
-    failed = sum(pq.read_metadata(path).num_rows for path in before)
+    failed = sum(map(rows_of, before))
     _check_failures(failed, max_failures)
     if not waiting:
         return
@@ -174,7 +173,7 @@ def _committed(shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any] | Non
     if not shard_file(out / stage.main, number_of(shard)).exists():
         return None
     failures = shard_file(out / "failures", number_of(shard))
-    return {"files": shard.num_rows, "failed": pq.read_metadata(failures).num_rows if failures.exists() else 0}
+    return {"files": shard.num_rows, "failed": rows_of(failures) if failures.exists() else 0}
 
 
 def _check_failures(failed: int, limit: int | None) -> None:

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import ray
 
 from emocore.config import FeatureConfig
@@ -24,7 +23,7 @@ from emocore.media.reading import Reading
 from emocore.pipeline import cluster
 from emocore.pipeline.journal import JOURNALS, Journal
 from emocore.pipeline.planning import ATTEMPTS_BEFORE, SHARD
-from emocore.schema import FAILURES, write_table
+from emocore.schema import FAILURES, read_table, write_table
 
 TIMINGS = pa.schema([("path", pa.string()), ("seconds", pa.float32()), ("finished", pa.float64())])
 TIMINGS_FOLDER = ".timings"
@@ -150,7 +149,7 @@ def _timings(seconds: Mapping[str, float]) -> pa.Table:
 def read_listing_failures(out: Path) -> pa.Table:
     """Return the FAILURES rows of what could not even be listed."""
     path = out / "failures" / LISTING_FAILURES
-    return pq.ParquetFile(path).read().replace_schema_metadata() if path.exists() else FAILURES.empty_table()
+    return read_table(path, FAILURES).replace_schema_metadata() if path.exists() else FAILURES.empty_table()
 
 
 def write_listing_failures(failures: pa.Table, out: Path) -> None:

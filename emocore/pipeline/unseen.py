@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from emocore.corpus.protocols import Fold, check_disjoint
 from emocore.errors import UserError
 from emocore.examples import Some
-from emocore.models.bundle import training_clips
+from emocore.models.bundle import KNOWN, training_clips
+from emocore.schema import read_table
 
 
 def unseen(folder: Path, examples: Some) -> Some:
@@ -20,7 +20,7 @@ def unseen(folder: Path, examples: Some) -> Some:
     Raises UserError where nothing is left, and as `check_unseen`.
     """
     clips = examples.clips
-    seen = pq.read_table(training_clips(folder), columns=["content_id"])["content_id"].combine_chunks()
+    seen = read_table(training_clips(folder), KNOWN)["content_id"].combine_chunks()
     copy = pc.and_(pc.is_null(clips["actor"]), pc.is_in(clips["content_id"], seen.drop_null()))
     rows = np.flatnonzero(~copy.combine_chunks().to_numpy(zero_copy_only=False))
     if not len(rows):
@@ -33,7 +33,7 @@ def unseen(folder: Path, examples: Some) -> Some:
 def check_unseen(folder: Path, clips: pa.Table, name: str = "as-is") -> None:
     """Raise UserError where the bytes or the take of a clip were in the training of the bundle."""
     columns = ["clip", "path", "take", "content_id"]
-    seen = pq.read_table(training_clips(folder), columns=columns)
+    seen = read_table(training_clips(folder), KNOWN).select(columns)
     both = pa.concat_tables([seen, clips.select(columns)]).combine_chunks()
     # A take that was not given is the clip's own name, which two corpora may share; so may two actors.
     own = pc.equal(both["take"], both["clip"])
