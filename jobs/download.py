@@ -9,12 +9,12 @@ from typing import Annotated
 import tyro
 
 from emocore.cli import check_choice, run_job
-from emocore.corpus.download import download
-from emocore.corpus.ravdess_record import LICENCE, Archive, parse_actors, ravdess_archives
-from emocore.corpus.server import Transfer
-from emocore.corpus.unpack import check_apart, unpack, whole_without_zip
-from emocore.outputs import check_outlives_job
-from emocore.pipeline.progress import megabytes
+from emocore.corpora.download.archives import download
+from emocore.corpora.download.http import Transfer
+from emocore.corpora.download.ravdess_record import LICENCE, Archive, parse_actors, ravdess_archives
+from emocore.corpora.download.unpack import check_apart, unpack, whole_without_zip
+from emocore.progress import megabytes
+from emocore.storage.folder import check_outlives_job
 
 
 @dataclass(frozen=True, kw_only=True)

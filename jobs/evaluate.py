@@ -2,9 +2,9 @@
 """Measure a model on unseen actors: python jobs/evaluate.py DATA… --model svc --protocol sequential6 --out RUN."""
 
 from emocore.cli import run_job
-from emocore.pipeline.run_options import EvaluateOptions
+from emocore.pipeline.options.run import EvaluateOptions
 from emocore.pipeline.runs import evaluate
-from emocore.pipeline.summary import run_lines
+from emocore.reports.summary import run_lines
 
 
 class Evaluate(EvaluateOptions):

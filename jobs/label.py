@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from emocore.cli import run_job
-from emocore.pipeline.labelling import LabelOptions, dry_run, label
+from emocore.pipeline.label import LabelOptions, dry_run, label
 
 
 class Label(LabelOptions):

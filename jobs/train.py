@@ -2,9 +2,9 @@
 """Fit one model: python jobs/train.py DATA… --model svc --out RUN."""
 
 from emocore.cli import run_job
-from emocore.pipeline.run_options import TrainOptions
+from emocore.pipeline.options.run import TrainOptions
 from emocore.pipeline.runs import train
-from emocore.pipeline.summary import run_lines
+from emocore.reports.summary import run_lines
 
 
 class Train(TrainOptions):

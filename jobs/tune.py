@@ -2,9 +2,9 @@
 """Search a model's settings: python jobs/tune.py DATA… --model xgboost --search random --samples 50 --out RUN."""
 
 from emocore.cli import run_job
-from emocore.pipeline.run_options import TuneOptions
+from emocore.pipeline.options.run import TuneOptions
 from emocore.pipeline.runs import tune
-from emocore.pipeline.summary import run_lines
+from emocore.reports.summary import run_lines
 
 
 class Tune(TuneOptions):

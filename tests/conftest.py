@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import ray
 
-from emocore.config import FeatureConfig
-from emocore.corpus.demo import DemoSettings, plan, write_clip
-from emocore.corpus.listing import list_corpora
+from emocore.corpora.listing import list_corpora
+from emocore.corpora.synthetic.corpus import DemoSettings, plan, write_clip
+from emocore.features.family import FeatureConfig
 from emocore.pipeline import cluster as ray_cluster
 from emocore.pipeline.featurize import featurize
 from emocore.pipeline.runs import train

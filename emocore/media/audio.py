@@ -1,7 +1,7 @@
 """The sound track of a file, as one channel of samples at the rate that the features ask for."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import av
 import librosa
@@ -10,8 +10,10 @@ from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
-from emocore.config import Level
 from emocore.errors import MediaError
+
+Level = Literal["as-is", "peak"]
+
 
 MAX_SECONDS = 1_200.0
 MAX_SAMPLES = 2**26  # 256 MiB of one channel: 23 minutes at 48 kHz

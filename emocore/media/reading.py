@@ -14,10 +14,10 @@ from emocore.errors import MediaError
 from emocore.media.audio import MAX_SECONDS, Sound, SoundCollector, check_whole
 from emocore.media.container import begin, open_container, stated_seconds
 from emocore.media.limit import TimeLimit
-from emocore.media.pictures import DEFAULT_PIXELS, Picture, make_picture
 from emocore.media.source import Stream
 from emocore.media.stills import is_still, read_still
 from emocore.media.video import CannotSkip, PictureCollector
+from emocore.tracks.pictures import DEFAULT_PIXELS, Picture, make_picture
 
 
 @dataclass(frozen=True)

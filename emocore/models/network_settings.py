@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
-from emocore.media.augment import Augmentation
+from emocore.models.augment import Augmentation
 
 NETWORKS = ("cnn", "transfer", "face-cnn")
 # FER2013 knows seven of the eight emotions: calm is missing.

@@ -11,7 +11,7 @@ from ray.data._internal.execution import streaming_executor_state
 from ray.data._internal.execution.resource_manager import ResourceManager
 
 from emocore.errors import UserError
-from emocore.schema import forget_types
+from emocore.storage.tables import forget_types
 
 _LOOK_SECONDS = 0.02
 

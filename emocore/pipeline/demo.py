@@ -9,19 +9,20 @@ from rich.console import Console
 from rich.table import Table
 
 from emocore.cli import check_seed, options_to_json
-from emocore.config import FeatureConfig
-from emocore.corpus.demo import ClipPlan, DemoSettings, plan, write_clip, write_notice
-from emocore.corpus.listing import list_corpora
+from emocore.corpora.listing import list_corpora
+from emocore.corpora.synthetic.corpus import ClipPlan, DemoSettings, plan, write_clip, write_notice
 from emocore.errors import UserError
+from emocore.features.family import FeatureConfig
 from emocore.media.reading import Reading
-from emocore.outputs import output_folder, write_json
 from emocore.pipeline import cluster
 from emocore.pipeline.featurize import featurize
-from emocore.pipeline.labelling import LabelOptions, label
-from emocore.pipeline.progress import Counter
-from emocore.pipeline.run_options import EvaluateOptions, TrainOptions
+from emocore.pipeline.label import LabelOptions, label
+from emocore.pipeline.options.run import EvaluateOptions, TrainOptions
 from emocore.pipeline.runs import evaluate, train
+from emocore.progress import Counter
 from emocore.schema import SCHEMA_VERSION
+from emocore.storage.folder import output_folder
+from emocore.storage.local import write_json
 
 ARCHIVE_ACTORS = 2
 _HEARING = ("svc", "random-forest")

@@ -1,11 +1,7 @@
 """Media to feature tables, on many workers."""
 
-import hashlib
-import io
 import itertools
-import os
-import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +10,23 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from emocore.config import FeatureConfig
-from emocore.corpus.demo import NOTICE_NAME
-from emocore.corpus.listing import Listing
-from emocore.corpus.scan import Row
-from emocore.examples import MANIFEST
-from emocore.features.stage import AUDIO, Sink, picture_rows
-from emocore.media.pictures import Picture
+from emocore.corpora.fingerprint import fingerprint
+from emocore.corpora.listing import Listing
+from emocore.corpora.scan import Row
+from emocore.corpora.synthetic.notice import is_synthetic
+from emocore.datasets.examples import MANIFEST
+from emocore.features.extract import AUDIO, Sink, picture_rows
+from emocore.features.family import FeatureConfig
 from emocore.media.reading import SOUND_ONLY, Reading
-from emocore.media.source import split_member
-from emocore.models.bundle import versions
-from emocore.outputs import output_folder, read_json, write_json
-from emocore.pipeline.archive import Archive
-from emocore.pipeline.options import FREE_OPTIONS, ArchiveOptions
-from emocore.pipeline.rounds import Update
-from emocore.schema import CLIPS, SCHEMA_VERSION, count_rows, pictures_schema, table_writer
+from emocore.pipeline.archive.database import Archive
+from emocore.pipeline.archive.update import Update
+from emocore.pipeline.options.files import FREE_OPTIONS, ArchiveOptions
+from emocore.schema import CLIPS, SCHEMA_VERSION, pictures_schema
+from emocore.storage.folder import output_folder
+from emocore.storage.local import read_json, write_json
+from emocore.storage.tables import count_rows, table_writer
+from emocore.tracks.pictures import Picture
+from emocore.versions import versions
 
 _BYTES_AT_ONCE = 2**23  # of pictures: they are copied, twice
 
@@ -149,51 +147,6 @@ def _pictures_file(path: Path, reading: Reading) -> Iterator[Sink | None]:
         yield sink
         if waiting:
             write(picture_rows(waiting, reading.pixels))
-
-
-def fingerprint(listing: Listing) -> str:
-    """Return 16 hexadecimal digits over all that is listed, labels too, and the times at which files changed."""
-    digest = hashlib.sha256()
-    for table in (listing.clips, listing.failures):
-        with pa.ipc.new_stream(pa.PythonFile(_Hashing(digest), mode="w"), table.schema) as writer:
-            writer.write_table(table.combine_chunks())
-    for file in sorted({split_member(path)[0] for path in listing.clips["path"].to_pylist()}):
-        digest.update(str(os.stat(file).st_mtime_ns if os.path.exists(file) else 0).encode())  # noqa: PTH110, PTH116 - fast
-    return digest.hexdigest()[:16]
-
-
-class _Hashing(io.RawIOBase):
-    """A file that keeps nothing but the hash of what is written to it."""
-
-    def __init__(self, digest: Any) -> None:
-        self.digest = digest
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, part: Any) -> int:
-        self.digest.update(part)
-        return len(part)
-
-
-def is_synthetic(paths: Iterable[str]) -> bool:
-    """Whether any path lies in or below a folder, or in a zip, that says of itself that it is generated."""
-    folders: set[Path] = set()
-    archives: set[str] = set()
-    for file, member in map(split_member, paths):
-        folders.add(Path(file).parent)
-        if member is not None:
-            archives.add(file)
-    above = {parent for folder in folders for parent in (folder, *folder.parents)}
-    return any((folder / NOTICE_NAME).exists() for folder in above) or any(map(_has_notice, archives))
-
-
-def _has_notice(archive: str) -> bool:
-    try:
-        with zipfile.ZipFile(archive) as members:
-            return any(Path(name).name == NOTICE_NAME for name in members.namelist())
-    except (OSError, zipfile.BadZipFile):  # it was there when it was listed
-        return False
 
 
 def _counts(out: Path) -> dict[str, int]:

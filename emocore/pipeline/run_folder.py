@@ -9,17 +9,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from emocore.corpus.copies import distinct_rows
-from emocore.corpus.ravdess import is_ravdess_name
+from emocore.corpora.ravdess import is_ravdess_name
+from emocore.datasets.duplicates import distinct_rows
+from emocore.datasets.examples import Examples
 from emocore.evaluation.metrics import accuracy, confusion_matrix, summarize, uar
-from emocore.evaluation.report import render_run
-from emocore.evaluation.search_view import search_view
-from emocore.examples import Examples
-from emocore.models.answers import answer_columns, shares_of
-from emocore.models.bundle import versions
-from emocore.outputs import write_json, write_text
-from emocore.pipeline.folds import FoldResult
-from emocore.schema import FRAME_PREDICTIONS, PREDICTIONS, write_table
+from emocore.models.predictions import answer_columns, shares_of
+from emocore.pipeline.training.folds import FoldResult
+from emocore.reports.pages import render_run
+from emocore.reports.search import search_view
+from emocore.schema import FRAME_PREDICTIONS, PREDICTIONS
+from emocore.storage.local import write_json, write_text
+from emocore.storage.tables import write_table
+from emocore.versions import versions
 
 METRICS = "metrics.json"
 

@@ -10,27 +10,21 @@ from typing import Any
 import numpy as np
 
 from emocore.cli import options_to_json
-from emocore.config import FeatureConfig, PictureConfig
-from emocore.corpus.listing import Listing
-from emocore.corpus.protocols import Fold
-from emocore.corpus.selection import select
+from emocore.corpora.listing import Listing
+from emocore.datasets.examples import Examples, check_labelled, labelled
+from emocore.datasets.protocols import Fold
+from emocore.datasets.selection import select
 from emocore.errors import UserError
-from emocore.examples import Examples, check_labelled, labelled
+from emocore.features.family import FeatureConfig
 from emocore.models.bundle import bundle_folder, bundle_hash, read_card, save_bundle
 from emocore.models.catalogue import MODELS, inputs_of_model
 from emocore.models.fitting import Recipe
 from emocore.models.network_settings import NetworkSettings, default_settings
 from emocore.models.space_file import read_space
 from emocore.models.spaces import grid
-from emocore.outputs import output_folder, read_json, tables_lock
-from emocore.pipeline.as_is import check_as_is, score_as_is
-from emocore.pipeline.data import Data, find_data
-from emocore.pipeline.fitters import ArrayFitter, Fitter, FrameFitter
-from emocore.pipeline.folds import KEPT, FoldResult
-from emocore.pipeline.frame_folds import WORK
-from emocore.pipeline.network_options import NetworkOptions, check_read_by, flag
-from emocore.pipeline.run_folder import METRICS, Outcome, corpora, write_run
-from emocore.pipeline.run_options import (
+from emocore.pipeline.inputs import Data, find_data
+from emocore.pipeline.options.frames import NetworkOptions, check_read_by, flag
+from emocore.pipeline.options.run import (
     ONE_FOLD,
     TESTED,
     EvaluateOptions,
@@ -40,9 +34,17 @@ from emocore.pipeline.run_options import (
     check_protocol,
     protocol_of,
 )
-from emocore.pipeline.search_options import check_search
-from emocore.pipeline.searching import SEARCH, SearchingFitter
+from emocore.pipeline.options.search import check_search
+from emocore.pipeline.run_folder import METRICS, Outcome, corpora, write_run
+from emocore.pipeline.score_finished import check_as_is, score_as_is
+from emocore.pipeline.training.fit_frames import WORK
+from emocore.pipeline.training.folds import KEPT, FoldResult
+from emocore.pipeline.training.trainers import ArrayFitter, Fitter, FrameFitter
+from emocore.pipeline.tuning.trainer import SEARCH, SearchingFitter
 from emocore.schema import SCHEMA_VERSION
+from emocore.storage.folder import output_folder, tables_lock
+from emocore.storage.local import read_json
+from emocore.tracks.pictures import PictureConfig
 
 
 @dataclass(frozen=True)

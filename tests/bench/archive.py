@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
 
-from emocore.corpus.demo import DemoSettings, plan, write_clip
+from emocore.corpora.synthetic.corpus import DemoSettings, plan, write_clip
 
 ROOT = Path(__file__).parents[2]
 RATE, SECONDS = 16_000, 0.5

@@ -15,9 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from emocore.corpus.demo import DemoSettings, plan, write_clip
+from emocore.corpora.synthetic.corpus import DemoSettings, plan, write_clip
 from emocore.pipeline import cluster
-from emocore.pipeline.labelling import LabelOptions, label
+from emocore.pipeline.label import LabelOptions, label
 
 THEIRS = """
 import multiprocessing, os, queue, sys, time, warnings

@@ -17,7 +17,7 @@ import av
 import cv2
 import numpy as np
 
-from emocore.corpus.demo import DemoSettings, perform_clip, plan
+from emocore.corpora.synthetic.corpus import DemoSettings, perform_clip, plan
 from emocore.media.reading import Reading, read_media
 
 EVERY, FRAMES, WIDTH, HEIGHT = 20, 105, 1280, 720

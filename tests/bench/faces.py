@@ -17,10 +17,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from emocore.corpus.demo_acting import make_actor, perform
-from emocore.corpus.demo_face import FACE_SHARE, Pose, draw
+from emocore.corpora.synthetic.acting import make_actor, perform
+from emocore.corpora.synthetic.face import FACE_SHARE, Pose, draw
 from emocore.labels import EMOTIONS
-from emocore.media.faces import SHORT_SIDE, SMALLEST_SHARE, largest_face
+from emocore.tracks.faces import SHORT_SIDE, SMALLEST_SHARE, largest_face
 
 PASTED, EMPTY, DRAWN = 400, 300, 192
 WIDTH, HEIGHT = 1280, 720

@@ -18,15 +18,15 @@ import numpy as np
 import pyarrow as pa
 from decoding import FILMS, write_film
 
-from emocore.config import FeatureConfig
-from emocore.corpus.listing import list_corpora
+from emocore.corpora.listing import list_corpora
+from emocore.features.family import FeatureConfig
 from emocore.media.reading import Reading
 from emocore.pipeline import cluster
-from emocore.pipeline.archive_rows import Planned
+from emocore.pipeline.archive.plan import Plan, cut_shards
+from emocore.pipeline.archive.rows import Planned
+from emocore.pipeline.archive.shards import run_shards
+from emocore.pipeline.archive.stage import run_shard
 from emocore.pipeline.featurize import Featurizing
-from emocore.pipeline.planning import Plan, cut_shards
-from emocore.pipeline.shards import run_shards
-from emocore.pipeline.stages import run_shard
 
 N_FILMS, ROUNDS = 200, 4
 UNLABELLED = {"soft_label": np.zeros(8, np.float32)}

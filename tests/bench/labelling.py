@@ -22,12 +22,12 @@ import pyarrow as pa
 from archive import make_files
 from featurizing import generate_films
 
-from emocore.corpus.listing import list_media
+from emocore.corpora.listing import list_media
 from emocore.pipeline import cluster
-from emocore.pipeline.archive_rows import Planned
-from emocore.pipeline.labelling import LabelOptions, _checked, _stage, label
-from emocore.pipeline.planning import Plan, cut_shards
-from emocore.pipeline.stages import Stage, run_shard
+from emocore.pipeline.archive.plan import Plan, cut_shards
+from emocore.pipeline.archive.rows import Planned
+from emocore.pipeline.archive.stage import Stage, run_shard
+from emocore.pipeline.label import LabelOptions, _checked, _stage, label
 
 ROUNDS = 4
 UNLABELLED = {"soft_label": np.zeros(8, np.float32)}

@@ -19,19 +19,19 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from emocore.config import FeatureConfig
-from emocore.corpus.protocols import Fold
-from emocore.examples import labelled, load_examples
+from emocore.datasets.examples import labelled, load_examples
+from emocore.datasets.protocols import Fold
+from emocore.features.family import FeatureConfig
 from emocore.models.fitting import Recipe
 from emocore.models.parameters import defaults_of
 from emocore.models.space_file import read_space
 from emocore.models.spaces import Space, draw, setting_key
 from emocore.pipeline import cluster
-from emocore.pipeline.candidates import ArrayCandidates
-from emocore.pipeline.search import search_settings
-from emocore.pipeline.search_options import SearchOptions
-from emocore.pipeline.training import inner_splits
-from emocore.pipeline.trial_runner import Room
+from emocore.pipeline.options.search import SearchOptions
+from emocore.pipeline.training.fit_arrays import inner_splits
+from emocore.pipeline.tuning.objective import ArrayCandidates
+from emocore.pipeline.tuning.runner import Room
+from emocore.pipeline.tuning.search import search_settings
 
 FOLDS, NEAR = 3, 0.005
 # Theirs: the estimator, and how its parameters are called inside of it.

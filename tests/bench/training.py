@@ -14,11 +14,12 @@ from statistics import median
 import numpy as np
 
 from emocore.labels import EMOTIONS
-from emocore.media.augment import NONE
+from emocore.models.augment import NONE
 from emocore.models.fitting import Recipe
 from emocore.models.network_settings import NetworkSettings, default_settings
-from emocore.pipeline.networks import FrameSource, fit_network
-from emocore.schema import pictures_schema, rows_to_table, write_table
+from emocore.pipeline.training.distributed import FrameSource, fit_network
+from emocore.schema import pictures_schema, rows_to_table
+from emocore.storage.tables import write_table
 
 EPOCHS = 4  # of a round; the first, which traces and opens, does not count
 FILES = 4
@@ -78,8 +79,8 @@ def _keras(settings: NetworkSettings, source: FrameSource) -> float:
     import keras  # noqa: PLC0415 - in a process of its own
     import pyarrow.parquet as pq  # noqa: PLC0415 - beside its use
 
-    from emocore.models.architectures import build_network  # noqa: PLC0415 - imports TensorFlow
-    from emocore.models.threads import use_cpu  # noqa: PLC0415 - imports TensorFlow
+    from emocore.models.keras.architectures import build_network  # noqa: PLC0415 - imports TensorFlow
+    from emocore.models.keras.devices import use_cpu  # noqa: PLC0415 - imports TensorFlow
 
     use_cpu(2)  # as a worker has on two CPUs
     tables = [pq.read_table(path) for path in source.files()]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emocore.corpus.server import Transfer
+from emocore.corpora.download.http import Transfer
 
 QUICK = Transfer(tries=4, timeout_seconds=5.0, backoff_seconds=0.01)
 NAME = "Video_Speech_Actor_01.zip"

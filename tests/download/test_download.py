@@ -10,10 +10,10 @@ import time
 import pytest
 from serving import NAME, QUICK, md5, names, watch_disk, zipped
 
-from emocore.corpus.checksums import CHECKSUMS
-from emocore.corpus.download import download
-from emocore.corpus.ravdess_record import Archive
-from emocore.corpus.server import Transfer
+from emocore.corpora.download.archives import download
+from emocore.corpora.download.checksums import CHECKSUMS
+from emocore.corpora.download.http import Transfer
+from emocore.corpora.download.ravdess_record import Archive
 from emocore.errors import UserError
 
 
@@ -61,7 +61,7 @@ def test_a_finished_download_is_known_without_network_and_without_reading(fetch,
     content = zipped()
     fetch(content)
     record.requests.clear()
-    monkeypatch.setattr("emocore.corpus.download.check_file", refuse)
+    monkeypatch.setattr("emocore.corpora.download.archives.check_file", refuse)
     done = fetch(content)
     assert (done.fetched, record.requests, record.asked) == (0, {}, [])
 
@@ -157,7 +157,7 @@ def test_a_disk_that_fills_up_is_one_sentence_and_what_fitted_stays(fetch, recor
         monkeypatch.context() as patch,
         pytest.raises(UserError, match=r"D is full \(No space left on device\): free some space and run the same"),
     ):
-        patch.setattr("emocore.corpus.fetch._write", full)
+        patch.setattr("emocore.corpora.download.transfer._write", full)
         fetch(content)
     assert fetch.part.read_bytes() == content[:1000]
 

@@ -6,7 +6,7 @@ import re
 import pytest
 from serving import NAME, md5, names, watch_disk, zipped
 
-from emocore.corpus.checksums import CHECKSUMS
+from emocore.corpora.download.checksums import CHECKSUMS
 from emocore.errors import UserError
 
 
@@ -34,7 +34,7 @@ def test_a_cut_connection_is_continued_at_the_byte_where_it_was_cut(fetch, recor
 
 
 def test_a_log_says_how_far_how_fast_and_how_long(fetch, monkeypatch, capsys):
-    monkeypatch.setattr("emocore.pipeline.progress.LOG_SECONDS", 0)
+    monkeypatch.setattr("emocore.progress.LOG_SECONDS", 0)
     fetch(zipped(size=2_000_000))
     line = r"download: [0-9.]+ MB of 2\.0 MB, 0 of 1 files, [0-9.]+ MB/s, 0 failed, [0-9]+ s left\n"
     assert re.search(line, capsys.readouterr().out)

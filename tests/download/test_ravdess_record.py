@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emocore.corpus.ravdess import ACTORS
-from emocore.corpus.ravdess_record import SUBSETS, files_of_record, parse_actors, ravdess_archives
+from emocore.corpora.download.ravdess_record import SUBSETS, files_of_record, parse_actors, ravdess_archives
+from emocore.corpora.ravdess import ACTORS
 from emocore.errors import UserError
 
 

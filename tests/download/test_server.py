@@ -10,10 +10,10 @@ from requests import Response
 from serving import NAME, zipped
 from urllib3 import HTTPResponse
 
-from emocore.corpus import server as server_module
-from emocore.corpus.download import download
-from emocore.corpus.ravdess_record import Archive
-from emocore.corpus.server import Server, Transfer
+from emocore.corpora.download import http as server_module
+from emocore.corpora.download.archives import download
+from emocore.corpora.download.http import Server, Transfer
+from emocore.corpora.download.ravdess_record import Archive
 from emocore.errors import UserError
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from serving import CLIPS, below, watch_disk
 
-from emocore.corpus.unpack import check_apart, unpack
+from emocore.corpora.download.unpack import check_apart, unpack
 from emocore.errors import UserError
 
 

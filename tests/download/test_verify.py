@@ -8,8 +8,8 @@ import zipfile
 import pytest
 from serving import CLIPS, below, zipped
 
-from emocore.corpus.unpack import unpack, whole_without_zip
-from emocore.corpus.unpacked import UNPACKED
+from emocore.corpora.download.unpack import unpack, whole_without_zip
+from emocore.corpora.download.unpacked import UNPACKED
 
 ACTORS = ["01", "02"]
 NAME = "Actor_01/03-01-01-01-01-01-01.wav"
@@ -39,7 +39,7 @@ def refuse(*arguments):
 
 
 def test_what_was_unpacked_is_known_without_reading(unpacked, monkeypatch):
-    monkeypatch.setattr("emocore.corpus.unpacked._crc32", refuse)
+    monkeypatch.setattr("emocore.corpora.download.unpacked._crc32", refuse)
     assert again(unpacked).restored == 0
 
 
@@ -83,7 +83,7 @@ def test_a_file_that_cannot_be_read_is_restored(unpacked, monkeypatch, capsys):
     def broken(file):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("emocore.corpus.unpacked._crc32", broken)
+    monkeypatch.setattr("emocore.corpora.download.unpacked._crc32", broken)
     assert again(unpacked, verify=True).restored == 4
     assert "cannot be read (Input/output error): it is unpacked anew" in capsys.readouterr().out
 
@@ -113,7 +113,7 @@ def test_actors_who_were_never_unpacked_need_the_zip(packed, tmp_path, capsys):
 
 def test_unpacking_some_actors_forgets_no_others(unpacked, monkeypatch):
     again(unpacked, actors=["01"])
-    monkeypatch.setattr("emocore.corpus.unpacked._crc32", refuse)
+    monkeypatch.setattr("emocore.corpora.download.unpacked._crc32", refuse)
     again(unpacked)
 
 

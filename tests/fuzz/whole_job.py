@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from emocore.config import FeatureConfig
-from emocore.corpus.listing import list_corpora
+from emocore.corpora.listing import list_corpora
+from emocore.features.family import FeatureConfig
 from emocore.media.reading import Reading
 from emocore.pipeline.featurize import Featurized, featurize
 

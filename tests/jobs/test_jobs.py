@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from emocore.outputs import read_json
+from emocore.storage.local import read_json
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("demo", "featurize", "train", "tune", "evaluate", "label")

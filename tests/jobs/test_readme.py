@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from emocore.media import audio, container, source, stills, video
-from emocore.pipeline.options import FileOptions
+from emocore.pipeline.options.files import FileOptions
 
 README = " ".join((Path(__file__).parents[2] / "README.md").read_text().split())
 

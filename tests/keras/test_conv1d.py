@@ -9,8 +9,8 @@ from scipy.special import log_softmax
 from emocore.errors import UserError
 from emocore.models.catalogue import classifier_class
 from emocore.models.fitting import Recipe
-from emocore.pipeline.candidates import ArrayCandidates
-from emocore.pipeline.folds import Split
+from emocore.pipeline.training.folds import Split
+from emocore.pipeline.tuning.objective import ArrayCandidates
 
 SETTINGS = {"filters": 4, "epochs": 8, "batch_size": 16, "learning_rate": 0.02, "patience": 8}
 KNOWN = [2, 4, 5]

@@ -10,7 +10,7 @@ from scipy.special import expit, softmax
 
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
-from emocore.media.augment import NONE
+from emocore.models.augment import NONE
 from emocore.models.network_settings import FACE_EMOTIONS, NetworkSettings, default_settings
 
 SMALL = NetworkSettings(
@@ -34,7 +34,7 @@ def pictures(n, pixels=16, seed=0):
 def stepper(name="cnn", settings=SMALL, **options):
     import tensorflow as tf  # noqa: PLC0415 - only this file pays for it
 
-    from emocore.models.stepping import Stepper  # noqa: PLC0415 - imports TensorFlow
+    from emocore.models.keras.train_step import Stepper  # noqa: PLC0415 - imports TensorFlow
 
     return Stepper(name, settings, 5, tf.distribute.get_strategy(), seed=1, **options)
 
@@ -55,7 +55,7 @@ def precision():
 
 
 def build(name, settings, base=None):
-    from emocore.models.networks import build_network  # noqa: PLC0415 - imports TensorFlow
+    from emocore.models.keras.frame_network import build_network  # noqa: PLC0415 - imports TensorFlow
 
     return build_network(name, settings, base)
 
@@ -165,7 +165,7 @@ def test_the_average_follows_the_weights():
 
 
 def test_the_schedule_warms_up_and_falls():
-    from emocore.models.stepping import Schedule  # noqa: PLC0415 - imports TensorFlow
+    from emocore.models.keras.train_step import Schedule  # noqa: PLC0415 - imports TensorFlow
 
     rate = Schedule(dataclasses.replace(FACE, epochs=10, warmup_epochs=2, learning_rate=1.0), steps_per_epoch=10)
     rates = np.array([float(rate(step)) for step in range(101)])
@@ -242,7 +242,7 @@ def test_fine_tuning_starts_from_the_answers_of_the_base(base):
 
 
 def network_of(name, settings, known=np.isin(EMOTIONS, EMOTIONS)):  # noqa: B008 - never changed
-    from emocore.models.networks import FrameNetwork  # noqa: PLC0415 - imports TensorFlow
+    from emocore.models.keras.frame_network import FrameNetwork  # noqa: PLC0415 - imports TensorFlow
 
     return FrameNetwork(name, settings, build(name, settings), known)
 
@@ -281,7 +281,7 @@ def test_saved_and_loaded_it_answers_the_same_within_five_megabytes(tmp_path):
     made.save(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"model.keras", "known.npy", "settings.json"}
     assert (tmp_path / "model.keras").stat().st_size <= 5_000_000
-    from emocore.models.networks import FrameNetwork  # noqa: PLC0415 - imports TensorFlow
+    from emocore.models.keras.frame_network import FrameNetwork  # noqa: PLC0415 - imports TensorFlow
 
     loaded = FrameNetwork.load(tmp_path, "face-cnn")
     assert loaded.settings == FACE
@@ -295,7 +295,7 @@ def test_saved_and_loaded_it_answers_the_same_within_five_megabytes(tmp_path):
 def test_code_in_a_layer_is_refused(tmp_path):
     import keras  # noqa: PLC0415 - see above
 
-    from emocore.models.networks import FrameNetwork  # noqa: PLC0415 - imports TensorFlow
+    from emocore.models.keras.frame_network import FrameNetwork  # noqa: PLC0415 - imports TensorFlow
 
     marker = tmp_path / "it ran"
     path = str(marker)
@@ -311,7 +311,7 @@ def test_code_in_a_layer_is_refused(tmp_path):
 
 
 def test_a_missing_base_is_one_sentence(tmp_path):
-    from emocore.models.networks import load_keras  # noqa: PLC0415 - imports TensorFlow
+    from emocore.models.keras.frame_network import load_keras  # noqa: PLC0415 - imports TensorFlow
 
     with pytest.raises(UserError, match=r"does not exist: give --base the model\.keras of a trained face-cnn"):
         load_keras(tmp_path / "model.keras", "face-cnn", FACE)

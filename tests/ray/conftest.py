@@ -9,11 +9,12 @@ import pytest
 from ray._raylet import PlacementGroupID
 from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
 
-from emocore.config import FeatureConfig
-from emocore.features.mfcc import COLUMNS
+from emocore.features.article import COLUMNS
+from emocore.features.family import FeatureConfig
 from emocore.labels import EMOTIONS
-from emocore.outputs import write_json
-from emocore.schema import CLIPS, SCHEMA_VERSION, rows_to_table, write_table
+from emocore.schema import CLIPS, SCHEMA_VERSION, rows_to_table
+from emocore.storage.local import write_json
+from emocore.storage.tables import write_table
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +110,7 @@ def interrupt(monkeypatch):
     """End a search behind so many rows as Ctrl-C does, and take back what its process would have given back."""
 
     def run(search, rows):
-        from emocore.pipeline.search import Journal  # noqa: PLC0415 - Ray Tune, for the tests of searches alone
+        from emocore.pipeline.tuning.search import Journal  # noqa: PLC0415 - Ray Tune, for the tests of searches alone
 
         keep, others = Journal.keep, iter(range(rows - 1))
 

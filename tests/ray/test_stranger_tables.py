@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from emocore.schema import forget_types
+from emocore.storage.tables import forget_types
 
 pytestmark = pytest.mark.usefixtures("cluster")
 OBJECT = "ray.data.arrow_pickled_object"

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from emocore.config import FeatureConfig
-from emocore.features.mfcc import COLUMNS
+from emocore.features.article import COLUMNS
+from emocore.features.family import FeatureConfig
 from emocore.labels import EMOTIONS
-from emocore.schema import CLIPS, MFCC_FRAMES, SCHEMA_VERSION, rows_to_table, write_table
+from emocore.schema import CLIPS, MFCC_FRAMES, SCHEMA_VERSION, rows_to_table
+from emocore.storage.tables import write_table
 
 NO_RAY = "tests/unit never starts Ray: what needs it belongs in tests/ray"
 

@@ -2,8 +2,8 @@
 
 import time
 
-from emocore.pipeline import progress
-from emocore.pipeline.progress import Counter
+from emocore import progress
+from emocore.progress import Counter
 
 
 def test_a_log_has_a_line_every_half_minute_while_one_file_is_read(monkeypatch, capsys):

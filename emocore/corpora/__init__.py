@@ -1,0 +1,1 @@
+"""Published corpora, folders, manifests: what is there and what its names say."""

@@ -1,0 +1,206 @@
+"""A CSV or Parquet manifest: one row a file, or several where several people judged it.
+
+Columns that LISTING knows (in any case) say what they say; all others go to `extra`. Cells are read as
+strings, so that actor "01" stays "01"; an empty cell is unknown.
+"""
+
+import csv
+import zipfile
+from collections.abc import Mapping, Sequence
+from os.path import normpath, realpath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from emocore.corpora.folder import actor_finder, parse_split
+from emocore.corpora.scan import Row, check_local, check_member, failure_row, file_size, zip_members
+from emocore.errors import MediaError, UserError
+from emocore.labels import EMOTIONS, parse_emotion
+from emocore.media.source import MEMBER, split_member
+from emocore.storage.tables import read_table
+
+MANIFEST_SUFFIXES = (".csv", ".parquet")
+ALLOWED: dict[str, dict[str, str]] = {
+    "modality": {name: name for name in ("audio-video", "video-only", "audio-only")},
+    "channel": {name: name for name in ("speech", "song")},
+    "intensity": {name: name for name in ("normal", "strong")},
+    "gender": {"female": "female", "f": "female", "male": "male", "m": "male"},
+}
+KNOWN = ("path", "clip", "take", "emotion", "statement", "repetition", "actor", "split", *ALLOWED)
+
+
+def is_manifest(path: str) -> bool:
+    """Whether the suffix, in any case, is that of a manifest."""
+    return path.lower().endswith(MANIFEST_SUFFIXES)
+
+
+def manifest_rows(
+    manifest: str, mapping: Mapping[str, str] | None = None, actor_from: str | None = None
+) -> tuple[list[Row], list[Row]]:
+    """Return LISTING rows for the files that a manifest names, and FAILURES rows for those that are missing.
+
+    A path is absolute or relative to the manifest's folder, and may be ARCHIVE.zip!/MEMBER. Several rows of
+    one path are several raters: `soft_label` is the share of their votes and `emotion` the majority, of a tie
+    the earlier in EMOTIONS; other columns that they fill differently are left out of `extra`. `actor_from`
+    fills empty actors. Raises UserError for a manifest that cannot be read, has no `path` column or no rows,
+    for a value that its column does not allow, and for rows of one path that disagree about anything but the
+    emotion.
+    """
+    actor_of = actor_finder(actor_from)
+    by_path: dict[str, list[tuple[str, Row]]] = {}
+    for number, cells in enumerate(_read(manifest), 1):
+        where = f"{manifest!r}, row {number}"
+        row = _parse_row(where, cells, mapping)
+        by_path.setdefault(_absolute(row["path"], manifest), []).append((where, row))
+    rows: list[Row] = []
+    for path, rated in by_path.items():
+        row = _merge(rated)
+        row["actor"] = row.get("actor") or actor_of(row["path"])
+        rows.append({**row, "clip": row.get("clip") or row["path"], "path": path, "below": row["path"]})
+    return _locate(rows)
+
+
+def media_rows(manifest: str) -> tuple[list[Row], list[Row]]:
+    """Return unlabelled LISTING rows for the files that a manifest names: no other column is looked at."""
+    rows: dict[str, Row] = {}
+    for number, cells in enumerate(_read(manifest), 1):
+        below = _path_cell(f"{manifest!r}, row {number}", cells)
+        path = _absolute(below, manifest)
+        rows.setdefault(path, {"clip": below, "path": path, "below": below})
+    return _locate(list(rows.values()))
+
+
+def _read(manifest: str) -> list[dict[str, str]]:
+    reader = _read_csv if manifest.lower().endswith(".csv") else _read_parquet
+    try:
+        names, rows = reader(manifest)
+    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
+        raise UserError(
+            f"Manifest {manifest!r} cannot be read, expected UTF-8 CSV or Parquet: {str(error).rstrip('.')}."
+        ) from error
+    names = [name.strip().lower() if name.strip().lower() in KNOWN else name for name in names]
+    if "path" not in names:
+        raise UserError(f"Manifest {manifest!r} has no column 'path', only {names}: expected path, emotion, actor, ….")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"Manifest {manifest!r} has two columns {twice!r}: expected every name once.")
+    if not rows:
+        raise UserError(f"Manifest {manifest!r} has no rows: expected one for every file.")
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _read_csv(manifest: str) -> tuple[list[str], list[list[str]]]:
+    with Path(manifest).open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.reader(stream, strict=True)
+        names = next(reader, [])
+        rows = [row for row in reader if row]
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(names):
+            raise ValueError(f"row {number} has {len(row)} cells for {len(names)} columns")
+    return names, rows
+
+
+def _read_parquet(manifest: str) -> tuple[list[str], list[list[str]]]:
+    try:
+        table = read_table(Path(manifest))
+    except UserError as error:
+        raise error.__cause__ or error from None  # a broken file is told as one of CSV is
+    columns = [[value or "" for value in column.cast(pa.string()).to_pylist()] for column in table.columns]
+    return table.column_names, [list(row) for row in zip(*columns, strict=True)]
+
+
+def _parse_row(where: str, cells: Mapping[str, str], mapping: Mapping[str, str] | None) -> Row:
+    row: Row = {"extra": {name: cell for name, cell in cells.items() if name not in KNOWN and cell}}
+    row["path"] = _path_cell(where, cells)
+    try:
+        for name in KNOWN:
+            cell = cells.get(name, "").strip()
+            if cell and name != "path":
+                row[name] = _parse_cell(name, cell, mapping)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    return row
+
+
+def _parse_cell(name: str, cell: str, mapping: Mapping[str, str] | None) -> Any:
+    if name == "emotion":
+        return parse_emotion(cell, mapping)
+    if name == "split":
+        return parse_split(cell)
+    if name == "repetition":
+        if not (cell.isascii() and cell.isdigit() and len(cell) < 10):
+            raise UserError(f"repetition is {cell!r}, expected a whole number.")
+        return int(cell)
+    if name in ALLOWED:
+        if cell.lower() not in ALLOWED[name]:
+            raise UserError(f"{name} is {cell!r}, expected one of {', '.join(ALLOWED[name])}, or nothing.")
+        return ALLOWED[name][cell.lower()]
+    return cell
+
+
+def _path_cell(where: str, cells: Mapping[str, str]) -> str:
+    path = cells["path"]
+    if not path:
+        raise UserError(f"{where}: path is empty, expected a file, absolute or relative to the manifest's folder.")
+    if "\0" in path:
+        raise UserError(f"{where}: path {path!r} holds a zero character, which no file name can.")
+    try:
+        check_local(path)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    return path
+
+
+def _absolute(path: str, manifest: str) -> str:
+    file, member = split_member(path)
+    file = normpath(Path(manifest).parent / file)
+    return file if member is None else f"{file}{MEMBER}{member}"
+
+
+def _merge(rated: Sequence[tuple[str, Row]]) -> Row:
+    (where, first), rest = rated[0], rated[1:]
+    merged = dict(first)
+    for other_where, other in rest:
+        for name in other.keys() - {"emotion", "extra", "path"}:
+            if merged.setdefault(name, other[name]) != other[name]:
+                raise UserError(
+                    f"{where} and {other_where.rpartition(', ')[2]} name one path but disagree about {name}, "
+                    f"{merged[name]!r} and {other[name]!r}: raters may differ in the emotion only."
+                )
+    extras = [row["extra"] for _, row in rated]
+    shared = {name for name in extras[0] if len({extra.get(name) for extra in extras}) == 1}
+    merged["extra"] = sorted((name, extras[0][name]) for name in shared) or None
+    votes = np.array([sum(row.get("emotion") == emotion for _, row in rated) for emotion in EMOTIONS], np.float32)
+    if votes.any():
+        merged["emotion"] = EMOTIONS[int(votes.argmax())]  # argmax: the first of a tie
+        merged["soft_label"] = votes / votes.sum()
+    return merged
+
+
+def _locate(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    archives: dict[str, dict[str, zipfile.ZipInfo]] = {}
+    reals: dict[str, str] = {}
+    found: list[Row] = []
+    failures: list[Row] = []
+    for row in rows:
+        file, member = split_member(row["path"])
+        folder = file.rpartition("/")[0]
+        if folder not in reals:  # a system call for every level
+            reals[folder] = realpath(folder or "/")
+        try:
+            size = file_size(file) if member is None else _member_size(row["path"], file, member, archives)
+        except MediaError as error:
+            failures.append(failure_row(row["path"], error.reason, error.detail))
+            continue
+        found.append({**row, "bytes": size, "real": reals[folder] + row["path"][len(folder) :]})
+    return found, failures
+
+
+def _member_size(path: str, file: str, member: str, archives: dict[str, dict[str, zipfile.ZipInfo]]) -> int:
+    if file not in archives:
+        archives[file] = {info.filename: info for info in zip_members(file)}
+    if member not in archives[file]:
+        raise MediaError("list", "not_found", f"{path}: no such member")
+    return check_member(path, archives[file][member])

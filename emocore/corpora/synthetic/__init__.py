@@ -1,0 +1,1 @@
+"""A corpus that is generated, for the demo and the tests."""

@@ -1,0 +1,111 @@
+"""Who must not stand on both sides of a split: actors, or what the user names instead."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from emocore.corpora.folder import actor_finder
+from emocore.errors import UserError
+
+Rows = npt.NDArray[np.int64]
+
+
+class Groups(NamedTuple):
+    """The group of every clip, and whether all of them are known."""
+
+    values: npt.NDArray[np.object_]  # str
+    known: bool  # False: a clip of no known group is a group of its own, named by its take
+    column: str  # actor, or the column that the user named
+
+
+def groups(clips: pa.Table, group_column: str | None = None, actor_from: str | None = None) -> Groups:
+    """Return the groups of a table with CLIPS or LISTING columns: actors unless another column is named.
+
+    `group_column` is a column or a key of `extra`; `actor_from` a regular expression on the path below the
+    root (where `clip` holds it, else the whole path) whose first group is the actor. Actors "1" and "01" are
+    one. Raises UserError for an unknown column, a bad expression, or both at once.
+    """
+    if group_column is not None and actor_from is not None:
+        raise UserError(f"--group-column {group_column!r} and --actor-from {actor_from!r} both name groups: give one.")
+    column = group_column or "actor"
+    names = actors_in_paths(clips, actor_from) if actor_from is not None else _column(clips, column)
+    if column == "actor":
+        names = [_actor(name) for name in names]
+    takes = clips["take"].to_pylist()
+    values = np.empty(clips.num_rows, object)
+    # The prefix keeps a take named "01" apart from actor 01.
+    values[:] = [f"take {take}" if name is None else name for name, take in zip(names, takes, strict=True)]
+    return Groups(values, None not in names, column)
+
+
+def actors_in_paths(clips: pa.Table, actor_from: str) -> list[str | None]:
+    """Return what the first group of a regular expression finds in each clip's path. Raises UserError for a bad one."""
+    find = actor_finder(actor_from)
+    pairs = zip(clips["clip"].to_pylist(), clips["path"].to_pylist(), strict=True)
+    return [find(_below(clip, path)) for clip, path in pairs]
+
+
+def genders(clips: pa.Table, values: npt.NDArray[np.object_]) -> dict[str, str]:
+    """Return each group's gender: that of its first clip that has one, else ""."""
+    found: dict[str, str] = {}
+    for group, gender in zip(values, clips["gender"].to_pylist(), strict=True):
+        found[group] = found.get(group) or gender or ""
+    return found
+
+
+def spread(values: Sequence[str], gender: dict[str, str], n: int, seed: int) -> dict[str, int]:
+    """Deal groups to n folds, balanced by gender and by size; the seed decides between equals.
+
+    `values` holds the group of every clip. The largest group first, each goes where its gender has the fewest
+    clips, of these to the smallest fold.
+    """
+    names, sizes = np.unique(np.asarray(values, str), return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    total = [0] * n
+    by_gender: dict[str, list[int]] = {}
+    fold_of: dict[str, int] = {}
+    for index in order:
+        name, size = str(names[index]), int(sizes[index])
+        mine = by_gender.setdefault(gender.get(name, ""), [0] * n)
+        fold = min(range(n), key=lambda k: (mine[k], total[k], k))
+        fold_of[name] = fold
+        mine[fold] += size
+        total[fold] += size
+    return fold_of
+
+
+def _column(clips: pa.Table, column: str) -> list[str | None]:
+    if column in clips.column_names and _is_plain(clips.schema.field(column).type):
+        return [value or None for value in clips[column].cast(pa.string()).to_pylist()]
+    if "extra" in clips.column_names:
+        values: list[str | None] = pc.map_lookup(clips["extra"], pa.scalar(column), "first").to_pylist()
+        if any(values):
+            return [value or None for value in values]
+    raise UserError(f"No clip has a column {column!r} to group by: expected one of {', '.join(_choices(clips))}.")
+
+
+def _choices(clips: pa.Table) -> list[str]:
+    plain = [field.name for field in clips.schema if _is_plain(field.type)]
+    maps = clips["extra"].to_pylist() if "extra" in clips.column_names else []
+    return plain + sorted({key for pairs in maps for key, _ in pairs or ()})
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_integer(kind) or pa.types.is_dictionary(kind))
+
+
+def _actor(name: str | None) -> str | None:
+    name = (name or "").strip()
+    return (f"{int(name):02d}" if name.isascii() and name.isdigit() else name) or None
+
+
+def _below(clip: str, path: str) -> str:
+    # In a labelled folder the clip is the path below the root, and perhaps "@" and what made it unique.
+    while clip and not path.endswith(clip):
+        clip = clip.rpartition("@")[0]
+    return clip or path

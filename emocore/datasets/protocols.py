@@ -1,0 +1,242 @@
+"""Named ways to part clips into training and test, none of which lets an actor stand on both sides."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from emocore.datasets.groups import Groups, Rows, genders, groups, spread
+from emocore.errors import UserError
+
+# Test actors of each fold.
+ACTOR_FOLDS: dict[str, tuple[tuple[int, ...], ...]] = {
+    "article": ((21, 22, 23, 24),),
+    "article-video": ((23, 24),),  # the article does not name its two
+    # Luna-Jiménez et al. (2021), https://doi.org/10.3390/s21227665, section 3.1
+    "luna5": (
+        (2, 5, 14, 15, 16),
+        (3, 6, 7, 13, 18),
+        (10, 11, 12, 19, 20),
+        (8, 17, 21, 23, 24),
+        (1, 4, 9, 22),
+    ),
+    # Ma et al. (2024), https://arxiv.org/abs/2406.07162
+    "emobox6": (
+        (1, 11, 20, 21),
+        (4, 10, 12, 14),
+        (8, 9, 19, 23),
+        (3, 5, 7, 24),
+        (2, 15, 16, 18),
+        (6, 13, 17, 22),
+    ),
+    "sequential6": tuple(tuple(range(first, first + 4)) for first in range(1, 25, 4)),
+}
+_NO_ROWS: Rows = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Row indices into a table of clips: to fit on, to choose on (perhaps none) and to test on."""
+
+    name: str
+    train: Rows
+    validation: Rows
+    test: Rows
+
+
+def make_folds(
+    protocol: str,
+    clips: pa.Table,
+    *,
+    group_column: str | None = None,
+    actor_from: str | None = None,
+    seed: int = 0,
+) -> tuple[list[Fold], int]:
+    """Return a protocol's folds on the actors that are present, and how many were left out as empty.
+
+    `group_column` and `actor_from` say what stands for the actor, as in `groups`; the seed deals the groups
+    of grouped5. Only `given` fills `validation`, and leaves out clips without a split. Raises UserError for
+    an unknown protocol, for actors that the protocol cannot place, and where nothing is left to train or to
+    test on.
+    """
+    if protocol not in PROTOCOLS:
+        raise UserError(f"Unknown protocol {protocol!r}: expected one of {', '.join(PROTOCOLS)}.")
+    if not clips.num_rows:
+        raise UserError(f"Protocol {protocol!r} has no clips to part: give a corpus with at least one.")
+    return PROTOCOLS[protocol](clips, groups(clips, group_column, actor_from), seed)
+
+
+def inner_folds(
+    clips: pa.Table,
+    rows: Rows,
+    n: int,
+    seed: int,
+    *,
+    group_column: str | None = None,
+    actor_from: str | None = None,
+) -> list[tuple[Rows, Rows]]:
+    """Return (train, test) pairs that part these rows by actor, balanced by gender.
+
+    There are n, or one an actor where there are fewer actors. Clips of unknown actors are parted by take.
+    Raises UserError where there is only one group.
+    """
+    values, gender = _part(clips, rows, group_column, actor_from)
+    n = min(n, len(gender))
+    _check_several(gender, f"{n} inner folds")
+    fold_of = spread(list(values), gender, n, seed)
+    folds = np.array([fold_of[value] for value in values])
+    return [(rows[folds != fold], rows[folds == fold]) for fold in range(n)]
+
+
+def draw_validation(
+    clips: pa.Table,
+    rows: Rows,
+    seed: int,
+    share: float = 0.2,
+    *,
+    group_column: str | None = None,
+    actor_from: str | None = None,
+) -> tuple[Rows, Rows]:
+    """Return (train, validation) of these rows: validation is a share of the actors of each gender.
+
+    It is one actor at least. Clips of unknown actors are drawn by take. Raises UserError where there is only
+    one group.
+    """
+    values, gender = _part(clips, rows, group_column, actor_from)
+    _check_several(gender, "validation actors")
+    wanted = min(max(1, round(share * len(gender))), len(gender) - 1)
+    waiting: dict[str, list[str]] = {}
+    for name in np.random.default_rng(seed).permutation(sorted(gender)):
+        waiting.setdefault(gender[str(name)], []).append(str(name))
+    size = {kind: len(names) for kind, names in waiting.items()}
+    drawn: set[str] = set()
+    for _ in range(wanted):  # the gender with the smallest share so far, of these the larger
+        kind = min((k for k in waiting if waiting[k]), key=lambda k: (1 - len(waiting[k]) / size[k], -size[k], k))
+        drawn.add(waiting[kind].pop())
+    inside = np.array([value in drawn for value in values])
+    return rows[~inside], rows[inside]
+
+
+def check_disjoint(
+    clips: pa.Table, fold: Fold, *, group_column: str | None = None, actor_from: str | None = None
+) -> None:
+    """Raise UserError where identical bytes, a take or an actor stand in two of train, validation and test."""
+    content = clips["content_id"].to_pylist() if "content_id" in clips.column_names else [None] * clips.num_rows
+    group = groups(clips, group_column, actor_from)
+    keys: dict[str, Sequence[str | None]] = {
+        "hold identical bytes": content,
+        "are recordings of one take": clips["take"].to_pylist(),
+        f"have one {group.column}": list(group.values),
+    }
+    sides = (
+        ("trains", "tests", np.concatenate([fold.train, fold.validation]), fold.test),
+        ("trains", "chooses", fold.train, fold.validation),
+    )
+    for (does, does_too, rows, others), (same, key) in product(sides, keys.items()):
+        first = {key[row]: row for row in reversed(rows.tolist()) if key[row] is not None}
+        clash = next((row for row in others.tolist() if key[row] in first), None)
+        if clash is not None:
+            paths = clips["path"].take([first[key[clash]], clash]).to_pylist()
+            raise UserError(
+                f"Fold {fold.name!r} {does} on {paths[0]!r} and {does_too} on {paths[1]!r}, which {same}: "
+                f"leave one of them out, or put both on one side."
+            )
+
+
+def _by_actor(protocol: str, _: pa.Table, group: Groups, __: int) -> tuple[list[Fold], int]:
+    numbers = [int(value) if value.isascii() and value.isdigit() else 0 for value in group.values]
+    for number, value in zip(numbers, group.values, strict=True):
+        if not 1 <= number <= 24:
+            raise UserError(
+                f"Protocol {protocol!r} parts the RAVDESS actors 1 to 24 and found {group.column} "
+                f"{_name(value)}: choose grouped5, or say where the path holds it (--actor-from REGEX)."
+            )
+    actors = np.array(numbers)
+    return _test_on(protocol, {str(n): np.isin(actors, test) for n, test in enumerate(ACTOR_FOLDS[protocol], 1)})
+
+
+def _loso(_: pa.Table, group: Groups, __: int) -> tuple[list[Fold], int]:
+    if not group.known:
+        value = next(value for value in group.values if value.startswith("take "))
+        raise UserError(
+            f"Protocol 'loso' leaves one actor out and found {group.column} {_name(value)}: choose grouped5, "
+            f"or say where the path holds the actor (--actor-from REGEX)."
+        )
+    return _test_on("loso", {name: group.values == name for name in sorted(set(group.values))})
+
+
+def _grouped5(clips: pa.Table, group: Groups, seed: int) -> tuple[list[Fold], int]:
+    fold_of = spread(list(group.values), genders(clips, group.values), 5, seed)
+    folds = np.array([fold_of[value] for value in group.values])
+    return _test_on("grouped5", {str(fold + 1): folds == fold for fold in range(5)})
+
+
+def _given(clips: pa.Table, _: Groups, __: int) -> tuple[list[Fold], int]:
+    split = np.array(clips["split"].to_pylist(), object)
+    train, validation, test = (np.flatnonzero(split == side) for side in ("train", "validation", "test"))
+    for side, rows in {"train": train, "test": test}.items():
+        if not len(rows):
+            raise UserError(
+                f"Protocol 'given' found no {side!r} clip: name a folder level or a manifest's split "
+                f"train and test, or choose grouped5."
+            )
+    return [Fold("given", train, validation, test)], 0
+
+
+def _all(clips: pa.Table, _: Groups, __: int) -> tuple[list[Fold], int]:
+    return [Fold("all", np.arange(clips.num_rows), _NO_ROWS, _NO_ROWS)], 0
+
+
+def _as_is(clips: pa.Table, _: Groups, __: int) -> tuple[list[Fold], int]:
+    return [Fold("as-is", _NO_ROWS, _NO_ROWS, np.arange(clips.num_rows))], 0
+
+
+PROTOCOLS: dict[str, Callable[[pa.Table, Groups, int], tuple[list[Fold], int]]] = {
+    **{name: partial(_by_actor, name) for name in ACTOR_FOLDS},
+    "loso": _loso,
+    "grouped5": _grouped5,
+    "given": _given,
+    "all": _all,
+    "as-is": _as_is,
+}
+
+
+def _test_on(protocol: str, tests: Mapping[str, npt.NDArray[np.bool_]]) -> tuple[list[Fold], int]:
+    folds = []
+    for name, test in tests.items():
+        if test.all():
+            raise UserError(
+                f"Protocol {protocol!r} tests on every clip in fold {name!r} and leaves nothing to train on: "
+                f"give clips of more actors, or choose loso or grouped5."
+            )
+        if test.any():
+            folds.append(Fold(name, np.flatnonzero(~test), _NO_ROWS, np.flatnonzero(test)))
+    if not folds:
+        wanted = ", ".join(f"{actor:02d}" for actors in ACTOR_FOLDS[protocol] for actor in actors)
+        raise UserError(
+            f"Protocol {protocol!r} tests on actors {wanted} and none is present: give their clips, or choose loso."
+        )
+    return folds, len(tests) - len(folds)
+
+
+def _part(
+    clips: pa.Table, rows: Rows, group_column: str | None, actor_from: str | None
+) -> tuple[npt.NDArray[np.object_], dict[str, str]]:
+    chosen = clips.take(rows)
+    values = groups(chosen, group_column, actor_from).values
+    return values, genders(chosen, values)
+
+
+def _check_several(gender: Mapping[str, str], purpose: str) -> None:
+    if len(gender) < 2:
+        raise UserError(
+            f"Clips of {len(gender)} actor cannot be parted for {purpose}: give clips of two or more actors."
+        )
+
+
+def _name(value: str) -> str:
+    return "unknown" if value.startswith("take ") else repr(value)

@@ -1,0 +1,1 @@
+"""The networks: the only place that imports TensorFlow."""

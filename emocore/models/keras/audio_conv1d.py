@@ -1,0 +1,123 @@
+"""A one-dimensional CNN over the MFCC frames: the other reading of the article's audio network."""
+
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from emocore.errors import UserError
+from emocore.features.family import Inputs
+from emocore.labels import EMOTIONS
+from emocore.models.audio_settings import DEFAULTS
+from emocore.models.base import Classifier, Pair, Parts, Settings
+from emocore.models.keras.devices import use_cpu, use_gpu
+
+
+class Conv1dClassifier(Classifier):
+    """Three convolutions over time, averaged, and a dense layer of eight logits; `device` "cuda" in settings: a GPU."""
+
+    inputs: ClassVar[Inputs] = "frames"
+
+    def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None:
+        self.settings = {**DEFAULTS, **(settings or {})}
+        self.seed = seed
+        self.network: Any = None
+        self.known = np.zeros(len(EMOTIONS), bool)
+        (use_gpu if self.settings.get("device") == "cuda" else use_cpu)(threads)
+
+    def fit_parts(
+        self,
+        x: NDArray[np.float32],
+        soft: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        validation: Pair | None = None,
+    ) -> Parts:
+        """Fit on frames float32[n, 157, 39], soft labels [n, 8], and the classes' weights [8]; yield after every epoch.
+
+        With a validation pair, stops where its loss is least and returns {"epochs": that epoch}; else all epochs.
+        """
+        keras.utils.set_random_seed(self.seed)
+        tf.config.experimental.enable_op_determinism()
+        settings, self.known = self.settings, weights > 0
+        self.network = _build(settings, x)
+        # The schedule is that of all epochs, so that a fit over fewer is the first part of the same training.
+        steps = max(1, -(-len(x) // settings["batch_size"])) * settings["schedule_epochs"]
+        self.network.compile(
+            keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(settings["learning_rate"], steps)),
+            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+        )
+        given = {"sample_weight": soft @ weights, "validation_data": validation, "batch_size": settings["batch_size"]}
+        best, losses = self.network.get_weights(), []
+        for epoch in range(settings["epochs"]):
+            # A seed an epoch: the order of the clips does not depend on what was computed between two of them.
+            keras.utils.set_random_seed(self.seed + epoch)
+            history = self.network.fit(x, soft, **given, epochs=1, verbose=0).history
+            if not np.isfinite(history["loss"][0]):
+                raise UserError(
+                    "The loss became NaN while training audio-conv1d: look for clips without speech in the data, or "
+                    "lower the learning rate."
+                )
+            losses += history.get("val_loss", [])
+            if losses and losses[-1] == min(losses):
+                best = self.network.get_weights()
+            if len(losses) - np.argmin(losses or [0]) > settings["patience"]:
+                break
+            if epoch + 1 < settings["epochs"]:
+                yield (epoch + 1) / settings["epochs"]
+        if losses:
+            self.network.set_weights(best)
+        yield 1.0
+        return {"epochs": 1 + int(np.argmin(losses))} if losses else {}
+
+    def logits(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return float64[n, 8]; −inf where the class was absent from training."""
+        # One shape of batch: TensorFlow's sums differ in the last bits with the batch's size.
+        size = int(self.settings["batch_size"])
+        padded = np.concatenate([x, np.zeros((-len(x) % size, *x.shape[1:]), np.float32)])
+        parts = [self.network(padded[i : i + size], training=False) for i in range(0, len(padded), size)]
+        values = np.concatenate(parts)[: len(x)] if parts else np.zeros((0, len(EMOTIONS)))
+        return np.where(self.known, values.astype(np.float64), -np.inf)
+
+    def save(self, folder: Path) -> None:
+        """Write model.keras, and the classes that it knows."""
+        self.network.save(folder / "model.keras")
+        np.save(folder / "known.npy", self.known, allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path, name: str) -> Self:
+        """Read model.keras in safe mode, which refuses code hidden in a layer."""
+        classifier = cls(name)
+        classifier.known = np.load(folder / "known.npy", allow_pickle=False)
+        try:
+            classifier.network = keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f"{folder / 'model.keras'} is no network of ours ({str(error).splitlines()[0]}): "
+                "use a bundle that you trust."
+            ) from error
+        expected = _build(classifier.settings, np.zeros((1, 157, 39), np.float32))
+        if [type(layer) for layer in classifier.network.layers] != [type(layer) for layer in expected.layers]:
+            raise UserError(f"{folder / 'model.keras'} is no audio-conv1d: use a bundle that you trust.")
+        return classifier
+
+
+def _build(settings: Settings, x: NDArray[np.float32]) -> Any:
+    scale = keras.layers.Normalization(axis=-1, mean=x.mean(axis=(0, 1)), variance=x.var(axis=(0, 1)) + 1e-6)
+    layers: list[Any] = [keras.layers.Input(x.shape[1:]), scale]
+    for multiple, width in ((1, 7), (2, 5), (2, 3)):
+        layers += [
+            keras.layers.Conv1D(settings["filters"] * multiple, width, padding="same", use_bias=False),
+            keras.layers.BatchNormalization(),
+            keras.layers.Activation("relu"),
+            keras.layers.MaxPooling1D(2),
+            keras.layers.SpatialDropout1D(settings["dropout"] / 2),
+        ]
+    layers += [
+        keras.layers.GlobalAveragePooling1D(),
+        keras.layers.Dropout(settings["dropout"]),
+        keras.layers.Dense(len(EMOTIONS)),
+    ]
+    return keras.Sequential(layers)

@@ -1,0 +1,1 @@
+"""An archive in shards, each committed once."""

@@ -1,0 +1,134 @@
+"""The plan of a round: which files make a shard, on disk, so that each worker reads its own."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import ray
+
+from emocore.features.extract import PLANNED
+from emocore.media.limit import TimeLimit
+from emocore.media.reading import SOUND_ONLY, Reading
+from emocore.media.source import STILL_SUFFIXES, VIDEO_SUFFIXES, content_id, open_source
+from emocore.pipeline import cluster
+from emocore.pipeline.archive.rows import Planned
+from emocore.progress import Counter
+from emocore.schema import rows_to_table
+from emocore.storage.local import whole_file
+from emocore.storage.tables import check_types, forget_types
+
+PLAN = ".plan.arrow"
+SHARD_FILES = 64
+MOST_SHARD_FILES = 512
+FILM_FILES = 8.0  # a film whose pictures are decoded takes the time of so many recordings and more
+STILL_FILES = 0.125
+SHARD = "shard"
+ATTEMPTS_BEFORE = "attempts_before"  # of a file that failed, and is tried again
+SHARDED = PLANNED.append(pa.field(SHARD, pa.int64())).append(pa.field(ATTEMPTS_BEFORE, pa.int32()))
+
+
+class Plan:
+    """The shards of a round, each a record batch of a file: a worker reads no more than its own."""
+
+    def __init__(self, out: Path) -> None:
+        self.path = out / PLAN
+
+    def write(self, shards: Iterable[list[Planned]], first: int) -> int:
+        """Write the shards, numbered from `first` on; return how many they are."""
+        n = 0
+        with whole_file(self.path) as file, pa.ipc.new_file(file, SHARDED) as writer:
+            for n, files in enumerate(shards, 1):
+                writer.write_table(shard_table(files, first + n - 1), max_chunksize=len(files))
+        return n
+
+    def __len__(self) -> int:
+        with self._open() as reader:
+            return int(reader.num_record_batches)
+
+    def sizes(self) -> Iterator[int]:
+        """Yield how many files each shard has."""
+        with self._open(pa.memory_map) as reader:
+            for i in range(reader.num_record_batches):
+                yield reader.get_batch(i).num_rows
+
+    def shard(self, place: int) -> pa.Table:
+        """Return the SHARDED rows of the shard at this place of the plan."""
+        with self._open() as reader:
+            return pa.Table.from_batches([reader.get_batch(place)])
+
+    @contextmanager
+    def _open(self, opened: Any = pa.OSFile) -> Iterator[Any]:
+        forget_types()
+        with opened(str(self.path)) as file:
+            reader = pa.ipc.open_file(file)
+            check_types(reader.schema, SHARDED, self.path)
+            yield reader
+
+
+def shard_table(files: Iterable[Planned], number: int) -> pa.Table:
+    """Return SHARDED rows."""
+    rows = (
+        {**one.row, "duplicate_of": one.duplicate_of, SHARD: number, ATTEMPTS_BEFORE: one.attempts} for one in files
+    )
+    return rows_to_table(rows, SHARDED)
+
+
+def cut_shards(files: Iterable[Planned], reading: Reading = SOUND_ONLY) -> Iterator[list[Planned]]:
+    """Part files into shards; those with equal bytes, which come one behind the other, stay together.
+
+    The same files give the same shards, whatever the cluster. Where pictures are read a film counts as several
+    files, and several stills as one.
+    """
+    shard: list[Planned] = []
+    total = 0.0
+    for one in files:
+        # Of a file with very many copies, each shard computes one.
+        if (total >= SHARD_FILES and not one.duplicate_of) or len(shard) == MOST_SHARD_FILES:
+            yield shard
+            shard, total = [], 0.0
+        shard.append(one)
+        total += _weight(one.row["path"], reading)
+    if shard:
+        yield shard
+
+
+def _weight(path: str, reading: Reading) -> float:
+    suffix = Path(path).suffix.lower()
+    if not reading.every:
+        return 1.0
+    return FILM_FILES if suffix in VIDEO_SUFFIXES else STILL_FILES if suffix in STILL_SUFFIXES else 1.0
+
+
+def identify(chunks: Iterator[list[str]], n: int, seconds_per_file: float) -> Iterator[list[str | None]]:
+    """Yield the content ids of chunks of paths, hashed on the cluster; None where a file cannot be read."""
+    waiting: deque[Any] = deque()
+    with Counter("compare files of equal size", n, "files") if n else nullcontext() as counter:
+        for chunk in chunks:
+            waiting.append(_content_ids.remote(chunk, seconds_per_file))
+            if len(waiting) > 2 * cluster.cpus():
+                yield _next(waiting, counter)
+        while waiting:
+            yield _next(waiting, counter)
+
+
+def _next(waiting: deque[Any], counter: Counter | None) -> list[str | None]:
+    ids: list[str | None] = ray.get(waiting.popleft())
+    if counter:
+        counter.add(len(ids))
+    return ids
+
+
+@ray.remote(num_cpus=1)
+def _content_ids(paths: list[str], seconds_per_file: float) -> list[str | None]:
+    ids: list[str | None] = []
+    for path in paths:
+        try:
+            limit = TimeLimit(seconds_per_file)
+            with open_source(path, limit) as stream:
+                ids.append(content_id(stream, limit))
+        except Exception:  # becomes a failure where the file is decoded
+            ids.append(None)
+    return ids

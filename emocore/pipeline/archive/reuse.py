@@ -1,0 +1,109 @@
+"""Rows of files whose bytes are known: made from those that are there, under another name; and rows that are to go."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from emocore.features.extract import PLANNED
+from emocore.pipeline.archive.plan import shard_table
+from emocore.pipeline.archive.rows import Carry, Planned
+from emocore.pipeline.archive.stage import TIMINGS_FOLDER
+from emocore.schema import CLIPS
+from emocore.storage.tables import open_table, read_table, table_writer, write_table
+
+
+def carry_rows(out: Path, carries: Sequence[Carry], main: str, by_clip: Iterable[str]) -> None:
+    """Write the tables of one shard from the rows of other paths with the same bytes; the main table comes last.
+
+    `main` has one row a path, the tables `by_clip` have none or several rows a clip.
+    """
+    name = f"{carries[0].shard:06d}.parquet"
+    if (out / main / name).exists():
+        return
+    sources = sorted({carry.source_shard for carry in carries})
+    rows = _read(out / main, sources, "path", [carry.source for carry in carries])
+    place = {path: row for row, path in enumerate(rows["path"].to_pylist())}
+    rows = rows.take(pa.array([place[carry.source] for carry in carries]))
+    told = shard_table([Planned(carry.row, carry.duplicate_of, 0) for carry in carries], carries[0].shard)
+    names: dict[str, list[str]] = {}
+    for clip, name_now in zip(rows["clip"].to_pylist(), told["clip"].to_pylist(), strict=True):
+        names.setdefault(clip, []).append(name_now)
+    for table in by_clip:
+        if (out / table).is_dir():
+            _rename([out / table / f"{shard:06d}.parquet" for shard in sources], names, out / table / name)
+    for column in PLANNED.names:
+        if column in rows.column_names:
+            rows = rows.set_column(rows.column_names.index(column), rows.field(column), told[column])
+    write_table(rows, out / main / name)
+
+
+def drop_rows(out: Path, shard: int, paths: set[str], main: str, by_clip: Iterable[str]) -> None:
+    """Take the rows of these paths out of a shard's tables; where that was begun before, the main table knows."""
+    name = f"{shard:06d}.parquet"
+    gone = pa.array(sorted(paths), pa.string())
+    for table in ("failures", TIMINGS_FOLDER):
+        _filter(out / table / name, "path", gone)
+    file = out / main / name
+    if not file.exists():
+        return
+    rows = read_table(file, pa.schema([CLIPS.field("path"), CLIPS.field("clip")]))
+    clips = rows.filter(pc.is_in(rows["path"], gone))["clip"].combine_chunks()
+    for table in by_clip:
+        _filter(out / table / name, "clip", clips)
+    _filter(file, "path", gone)
+
+
+def forget_shard(out: Path, shard: int, tables: Iterable[str]) -> None:
+    """Remove what is left of a shard whose main table is gone."""
+    for table in (*tables, "failures"):
+        (out / table / f"{shard:06d}.parquet").unlink(missing_ok=True)
+
+
+def _filter(file: Path, column: str, gone: pa.Array) -> None:
+    """Take rows out of a file, a row group at a time: pictures are large."""
+    if not len(gone) or not file.exists():
+        return
+    with open_table(file, pa.schema([CLIPS.field(column)])) as rows:
+        if not pc.any(pc.is_in(rows.read(columns=[column])[column], gone)).as_py():
+            return
+        with table_writer(rows.schema_arrow.remove_metadata(), file) as write:
+            for group in _groups(rows):
+                write(group.filter(pc.invert(pc.is_in(group[column], gone))))
+
+
+def _rename(files: Iterable[Path], names: Mapping[str, Sequence[str]], target: Path) -> None:
+    """Write the rows of some clips under other names, of which a clip may have several."""
+    there = [file for file in files if file.exists()]
+    if not there:
+        return
+    wanted = pa.array(list(names), pa.string())
+    with open_table(there[0]) as rows:
+        schema = rows.schema_arrow.remove_metadata()
+    with table_writer(schema, target) as write:
+        for file in there:
+            with open_table(file, schema) as rows:
+                for group in _groups(rows):
+                    for one in _renamed(group.filter(pc.is_in(group["clip"], wanted)), names):
+                        write(one)
+
+
+def _renamed(rows: pa.Table, names: Mapping[str, Sequence[str]]) -> Iterator[pa.Table]:
+    for clip in rows["clip"].unique().to_pylist():
+        found = rows.filter(pc.equal(rows["clip"], clip))
+        for name in names[clip]:
+            yield found.set_column(0, rows.field("clip"), pa.array([name] * found.num_rows, pa.string()))
+
+
+def _groups(rows: pq.ParquetFile) -> Iterator[pa.Table]:
+    for number in range(rows.num_row_groups):
+        yield rows.read_row_group(number).replace_schema_metadata()
+
+
+def _read(folder: Path, shards: Iterable[int], column: str, values: list[str]) -> pa.Table:
+    files = [folder / f"{shard:06d}.parquet" for shard in shards]
+    wanted = pa.array(values, pa.string())
+    tables = (read_table(file) for file in files if file.exists())
+    return pa.concat_tables([table.filter(pc.is_in(table[column], wanted)) for table in tables]).combine_chunks()

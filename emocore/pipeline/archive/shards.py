@@ -1,0 +1,190 @@
+"""An archive in shards: each is worked on by one task at a time, and committed by that task alone."""
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+import ray
+
+from emocore.errors import TooManyFailures, UserError
+from emocore.pipeline import cluster
+from emocore.pipeline.archive.journal import clear_journals
+from emocore.pipeline.archive.plan import Plan
+from emocore.pipeline.archive.stage import (
+    Stage,
+    commit_shard,
+    number_of,
+    open_journal,
+    read_shard,
+    run_shard,
+    shard_file,
+)
+from emocore.progress import Counter, say
+from emocore.storage.local import clear_unfinished
+from emocore.storage.tables import rows_of
+from emocore.tracks.pictures import Picture
+
+MOST_SHARDS_A_TASK = 4
+MOST_ANSWERING = 64
+DONE = pa.schema([("files", pa.int64()), ("failed", pa.int64()), ("fault", pa.string())])
+_AS_TABLES: Any = {"batch_size": None, "batch_format": "pyarrow"}
+_PLACE, _WORK = "place", "work"
+_READ = pa.schema([(_WORK, pa.large_binary()), *DONE])
+
+
+def run_shards(
+    stage: Stage, plan: Plan, out: Path, first: int, max_failures: int | None, gpus: float | None = None
+) -> None:
+    """Work on the shards of a plan, numbered from `first` on, that are not committed yet.
+
+    `gpus`: files are read by some processes, and answered for by others, each with so many GPUs; None: by the same.
+    Raises TooManyFailures beyond `max_failures`, those of earlier calls included.
+    """
+    sizes = list(plan.sizes())
+    waiting = [place for place in range(len(sizes)) if not shard_file(out / stage.main, first + place).exists()]
+    names = {shard_file(out, first + place).name for place in waiting}
+    before = [path for path in (out / "failures").glob("*.parquet") if path.name not in names]
+    failed = sum(map(rows_of, before))
+    _check_failures(failed, max_failures)
+    if not waiting:
+        return
+    cluster.connect()
+    with Counter(stage.name, sum(sizes[place] for place in waiting), "files") as counter:
+        clear_journals(out)
+        clear_unfinished(out)
+        data: Any = ray.data.from_arrow(_task_tables(waiting, cluster.cpus()))
+        # Ray Data retries for ever when a process dies; a file that ended two is left out, see Journal.
+        told = {"stage": stage, "plan": plan, "out": out}
+        if gpus is None:
+            data = data.map_batches(cast(Any, _run_task), fn_kwargs=told, num_cpus=1, **_AS_TABLES)
+        else:
+            data = run_apart(data, told, gpus)
+        for done in data.iter_rows():
+            if done["fault"]:
+                raise UserError(done["fault"])
+            counter.add(done["files"], done["failed"])
+            _check_failures(failed + counter.failed, max_failures)
+        clear_journals(out)
+
+
+def _task_tables(places: list[int], cpus: int) -> list[pa.Table]:
+    """Join shards into one table a task: many at first, single ones at the end, so that all CPUs end together.
+
+    Ray Data only looks now and then for tasks that ended: with one shard a task, CPUs wait for work.
+    """
+    tables = []
+    start = 0
+    while start < len(places):
+        size = min(MOST_SHARDS_A_TASK, max(1, (len(places) - start) // (2 * cpus)))
+        tables.append(pa.table({_PLACE: places[start : start + size]}))
+        start += size
+    return tables
+
+
+def _run_task(table: pa.Table, stage: Stage, plan: Plan, out: Path) -> Iterator[pa.Table]:
+    """Run the stage on each shard of the table; what a process before committed, and then died, stays as it is."""
+    for shard in map(plan.shard, table[_PLACE].to_pylist()):
+        done = _committed(shard, stage, out) or _run_once(shard, stage, out)
+        yield pa.Table.from_pylist([done], DONE)
+
+
+def _run_once(shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any]:
+    try:
+        return {"files": shard.num_rows, "failed": run_shard(shard, stage, out)}
+    except UserError as error:  # as an exception it would arrive without its own words
+        return {"fault": str(error)}
+
+
+def run_apart(data: Any, told: dict[str, Any], gpus: float) -> Any:
+    """Read shards on CPUs, and answer for them in processes that hold a model each; neither runs far ahead."""
+    places = _places(gpus) if gpus else 1
+    answering: Any = _Answering
+    return data.map_batches(cast(Any, _read_task), fn_kwargs=told, num_cpus=1, **_AS_TABLES).map_batches(
+        answering,
+        fn_constructor_args=(told["stage"], told["out"], gpus > 0),
+        num_cpus=0 if gpus or cluster.cpus() == 1 else 1,
+        num_gpus=gpus,
+        concurrency=(1, places),
+        **_AS_TABLES,
+    )
+
+
+def _places(gpus: float) -> int:
+    """Return how many processes with a GPU may answer at once; a cluster that was joined may grow to more."""
+    cluster.check_room(1, gpus, "--gpus-per-worker")
+    places = sum(int(machine.get("GPU", 0) / gpus) for machine in cluster.machines())
+    if not cluster.is_joined():
+        return places
+    if not places:
+        say("no machine of the cluster has a GPU yet: waiting for one to come")
+    return max(places, MOST_ANSWERING)
+
+
+def _read_task(table: pa.Table, stage: Stage, plan: Plan, out: Path) -> Iterator[pa.Table]:
+    """Yield a row a shard: what was read of its files, or what was done of it before."""
+    for shard in map(plan.shard, table[_PLACE].to_pylist()):
+        yield pa.Table.from_pylist([_committed(shard, stage, out) or _read_once(shard, stage, out)], _READ)
+
+
+def _read_once(shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any]:
+    pictures: list[tuple[list[str], list[Picture]]] = []
+
+    def take(clips: list[str], taken: list[Picture]) -> None:
+        pictures.append((clips, taken))
+
+    try:
+        read = read_shard(shard, stage, out, take if stage.reading.every else None)
+    except UserError as error:
+        return {"fault": str(error)}
+    return {_WORK: pickle.dumps((shard, read, pictures))}
+
+
+class _Answering:
+    """A process that holds the stage's model, and commits what others have read."""
+
+    def __init__(self, stage: Stage, out: Path, on_gpu: bool) -> None:
+        self.stage, self.out, self.fault = stage, out, None
+        try:
+            if on_gpu:
+                from emocore.models.keras.devices import use_gpu  # noqa: PLC0415 - TensorFlow takes seconds to import
+
+                use_gpu(1)
+            stage.load()
+        except UserError as error:
+            self.fault = {"fault": str(error)}
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Return DONE rows."""
+        rows = [self.fault or (self._answer(row[_WORK]) if row[_WORK] else row) for row in table.to_pylist()]
+        return pa.Table.from_pylist(rows, DONE)
+
+    def _answer(self, work: bytes) -> dict[str, Any]:
+        shard, read, pictures = pickle.loads(work)
+        done = _committed(shard, self.stage, self.out)
+        if done:
+            return done
+        try:
+            # Ray Data starts such a process again and again: the journal counts how often.
+            open_journal(f"{read.number:06d}-answer", self.out, self.stage.reading.seconds_per_file)
+            with self.stage.pictures(shard_file(self.out / "frames", read.number)) as sink:
+                for taken in pictures:
+                    sink(*taken)
+            failed = commit_shard(read, self.stage, self.out, sink)
+        except UserError as error:
+            return {"fault": str(error)}
+        return {"files": len(read.good) + failed, "failed": failed}
+
+
+def _committed(shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any] | None:
+    """Return the DONE row of a shard that is committed."""
+    if not shard_file(out / stage.main, number_of(shard)).exists():
+        return None
+    failures = shard_file(out / "failures", number_of(shard))
+    return {"files": shard.num_rows, "failed": rows_of(failures) if failures.exists() else 0}
+
+
+def _check_failures(failed: int, limit: int | None) -> None:
+    if limit is not None and failed > limit:
+        raise TooManyFailures(f"{failed} files failed, more than --max-failures {limit}: see the failures folder.")

@@ -1,0 +1,162 @@
+"""What becomes of a shard of files: read, computed, and committed by the last of its tables.
+
+Ray Data's own checkpoints (2.60) do not do this. They write nothing twice, but commit what one task of the fused
+read, map and write has done: eight runs that were killed after ten seconds each had kept nothing. They know one table,
+whose rows are added and never replaced or taken out, and load the ids of all rows before they begin. Here the main
+table of a shard is its commit: the file is there whole, under a name that no second attempt can add to.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+
+from emocore.features.extract import PLANNED, Sink, featurize_batch
+from emocore.features.family import FeatureConfig
+from emocore.media.reading import Reading
+from emocore.pipeline import cluster
+from emocore.pipeline.archive.journal import JOURNALS, Journal
+from emocore.pipeline.archive.plan import ATTEMPTS_BEFORE, SHARD
+from emocore.schema import FAILURES
+from emocore.storage.tables import read_table, write_table
+
+TIMINGS = pa.schema([("path", pa.string()), ("seconds", pa.float32()), ("finished", pa.float64())])
+TIMINGS_FOLDER = ".timings"
+LISTING_FAILURES = "listing.parquet"
+
+
+class ReadShard(NamedTuple):
+    """The FEATURIZED rows of a shard without faults, its FAILURES rows, and the seconds that each path took."""
+
+    number: int
+    good: pa.Table
+    failures: pa.Table
+    seconds: dict[str, float]
+
+
+class Stage(Protocol):
+    """What becomes of a shard: it is sent to workers, and loads there what it needs."""
+
+    @property
+    def name(self) -> str:
+        """What the progress is called."""
+
+    @property
+    def main(self) -> str:
+        """The table with one row a path, which is written last."""
+
+    @property
+    def by_clip(self) -> tuple[str, ...]:
+        """The tables with none or several rows a clip."""
+
+    @property
+    def features(self) -> FeatureConfig:
+        """How sound becomes columns."""
+
+    @property
+    def reading(self) -> Reading:
+        """What is read of a file."""
+
+    def load(self) -> None:
+        """Load what takes long, before a file's time runs; once a process."""
+
+    def pictures(self, file: Path) -> AbstractContextManager[Any]:
+        """Take in a shard's pictures: a Sink, or None; `file` is where a table of them goes."""
+
+    def tables(self, good: pa.Table, sink: Any) -> Iterator[tuple[str, pa.Table]]:
+        """Yield the tables of FEATURIZED rows without faults; the main one comes last."""
+
+
+def run_shard(shard: pa.Table, stage: Stage, out: Path) -> int:
+    """Read, compute and commit one shard of SHARDED rows; return how many files failed."""
+    stage.load()
+    with stage.pictures(shard_file(out / "frames", number_of(shard))) as sink:
+        read = read_shard(shard, stage, out, sink)
+    return commit_shard(read, stage, out, sink)
+
+
+def read_shard(shard: pa.Table, stage: Stage, out: Path, sink: Sink | None) -> ReadShard:
+    """Read the files of a shard of SHARDED rows."""
+    number = number_of(shard)
+    journal = open_journal(f"{number:06d}", out, stage.reading.seconds_per_file)
+    planned = shard.select(PLANNED.names)
+    table = featurize_batch(planned, stage.features, stage.reading, journal.guard, sink)
+    failures = failure_rows(table, journal.deaths, shard[ATTEMPTS_BEFORE])
+    return ReadShard(number, table.filter(pc.is_null(table["reason"])), failures, journal.seconds)
+
+
+def commit_shard(read: ReadShard, stage: Stage, out: Path, sink: Any) -> int:
+    """Write a shard's tables, the main one last; return how many files failed."""
+    _write_failures(read.failures, shard_file(out / "failures", read.number))
+    write_table(_timings(read.seconds), shard_file(out / TIMINGS_FOLDER, read.number))
+    for name, rows in stage.tables(read.good, sink):
+        write_table(rows, shard_file(out / name, read.number))
+    for journal in (out / JOURNALS).glob(f"{read.number:06d}*"):
+        journal.unlink(missing_ok=True)
+    return len(read.failures)
+
+
+def open_journal(name: str, out: Path, seconds_per_file: float) -> Journal:
+    """Return the shard's journal, as the process finds it that is about to work on the shard."""
+    # Asking starts Ray where it does not run: a stage is also called by itself.
+    here = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
+    return Journal(out / JOURNALS / name, seconds_per_file, here, cluster.is_lost)
+
+
+def number_of(shard: pa.Table) -> int:
+    """Return the number of a shard."""
+    return int(shard[SHARD][0].as_py())
+
+
+def shard_file(folder: Path, number: int) -> Path:
+    """Return where a shard's rows of this table lie."""
+    return folder / f"{number:06d}.parquet"
+
+
+def failure_rows(featurized: pa.Table, deaths: Mapping[str, int], before: pa.ChunkedArray) -> pa.Table:
+    """Return the FAILURES rows of a batch whose faults stand in columns.
+
+    `deaths`: processes that a path ended; `before`: how often each file failed in earlier runs.
+    """
+    bad = pc.is_valid(featurized["reason"])
+    failed = featurized.filter(bad)
+    read = pc.coalesce(failed["duplicate_of"], failed["path"])  # of copies, only the first is read
+    pairs = zip(read.to_pylist(), failed["path"].to_pylist(), failed["reason"].to_pylist(), strict=True)
+    attempts = [max(deaths.get(first, 0), deaths.get(path, 0)) + (reason != "killed") for first, path, reason in pairs]
+    total = np.array(attempts, np.int32) + before.filter(bad).to_numpy().astype(np.int32)
+    return failed.append_column("attempts", pa.array(total, pa.int32())).select(FAILURES.names).cast(FAILURES)
+
+
+def _write_failures(failures: pa.Table, path: Path) -> None:
+    """Write the shard's failures, in the place of those of a process that died before it committed the shard."""
+    if failures.num_rows:
+        write_table(failures, path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _timings(seconds: Mapping[str, float]) -> pa.Table:
+    now = time.time()
+    rows = [{"path": path, "seconds": taken, "finished": now} for path, taken in seconds.items()]
+    return pa.Table.from_pylist(rows, TIMINGS)
+
+
+def read_listing_failures(out: Path) -> pa.Table:
+    """Return the FAILURES rows of what could not even be listed."""
+    path = out / "failures" / LISTING_FAILURES
+    return read_table(path, FAILURES).replace_schema_metadata() if path.exists() else FAILURES.empty_table()
+
+
+def write_listing_failures(failures: pa.Table, out: Path) -> None:
+    """Write what could not even be listed beside the shards' failures."""
+    path = out / "failures" / LISTING_FAILURES
+    if failures.num_rows:
+        write_table(failures, path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,108 @@
+"""One shard of an archive, labelled by a model of frames: every frame gets an answer, and by all of them the clip."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from emocore.datasets.frames import FRAMES, images_of
+from emocore.features.extract import picture_rows
+from emocore.features.family import FeatureConfig
+from emocore.labels import EMOTIONS
+from emocore.media.reading import Reading
+from emocore.models.aggregation import How, tempered
+from emocore.models.predictions import answer_clips, answer_frames, label_rows
+from emocore.pipeline.training.score_frames import FRAMES_AT_ONCE, NetworkPlace
+from emocore.schema import FRAME_LABELS
+from emocore.storage.tables import write_table
+from emocore.tracks.pictures import Picture
+
+
+@dataclass(frozen=True)
+class FrameLabelling:
+    """A network answers for frames; how a clip's frames answer together, and at which temperature."""
+
+    network: NetworkPlace
+    combine: How
+    temperature: float
+    reading: Reading
+    features: FeatureConfig
+    name: ClassVar[str] = "label"
+    main: ClassVar[str] = "labels"
+    by_clip: ClassVar[tuple[str, ...]] = (FRAMES,)
+
+    def load(self) -> None:
+        """Load the network."""
+        self.network.load()
+
+    @contextmanager
+    def pictures(self, file: Path) -> Iterator["_Scorer"]:
+        """Take in pictures; write what the network says of them."""
+        scorer = _Scorer(self.network, self.reading.pixels)
+        yield scorer
+        scorer.finish()
+        write_table(scorer.frames, file)
+
+    def tables(self, good: pa.Table, sink: "_Scorer") -> Iterator[tuple[str, pa.Table]]:
+        """Yield the clips' labels."""
+        yield self.main, _label_clips(good, sink.frames, sink.shown, self)
+
+
+class _Scorer:
+    """Takes the pictures of one clip after the other, and gives them to the network many at a time, copies once."""
+
+    def __init__(self, network: NetworkPlace, pixels: int) -> None:
+        self.network, self.pixels = network, pixels
+        self.shown: set[str] = set()  # clips that have pictures
+        self._copies: dict[str, list[str]] = {}
+        self._waiting: list[tuple[str, Picture]] = []
+        self._scored = [FRAME_LABELS.empty_table()]
+        self.frames = FRAME_LABELS.empty_table()
+
+    def __call__(self, clips: list[str], pictures: list[Picture]) -> None:
+        self.shown.update(clips)
+        if len(clips) > 1:
+            self._copies[clips[0]] = clips[1:]
+        for picture in pictures:
+            if picture.state == "ok":
+                self._waiting.append((clips[0], picture))
+            if len(self._waiting) == FRAMES_AT_ONCE:
+                self._score()
+
+    def finish(self) -> None:
+        """Make `frames`, FRAME_LABELS rows of all pictures that could be used."""
+        if self._waiting:
+            self._score()
+        scored = pa.concat_tables(self._scored).combine_chunks()
+        copied = [_under_names(scored, first, names) for first, names in self._copies.items()]
+        self.frames = pa.concat_tables([scored, *copied]).combine_chunks()
+
+    def _score(self) -> None:
+        frames = picture_rows(self._waiting, self.pixels)
+        self._scored.append(answer_frames(frames, self.network.probabilities(images_of(frames))))
+        self._waiting = []
+
+
+def _under_names(frames: pa.Table, clip: str, names: list[str]) -> pa.Table:
+    found = frames.filter(pc.equal(frames["clip"], clip))
+    copies = pa.concat_tables([found] * len(names))
+    clips = pa.array(np.repeat(np.array(names, object), found.num_rows), pa.string())
+    return copies.set_column(0, FRAME_LABELS.field("clip"), clips)
+
+
+def _label_clips(featurized: pa.Table, frames: pa.Table, shown: set[str], answers: FrameLabelling) -> pa.Table:
+    """Return LABELS rows; without a usable picture the state is no_face, or no_video where there is none at all."""
+    clips = featurized["clip"].to_pylist()
+    answered = pc.is_in(featurized["clip"], frames["clip"].unique()).to_numpy(zero_copy_only=False)
+    rows = np.flatnonzero(answered)
+    probabilities = np.zeros((len(clips), len(EMOTIONS)))
+    names = [clips[row] for row in rows]
+    probabilities[rows] = tempered(answer_clips(frames, names, answers.combine), answers.temperature)
+    unanswered = {clip: "no_face" if clip in shown else "no_video" for clip in clips}
+    states = ["ok" if there else unanswered[clip] for clip, there in zip(clips, answered, strict=True)]
+    return label_rows(featurized, probabilities, answered, states)

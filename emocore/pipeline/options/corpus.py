@@ -1,0 +1,46 @@
+"""How a corpus is read, as options."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import tyro
+
+from emocore.corpora.listing import Listing, list_corpora
+from emocore.errors import UserError
+from emocore.features.family import FeatureConfig
+from emocore.media.audio import Level
+from emocore.pipeline.options.files import FileOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusOptions(FileOptions):
+    """How a corpus is read."""
+
+    corpus: Literal["auto", "ravdess", "folder", "manifest"] = "auto"
+    """how the labels are written: RAVDESS names, folders named by emotion, or a manifest's columns"""
+    map: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=EMOTION …")] = ()
+    """what labels of your own stand for"""
+    actor_from: str | None = None
+    """regular expression on the path below the corpus; its first group is the actor"""
+    sample_rate_hz: int | None = None
+    """sample rate of the audio features, in Hz; 22050 unless feature tables say otherwise"""
+    level: Level | None = None
+    """loudness as recorded, or with every clip's peak at full scale; as-is unless feature tables say otherwise"""
+
+    def features(self, base: FeatureConfig | None = None) -> FeatureConfig:
+        """Return the feature configuration: what was asked for, and `base` for what was not."""
+        base = base or FeatureConfig()
+        rate = base.sample_rate_hz if self.sample_rate_hz is None else self.sample_rate_hz
+        return FeatureConfig(rate, self.level or base.level)
+
+    def list(self, roots: tuple[str, ...], stills: bool = False) -> Listing:
+        """List the corpora; with `stills` images are media too. Raises UserError."""
+        mapping = _mapping(self.map)
+        return list_corpora(roots, kind=self.corpus, mapping=mapping, actor_from=self.actor_from, stills=stills)
+
+
+def _mapping(pairs: tuple[str, ...]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair:
+            raise UserError(f"--map {pair!r} is not LABEL=EMOTION: write for instance --map bored=neutral.")
+    return dict(pair.split("=", 1) for pair in pairs)

@@ -1,0 +1,105 @@
+"""What train and evaluate are told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import pyarrow as pa
+import tyro
+
+from emocore.datasets.protocols import PROTOCOLS
+from emocore.errors import UserError
+from emocore.models.parameters import SEARCHED
+from emocore.pipeline.options.corpus import CorpusOptions
+from emocore.pipeline.options.frames import NetworkOptions
+from emocore.pipeline.options.search import Search, SearchOptions
+
+# What train takes, and what leaves clips to test on.
+ONE_FOLD = ("all", "article", "article-video", "given")
+TESTED = tuple(name for name in PROTOCOLS if name not in ("all", "as-is"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(NetworkOptions, CorpusOptions):
+    """What train and evaluate share."""
+
+    data: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DATA…")]
+    """corpora (folders, zips, manifests) or folders of feature tables"""
+    out: str
+    """the RUN folder to write"""
+    channel: Literal["speech", "song", "all"] = "speech"
+    """which of RAVDESS's vocal channels"""
+    group_column: str | None = None
+    """column of the manifest that stands for the actor in protocols"""
+    class_weight: Literal["balanced", "none"] | None = None
+    """balanced: every emotion weighs the same in training, however rare; as the RUN was, else balanced, and none for
+    face-cnn"""
+    cpus_per_fit: int = 1
+    """CPUs, and native threads, of one fit; models of frames have --workers"""
+
+    def __post_init__(self) -> None:
+        CorpusOptions.__post_init__(self)
+        NetworkOptions.__post_init__(self)
+        if self.cpus_per_fit < 1:
+            raise UserError(f"--cpus-per-fit must be at least 1: got {self.cpus_per_fit}.")
+
+    def is_balanced(self, model: str) -> bool:
+        """Whether every emotion weighs the same in training, where no earlier run says so."""
+        return model != "face-cnn" if self.class_weight is None else self.class_weight == "balanced"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(RunOptions):
+    """What train is told."""
+
+    model: str
+    """svc, svc-linear, random-forest, xgboost, mlp, audio-conv1d, which hear; cnn, transfer, face-cnn, which see"""
+    protocol: str | None = None
+    """all, article, article-video, or given; all unless given, but for face-cnn where the corpus says what is for
+    training and what is for testing; models of frames keep a fifth of the training actors to choose the epoch on"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneOptions(SearchOptions, TrainOptions):
+    """What tune is told."""
+
+    model: str
+    """xgboost, random-forest, svc, svc-linear, mlp, audio-conv1d, cnn"""
+    search: Search = "random"
+    """random; grid; random+grid: random, then a grid around the best; bayes: proposed by Optuna from what was found;
+    asha: random; bayes and asha stop poor settings early"""
+
+    def __post_init__(self) -> None:
+        TrainOptions.__post_init__(self)
+        SearchOptions.__post_init__(self)
+        if self.model not in SEARCHED:
+            raise UserError(f"--model {self.model!r} is not for this command: choose one of {', '.join(SEARCHED)}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(SearchOptions, RunOptions):
+    """What evaluate is told."""
+
+    def __post_init__(self) -> None:
+        RunOptions.__post_init__(self)
+        SearchOptions.__post_init__(self)
+
+    model: str
+    """svc, svc-linear, random-forest, xgboost, mlp, audio-conv1d, cnn, transfer, face-cnn, or the RUN folder of a
+    finished model; as-is: such a RUN, or face-cnn as it is shipped"""
+    protocol: str
+    """article, article-video, luna5, emobox6, sequential6, loso, grouped5, given; as-is: a finished model as it is"""
+
+
+def protocol_of(options: TrainOptions | EvaluateOptions, clips: pa.Table) -> str:
+    """Return the protocol asked for, else the model's own for these clips."""
+    if options.protocol is not None:
+        return options.protocol
+    sides = set(clips["split"].to_pylist())
+    return "given" if options.model == "face-cnn" and {"train", "test"} <= sides else "all"
+
+
+def check_protocol(protocol: str | None, known: Sequence[str], why: str) -> None:
+    """Raise UserError for a protocol that is not for the command."""
+    if protocol is not None and protocol not in known:
+        raise UserError(f"--protocol {protocol!r} is not for this command: choose one of {', '.join(known)} ({why}).")

@@ -1,0 +1,57 @@
+"""A finished model on everything given, without training."""
+
+from pathlib import Path
+
+import numpy as np
+
+from emocore.datasets.leakage import check_unseen, unseen
+from emocore.errors import UserError
+from emocore.models.aggregation import tempered
+from emocore.models.bundle import FrameBundle, bundle_folder, bundle_hash, load_bundle, read_card
+from emocore.models.catalogue import MODELS, SHIPPED, inputs_of_model
+from emocore.models.predictions import answer_clips
+from emocore.pipeline.inputs import Data, load_arrays, load_frames
+from emocore.pipeline.options.frames import NetworkOptions, PictureOptions, check_read_by, given
+from emocore.pipeline.options.run import EvaluateOptions
+from emocore.pipeline.run_folder import Outcome
+from emocore.pipeline.training.folds import FoldResult
+from emocore.pipeline.training.score_frames import check_network, finished_network, score_frames
+
+
+def check_as_is(options: EvaluateOptions) -> str:
+    """Return the hash of the finished model. Raises UserError where there is none, and for options of training."""
+    if options.model in MODELS and options.model not in SHIPPED:
+        raise UserError(f"Protocol 'as-is' tests a finished model: give --model a RUN folder, not {options.model!r}.")
+    folder = bundle_folder(options.model)
+    check_read_by(str(read_card(options.model)["model"]), options, NetworkOptions)
+    unused = {"--class-weight": options.class_weight, "--group-column": options.group_column}
+    looks = given(options, PictureOptions)
+    unused |= {option: value for option, value in given(options, NetworkOptions).items() if option not in looks}
+    for option, value in unused.items():
+        if value is not None:
+            raise UserError(f"{option} {value} changes nothing where nothing is trained: leave it out with 'as-is'.")
+    return bundle_hash(folder)
+
+
+def score_as_is(options: EvaluateOptions, model_hash: str, out: Path, data: Data) -> Outcome:
+    """Return the model's answers for all clips that it was not trained on."""
+    bundle = load_bundle(options.model)
+    extra = {"estimate": "test", "model_hash": model_hash}
+    folder = bundle_folder(options.model)
+    if isinstance(bundle, FrameBundle):
+        network = finished_network(options.model, bundle.model)
+        check_network(network)
+        pictures = options.pictures(bundle.reading)
+        examples = unseen(folder, load_frames(data, out, options, options.channel, pictures))
+        rows = np.arange(examples.clips.num_rows)
+        frames = score_frames(examples, rows, network)
+        names = examples.clips["clip"].to_pylist()
+        answers = tempered(answer_clips(frames, names, options.combine or bundle.combine), bundle.temperature)
+        result = FoldResult("as-is", rows, answers, bundle.temperature, {}, {}, None, frames)
+        return Outcome(bundle.model, "as-is", examples, [result], extra)
+    inputs = inputs_of_model(bundle.model)
+    heard = load_arrays(data, out, options, inputs, options.channel, bundle.features)
+    check_unseen(folder, heard.clips)
+    rows = np.arange(heard.clips.num_rows)
+    result = FoldResult("as-is", rows, bundle.probabilities(heard.x), bundle.temperature, {}, {}, None)
+    return Outcome(bundle.model, "as-is", heard, [result], extra)

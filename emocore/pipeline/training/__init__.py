@@ -1,0 +1,1 @@
+"""Folds, fitted and scored on Ray."""

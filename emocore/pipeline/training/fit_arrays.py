@@ -1,0 +1,149 @@
+"""Folds on the cluster: inner folds choose, a final fit learns, its test clips are scored."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+from numpy.typing import NDArray
+
+from emocore.datasets.examples import ArrayExamples
+from emocore.datasets.groups import Rows, groups
+from emocore.datasets.protocols import Fold, draw_validation, inner_folds
+from emocore.errors import UserError
+from emocore.labels import EMOTIONS
+from emocore.models.catalogue import inputs_of_model
+from emocore.models.fitting import InnerFit, Recipe, fit_final, fit_inner
+from emocore.pipeline import cluster
+from emocore.pipeline.training.folds import FoldResult, Split, actors_apart, check_folds, keep_result, load_kept
+from emocore.probabilities import fit_temperature, softmax
+from emocore.progress import Counter
+
+INNER_FOLDS = 3
+
+
+def run_folds(
+    examples: ArrayExamples,
+    folds: Sequence[Fold],
+    recipe: Recipe,
+    group_column: str | None,
+    threads: int = 1,
+    keep: Path | None = None,
+) -> list[FoldResult]:
+    """Fit and score every fold, in parallel; `threads` CPUs a fit.
+
+    A fold without test clips (protocol all) is scored on its inner folds, each clip by a model that never heard its
+    group. Finished folds are kept in the folder `keep`, and not fitted again. Raises UserError as `check_folds`.
+    """
+    check_folds(examples.clips, examples.soft, folds, group_column)
+    kept = {fold.name: load_kept(keep, fold.name) for fold in folds}
+    waiting = [fold for fold in folds if kept[fold.name] is None]
+    splits = [inner_splits(examples.clips, examples.soft, fold, recipe, group_column) for fold in waiting]
+    cluster.connect()
+    cluster.check_room(threads, gpus=0)
+    data = (ray.put(examples.x), ray.put(examples.soft))
+    inner_task, final_task = _inner_task.options(num_cpus=threads), _final_task.options(num_cpus=threads)
+    inner, final = [], {}
+    for fold, parts in zip(waiting, splits, strict=True):
+        fits = [inner_task.remote(recipe, *data, split, threads) for split in parts]
+        inner += fits
+        independent = actors_apart(examples.clips, _sides(fold, parts))
+        final[final_task.remote(recipe, *data, fold, threads, independent, *fits)] = fold.name
+    for result in _gather(inner, list(final), recipe.model):
+        kept[result.name] = result
+        keep_result(keep, result)
+    return [result for result in kept.values() if result is not None]
+
+
+def inner_splits(
+    clips: pa.Table,
+    soft: NDArray[np.float32],
+    fold: Fold,
+    recipe: Recipe,
+    group_column: str | None,
+    n: int = INNER_FOLDS,
+) -> list[Split]:
+    """Part a fold's training clips by actor; its own validation clips, where it has such, are the only inner fold."""
+    # Models of columns choose nothing as they fit.
+    chooses = inputs_of_model(recipe.model) == "frames"
+    if len(fold.validation):
+        return [Split(fold.train, fold.validation if chooses else fold.validation[:0], fold.validation)]
+    group = groups(clips, group_column).values
+    if len(set(group[fold.train])) < 2:
+        return []
+    splits = []
+    for train, held in inner_folds(clips, fold.train, n, recipe.seed, group_column=group_column):
+        validation = held if chooses else held[:0]
+        if chooses and len(set(group[train])) > 1:
+            # What is chosen is chosen on actors of its own, so that the scores of `held` stay honest.
+            train, validation = draw_validation(clips, train, recipe.seed, group_column=group_column)
+        # A part in which one emotion is all there is cannot be learnt from: small corpora have such.
+        if (soft[train].sum(axis=0) > 0).sum() > 1:
+            splits.append(Split(train, validation, held))
+    return splits
+
+
+def _sides(fold: Fold, splits: Sequence[Split]) -> list[tuple[Rows, Rows]]:
+    if len(fold.test):
+        return [(np.concatenate([fold.train, fold.validation]), fold.test)]
+    return [(np.concatenate([split.train, split.validation]), split.held) for split in splits]
+
+
+def _gather(inner: list[Any], final: list[Any], model: str) -> Iterator[FoldResult]:
+    tasks = [*inner, *final]
+    results = set(final)
+    with Counter(f"train {model}", len(tasks), "fits") as counter:
+        while tasks:
+            (task,), tasks = ray.wait(tasks, num_returns=1)
+            try:
+                outcome = ray.get(task)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause if isinstance(error.cause, UserError) else error from None
+            counter.add(1)
+            if task in results:
+                yield outcome
+
+
+@ray.remote
+def _inner_task(
+    recipe: Recipe, x: NDArray[np.float32], soft: NDArray[np.float32], split: Split, threads: int
+) -> InnerFit:
+    return fit_inner(recipe, x, soft, *split, threads=threads)
+
+
+@ray.remote
+def _final_task(
+    recipe: Recipe,
+    x: NDArray[np.float32],
+    soft: NDArray[np.float32],
+    fold: Fold,
+    threads: int,
+    independent: bool | None,
+    *inner: InnerFit,
+) -> FoldResult:
+    fitted = fit_final(recipe, x, soft, fold.train, list(inner), threads)
+    if len(fold.test):
+        rows, probabilities = fold.test, softmax(fitted.classifier.logits(x[fold.test]), fitted.temperature)
+    else:
+        rows, probabilities = _score_inner(soft, inner)
+    with tempfile.TemporaryDirectory() as folder:
+        fitted.classifier.save(Path(folder))
+        files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+    return FoldResult(fold.name, rows, probabilities, fitted.temperature, fitted.chosen, files, independent)
+
+
+def _score_inner(soft: NDArray[np.float32], inner: Sequence[InnerFit]) -> tuple[Rows, NDArray[np.float64]]:
+    """Return the held rows of all inner folds and their probabilities, each at the temperature of the other folds."""
+    rows, probabilities = [np.zeros(0, np.int64)], [np.zeros((0, len(EMOTIONS)))]
+    for fit in inner:
+        others = [other for other in inner if other is not fit]
+        temperature = 1.0
+        if others:
+            logits, held = (np.concatenate([getattr(o, name) for o in others]) for name in ("logits", "held"))
+            temperature = fit_temperature(logits, soft[held])
+        rows.append(fit.held)
+        probabilities.append(softmax(fit.logits, temperature))
+    return np.concatenate(rows), np.concatenate(probabilities)

@@ -1,0 +1,279 @@
+"""What each worker of Ray Train runs: the epochs of a training, from its last checkpoint on."""
+
+import contextlib
+import errno
+import math
+import os
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray.train
+from ray.train import Checkpoint
+from ray.train.collective import broadcast_from_rank_zero
+from ray.train.v2.api.report_config import CheckpointUploadMode
+
+from emocore.errors import UserError
+from emocore.models.keras.batches import Feeder, endless, shuffle_rows
+from emocore.models.keras.checkpoints import last_checkpoint, read_checkpoint, write_checkpoint
+from emocore.models.network_settings import NetworkSettings
+from emocore.pipeline.training.frame_stream import chunks, validation_batches
+
+STOP = "stop"  # a file beside the checkpoints' folder: the training ends after the epoch
+NAN_STEPS = 100  # between two looks at whether the loss is still a number
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the driver tells every worker; `base` holds the bytes of a model.keras."""
+
+    model: str
+    settings: NetworkSettings
+    seed: int
+    steps_per_epoch: int
+    share: int  # training frames of a worker in one pass
+    threads: int
+    known: tuple[bool, ...]
+    validated: bool
+    base: bytes | None
+    fingerprint: str
+    folder: str  # of the checkpoints
+    out: str  # where the finished network goes
+    logs: str  # of TensorBoard
+
+    @property
+    def local_batch(self) -> int:
+        """Frames of a batch that one worker takes."""
+        return self.settings.batch_size // self.settings.workers
+
+
+@dataclass
+class Progress:
+    """How far a training is, as its checkpoints keep it."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_loss: float = math.inf
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def is_over(self, settings: NetworkSettings) -> bool:
+        """Whether all epochs are done, or the last few were no better."""
+        return self.epoch >= settings.epochs or self.epoch - self.best_epoch >= settings.patience
+
+
+def train_worker(config: dict[str, Any]) -> dict[str, Any]:
+    """Train; return {"problem": one sentence} where it cannot go on, else the progress. The same on all workers."""
+    task: Task = config["task"]
+    try:
+        return _Training(task).run()
+    except UserError as error:
+        # Returned, not raised: Ray Train would try it again.
+        return {"problem": str(error)}
+
+
+class _Training:
+    def __init__(self, task: Task) -> None:
+        self.task, self.settings = task, task.settings
+        context = ray.train.get_context()
+        self.rank, self.chief = context.get_world_rank(), context.get_world_rank() == 0
+        strategy = _start_tensorflow(task)
+        from emocore.models.keras.train_step import Stepper  # noqa: PLC0415 - after its threads and precision are set
+
+        base = _load_base(task)
+        self.stepper = Stepper(task.model, self.settings, task.steps_per_epoch, strategy, task.seed, base)
+        self.progress, self.best = Progress(), self.stepper.weights()
+        self.writer = _summary_writer(task) if self.chief else None
+
+    def run(self) -> dict[str, Any]:
+        self._restore()
+        task = self.task
+        train, validation = ray.train.get_dataset_shard("train"), None
+        if task.validated:
+            validation = ray.train.get_dataset_shard("validation")
+        seed, first = (task.seed, self.rank), self.stepper.iterations
+        frames = endless(
+            lambda: chunks(train),
+            task.share,
+            task.local_batch,
+            first * task.local_batch,
+            shuffle_rows(self.stepper.pixels),
+            seed,
+        )
+        feeder = Feeder(frames, first, self.settings.augmentation, seed, task.threads)
+        with feeder as batches:
+            while not self.progress.is_over(self.settings):
+                self._run_epoch(batches, validation)
+                if broadcast_from_rank_zero((Path(task.folder).parent / STOP).exists()):
+                    raise UserError(f"The training was told to stop after epoch {self.progress.epoch}.")
+        problem = broadcast_from_rank_zero(self._finish() if self.chief else None)  # nobody leaves before it is there
+        if problem:
+            raise UserError(problem)
+        return vars(self.progress)
+
+    def _run_epoch(self, batches: Any, validation: Any) -> None:
+        started, epoch = time.monotonic(), self.progress.epoch
+        self.stepper.begin_epoch(epoch)
+        sums: Any = 0.0
+        for step in range(self.task.steps_per_epoch):
+            sums = sums + self.stepper.train(tuple(next(batches)))
+            if (step + 1) % NAN_STEPS == 0 or step + 1 == self.task.steps_per_epoch:
+                score = self.stepper.score(sums)
+                self._check(score.loss, epoch)
+        seconds = time.monotonic() - started
+        figures = {
+            "epoch": epoch + 1,
+            "loss": score.loss,
+            "accuracy": score.accuracy,
+            "images_a_second": self.task.steps_per_epoch * self.settings.batch_size / seconds,
+        }
+        if validation is not None:
+            held = self.stepper.score(self.stepper.validate(validation_batches(validation, self.task.local_batch)))
+            self._check(held.loss, epoch)
+            figures |= {"val_loss": held.loss, "val_accuracy": held.accuracy}
+        self._note(figures | {"seconds": time.monotonic() - started})
+
+    def _note(self, figures: dict[str, Any]) -> None:
+        progress = self.progress
+        progress.epoch = figures["epoch"]
+        progress.history.append(figures)
+        loss = figures.get("val_loss")
+        if loss is None or loss < progress.best_loss:
+            progress.best_epoch, progress.best_loss = progress.epoch, math.inf if loss is None else loss
+            self.best = self.stepper.weights()
+        self._check_equal()
+        checkpoint = self._save()
+        if self.writer:
+            _summarize(self.writer, figures)
+        ray.train.report(
+            {**figures, "epochs": self.settings.epochs},
+            checkpoint=checkpoint,
+            checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD,
+        )
+
+    def _check(self, loss: float, epoch: int) -> None:
+        if not math.isfinite(loss):
+            kept = f"; the checkpoint of epoch {epoch} is kept in {self.task.folder}" if epoch else ""
+            raise UserError(
+                f"The loss became NaN in epoch {epoch + 1} of training {self.task.model}: lower --learning-rate, with "
+                f"another --out{kept}."
+            )
+
+    def _check_equal(self) -> None:
+        digest = self.stepper.digest()
+        if not self.stepper.agree(digest == broadcast_from_rank_zero(digest)):
+            raise UserError(
+                f"The workers' weights differ after epoch {self.progress.epoch} of training {self.task.model}, which "
+                "must not be: repeat the command to go on from the epoch before, and report it if it happens again."
+            )
+
+    def _save(self) -> Checkpoint | None:
+        path, problem = None, None
+        if self.chief:
+            facts = {**vars(self.progress), "fingerprint": self.task.fingerprint}
+            groups = {**self.stepper.state(), "best": self.best}
+            try:
+                path = write_checkpoint(Path(self.task.folder), self.progress.epoch, groups, facts)
+            except OSError as error:
+                problem = _disk_problem(error, self.task.folder)
+        problem = broadcast_from_rank_zero(problem)
+        if problem:
+            raise UserError(problem)
+        return Checkpoint.from_directory(path) if path else None
+
+    def _restore(self) -> None:
+        last = last_checkpoint(Path(self.task.folder)) if self.chief else None
+        name = broadcast_from_rank_zero(last.name if last else None)
+        if name is None:
+            return
+        groups, facts = read_checkpoint(Path(self.task.folder) / name)
+        if facts.pop("fingerprint") != self.task.fingerprint:
+            raise UserError(f"{self.task.folder} holds checkpoints of another training: give another folder.")
+        self.best = groups.pop("best")
+        self.stepper.restore(groups)
+        self.progress = Progress(**facts)
+
+    def _finish(self) -> str | None:
+        from emocore.models.keras.frame_network import FrameNetwork  # noqa: PLC0415 - imports TensorFlow
+        from emocore.models.keras.train_step import final_network  # noqa: PLC0415 - imports TensorFlow
+
+        network = final_network(self.task.model, self.settings, self.best)
+        out = Path(self.task.out)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            FrameNetwork(self.task.model, self.settings, network, np.array(self.task.known)).save(out)
+        except OSError as error:
+            return _disk_problem(error, self.task.out)
+        return None
+
+
+def _start_tensorflow(task: Task) -> Any:
+    import keras  # noqa: PLC0415 - in the workers only
+    import tensorflow as tf  # noqa: PLC0415 - in the workers only
+
+    tf.config.threading.set_intra_op_parallelism_threads(task.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    gpus = tf.config.list_physical_devices("GPU") if task.settings.gpus_per_worker else []
+    tf.config.set_visible_devices(gpus, "GPU")  # Ray hides none from a worker that asked for none
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    precision: str = task.settings.precision
+    if precision == "auto":
+        precision = "mixed_bfloat16" if gpus and _has_bfloat16(tf, gpus[0]) else "float32"
+    if precision == "float64":
+        keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy(precision)
+    if not gpus:
+        tf.config.experimental.enable_op_determinism()
+    how = tf.distribute.experimental.CommunicationImplementation
+    options = tf.distribute.experimental.CommunicationOptions(implementation=how.NCCL if gpus else how.AUTO)
+    return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+
+
+def _has_bfloat16(tf: Any, gpu: Any) -> bool:
+    """float16 would need a scaled loss, and steps that are skipped where it overflows."""
+    capability: tuple[int, int] = tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
+    return capability >= (8, 0)
+
+
+def _load_base(task: Task) -> Any:
+    if task.base is None:
+        return None
+    from emocore.models.keras.frame_network import load_keras  # noqa: PLC0415 - imports TensorFlow
+    from emocore.models.network_settings import default_settings  # noqa: PLC0415 - beside the next
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        path.write_bytes(task.base)
+        return load_keras(path, "face-cnn", default_settings("face-cnn"))
+
+
+def _summary_writer(task: Task) -> Any:
+    import tensorflow as tf  # noqa: PLC0415 - in the workers only
+
+    with tf.device("CPU"):
+        return tf.summary.create_file_writer(task.logs)
+
+
+def _summarize(writer: Any, figures: dict[str, Any]) -> None:
+    import tensorflow as tf  # noqa: PLC0415 - in the workers only
+
+    # As tf.summary.scalar writes them, which asks for the tensorboard package that only their reader needs.
+    kind = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": "scalars"}, data_class="DATA_CLASS_SCALAR")
+    # A log that cannot be written is no reason to stop.
+    with contextlib.suppress(tf.errors.OpError), writer.as_default():
+        for name, value in figures.items():
+            if name != "epoch":
+                tf.summary.write(name, tf.constant(value, tf.float32), step=figures["epoch"], metadata=kind)
+        writer.flush()
+
+
+def _disk_problem(error: OSError, folder: str) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return (
+            f"The disk is full: {folder} could not be written, where the checkpoint before still is; free some space "
+            "and repeat the command."
+        )
+    return f"{folder} could not be written ({os.strerror(error.errno or 0)}): see to that folder."

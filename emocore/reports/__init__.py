@@ -1,0 +1,1 @@
+"""Pages, plots and the lines that a finished job prints."""

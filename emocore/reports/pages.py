@@ -1,0 +1,224 @@
+"""report.html of a run and of a labelled archive: one self-contained file that fetches nothing."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from emocore.evaluation.bias import by_group, largest_gap
+from emocore.evaluation.calibration import reliability, selective_accuracy
+from emocore.labels import EMOTIONS
+from emocore.reports import plots, tables
+from emocore.reports.labels import LabelCounts, Timings, confidence_histogram, slowest_table
+from emocore.schema import PROBABILITIES
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+HERE = Path(__file__).parent / "templates"
+GROUPS = ("gender", "intensity", "statement", "actor")
+FEW_ACTORS = 10
+
+INDEPENDENT = "Speaker-independent: no actor stands on both the training and the test side."
+# Name → (what was tested on what, whether that is speaker-independent).
+DEPENDENT = "Not speaker-independent: an actor stands on both the training and the test side."
+UNKNOWN = "The data does not say who speaks: one speaker may stand on both the training and the test side."
+PROTOCOLS = {
+    "article": ("Trained on actors 1 to 20, tested on actors 21 to 24.", INDEPENDENT),
+    "article-video": ("Trained on actors 1 to 22, tested on actors 23 and 24.", INDEPENDENT),
+    "luna5": ("Five folds of four or five actors, each tested once.", INDEPENDENT),
+    "emobox6": ("Six folds of four actors, each tested once.", INDEPENDENT),
+    "sequential6": ("Six folds of four consecutive actors, each tested once.", INDEPENDENT),
+    "loso": ("One actor left out a fold, each tested once.", INDEPENDENT),
+    "grouped5": (
+        "Five folds by group, each tested once.",
+        "Speaker-independent only where the groups are speakers.",
+    ),
+    "given": ("Trained and tested as the corpus says.", "Speaker-independent only if its split is."),
+    "all": (
+        "Trained on everything; the figures come from three inner folds, in which every actor is scored by a model "
+        "that never heard that actor.",
+        INDEPENDENT,
+    ),
+    "as-is": (
+        "A finished model, without training, on everything given.",
+        "Speaker-independent only if the model never saw these actors in training.",
+    ),
+}
+
+VALIDATION = (
+    "Trained on everything but the validation clips, and scored on those: the epoch and the temperature were chosen "
+    "on them, so that the figures are rather too high."
+)
+
+# What is said of a training's figures that come from its own actors, by metrics.json's `estimate`.
+TOO_HIGH = {
+    "validation": VALIDATION,
+    "searched": (
+        "The figures come from the same actors on which the settings were chosen, so that they are rather too high: "
+        "evaluate with --search tests on actors that chose nothing."
+    ),
+}
+
+
+def render_run(
+    config: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    predictions: pa.Table,
+    history: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    search: Mapping[str, Any] | None = None,
+) -> str:
+    """Return the page of a train or evaluate run, from config.json, metrics.json and a PREDICTIONS table.
+
+    `history` holds the figures of each epoch, by fold, where a network was trained on frames; `search` is what
+    `search_view` returned, where the settings were searched for.
+
+    Read from `config`: `model`, `corpus` (one name or several; "ravdess" adds its licence and the accuracy
+    of people), `trained_on` (the same, for a finished model), `synthetic` (true adds a warning), `versions`;
+    everything else is listed under settings. Without a labelled clip the page shows distributions only.
+    """
+    rows = predictions.to_pylist()
+    labelled = [row for row in rows if row["emotion"] is not None]
+    words, independence = _independence(metrics)
+    view = {
+        **_common(config),
+        "metrics": metrics,
+        "words": words,
+        "independence": independence,
+        "is_independent": independence == INDEPENDENT,
+        "few_actors": 0 < (metrics.get("n_actors") or 0) < FEW_ACTORS,
+        "human": _names(config, "corpus") == {"ravdess"} and not config.get("synthetic"),
+        "n_clips": len(rows),
+        "search": search,
+        "training_plot": plots.training_plot(history) if history else None,
+        "training_table": tables.training_table(history) if history else None,
+        "predicted_plot": plots.emotion_plot(Counter(row["predicted"] for row in rows)),
+        "confidence_plot": plots.confidence_plot(confidence_histogram([row["confidence"] for row in rows]).tolist()),
+        **(_scored(metrics, labelled) if labelled and metrics.get("n") else {"scored": False}),
+    }
+    return _render("report_run.html", view)
+
+
+def _independence(metrics: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a protocol in words, and whether speakers were kept apart: what the run found, else what it promises."""
+    words, promised = PROTOCOLS.get(metrics["protocol"], ("", ""))
+    words = TOO_HIGH.get(metrics.get("estimate", ""), words)
+    if metrics["protocol"] == "as-is" or "speaker_independent" not in metrics:
+        return words, promised
+    if metrics.get("group_column"):
+        words = f"{words} Groups: {metrics['group_column']}.".strip()
+    return words, {True: INDEPENDENT, False: DEPENDENT, None: UNKNOWN}[metrics["speaker_independent"]]
+
+
+def render_labels(
+    config: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    counts: LabelCounts,
+    failures: pa.Table,
+    timings: Timings,
+) -> str:
+    """Return the page of a labelled archive. `config` as in `render_run`; `summary` is listed as it is."""
+    failed = failures.to_pylist()
+    emotions = {name: counts.predicted[name] for name in EMOTIONS}
+    view = {
+        **_common(config),
+        "n_files": counts.files + len(failed),
+        "n_labelled": counts.predicted.total(),
+        "n_failed": len(failed),
+        "n_duplicates": counts.n_duplicates,
+        "hours": counts.media_seconds / 3600,
+        "emotion_table": tables.count_table("Predicted emotions", "emotion", emotions),
+        "state_table": tables.count_table("State of the files read", "state", dict(counts.states.most_common())),
+        "failure_table": tables.failure_table(failed) if failed else None,
+        "summary_table": tables.settings_table("Summary", summary),
+        "emotion_plot": plots.emotion_plot(emotions) if counts.predicted else None,
+        "confidence_plot": plots.confidence_plot(counts.confidence.tolist()) if counts.predicted else None,
+        "throughput_plot": plots.throughput_plot(timings.stretches, timings.stretch_seconds / 3600)
+        if timings.stretches
+        else None,
+        "slowest_table": slowest_table(timings.slowest) if timings.slowest else None,
+    }
+    return _render("report_labels.html", view)
+
+
+def _scored(metrics: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a page shows of clips whose emotion is known."""
+    truth = np.array([EMOTIONS.index(row["emotion"]) for row in rows], dtype=np.int64)
+    shares = np.array([[row[name] for name in PROBABILITIES] for row in rows], dtype=np.float64)
+    counts = np.asarray(metrics["confusion"])
+    seen = [i for i in range(len(counts)) if counts[i].any() or counts[:, i].any()]
+    confusion, classes = counts[np.ix_(seen, seen)].tolist(), [metrics["classes"][i] for i in seen]
+    chance = 1 / sum(value is not None for value in metrics["recall"].values())
+    bins = reliability(shares, truth)
+    _, coverage, accuracy = selective_accuracy(shares, truth)
+    half = int(np.searchsorted(coverage, 0.5))
+    return {
+        "scored": True,
+        "chance": chance,
+        "majority": counts.sum(axis=1).max() / counts.sum(),
+        "confusion_plot": plots.confusion_plot(confusion, classes),
+        "confusion_table": tables.confusion_table(confusion, classes),
+        "recall_plot": plots.recall_plot(metrics["recall"], metrics.get("ci95_recall", {}), chance),
+        "recall_table": tables.recall_table(metrics),
+        "groups": _groups(truth, shares.argmax(axis=1), rows),
+        "reliability_plot": plots.reliability_plot(bins),
+        "reliability_table": tables.reliability_table(bins),
+        "coverage_plot": plots.coverage_plot(coverage, accuracy),
+        "half": (float(coverage[half]), float(accuracy[half])),
+        "fold_table": tables.fold_table(metrics["folds"]) if metrics.get("folds") else None,
+        "mistake_table": tables.mistake_table(rows),
+    }
+
+
+def _groups(truth: Ints, predicted: Ints, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Tables and the largest gap by each of GROUPS that the corpus knows."""
+    found = []
+    actors = [row["actor"] for row in rows]
+    for column in GROUPS:
+        groups = by_group(truth, predicted, [row[column] for row in rows], actors)
+        if not groups:
+            continue
+        built = [tables.group_table(column, groups)]
+        if column == "gender":
+            built.insert(0, tables.emotion_table(column, groups))
+        gap = tables.gap_sentence(largest_gap(groups), len(set(truth.tolist())))
+        fewer = len({row["n_emotions"] for row in groups}) > 1
+        found.append({"name": column, "tables": built, "gap": gap, "fewer": fewer})
+    return found
+
+
+def _common(config: Mapping[str, Any]) -> dict[str, Any]:
+    versions = config.get("versions") or {}
+    settings = {name: value for name, value in config.items() if name != "versions"}
+    return {
+        "synthetic": bool(config.get("synthetic")),
+        "ravdess": "ravdess" in _names(config, "corpus") | _names(config, "trained_on"),
+        "model": tables.plain(config.get("model")),
+        "settings_table": tables.settings_table("Settings", settings),
+        "version_table": tables.settings_table("Versions", versions) if versions else None,
+    }
+
+
+def _names(config: Mapping[str, Any], key: str) -> set[str]:
+    value = config.get(key)
+    names = [value] if isinstance(value, str) else value or []
+    return {name.lower() for name in names if isinstance(name, str)}
+
+
+def _render(template: str, view: Mapping[str, Any]) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=tables.percent, span=tables.span, plain=tables.plain)
+    css = Markup((HERE / "report.css").read_text(encoding="utf-8"))
+    return environment.get_template(template).render(**view, css=css)

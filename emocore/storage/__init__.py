@@ -1,0 +1,1 @@
+"""Where files lie: the output folder, whole files, tables."""

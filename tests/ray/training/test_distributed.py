@@ -1,0 +1,416 @@
+"""Training by Ray Train: two workers, their deaths, the driver's, and what cannot be trained."""
+
+import dataclasses
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+
+from emocore.errors import UserError
+from emocore.labels import EMOTIONS
+from emocore.models.augment import NONE
+from emocore.models.bundle import bundle_folder
+from emocore.models.fitting import Recipe
+from emocore.models.keras.batches import endless
+from emocore.models.keras.checkpoints import last_checkpoint, read_checkpoint
+from emocore.models.network_settings import NetworkSettings, default_settings
+from emocore.pipeline import cluster as ray_cluster
+from emocore.pipeline.training.distributed import fit_network
+from emocore.pipeline.training.frame_stream import EqualShares, FrameSource, chunks, count_frames, stream
+from emocore.schema import pictures_schema, rows_to_table
+from emocore.storage.tables import write_table
+
+PIXELS = 16
+ROOT = Path(__file__).parents[3]
+NOBODY = FrameSource((), {})
+TINY = NetworkSettings(
+    pixels=PIXELS,
+    filters=(4,),
+    dense=8,
+    dropout=0.0,
+    epochs=5,
+    steps_per_epoch=4,
+    batch_size=32,
+    learning_rate=0.01,
+    schedule="constant",
+    augmentation=NONE,
+    precision="float64",
+)
+
+
+def write_frames(folder, counts, *, skip=(), seed=0):
+    """Write one file a number of frames, two frames a clip; the first two pixels hold the frame's number."""
+    rng, number, labels = np.random.default_rng(seed), 0, {}
+    for file, n in enumerate(counts):
+        rows = []
+        for i in range(n):
+            clip, image = f"{file}-{i // 2}", rng.integers(0, 256, (PIXELS, PIXELS)).astype("u1")
+            image[0, :2] = divmod(number, 256)
+            labels[clip] = np.eye(8, dtype="f4")[(file + i // 2) % 8]
+            state = "no_face" if number in skip else "ok"
+            rows.append({"clip": clip, "frame_index": i % 2, "time_seconds": 0.0, "state": state, "image": image})
+            number += 1
+        write_table(rows_to_table(rows, pictures_schema(PIXELS)), folder / "frames" / f"{file:06d}.parquet")
+    return FrameSource((folder,), labels)
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    """32 frames of 16 clips in three files: with a batch of 32, every step sees them all."""
+    return write_frames(tmp_path_factory.mktemp("frames"), [12, 8, 12])
+
+
+def draw(dataset, workers, share, rows):
+    """Let so many workers draw `rows` rows each, as a training does; return the frames' numbers by worker."""
+    found = [[] for _ in range(workers)]
+
+    def work(worker, shard):
+        source = endless(lambda: chunks(shard), share, 5, 0, 16, (7, worker))
+        while len(found[worker]) < rows:
+            images = next(source).images.astype(int)
+            found[worker] += (images[:, 0, 0] * 256 + images[:, 0, 1]).tolist()
+
+    shards = EqualShares().configure({"train": dataset}, workers)
+    threads = [threading.Thread(target=work, args=(i, shards[i]["train"])) for i in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return found
+
+
+def test_every_usable_frame_is_seen_as_often_and_a_seed_repeats_the_order(cluster, tmp_path):
+    skip = {3, 20, 45}
+    source = write_frames(tmp_path, [20, 30, 14], skip=skip)
+    labels = {clip: soft for clip, soft in source.labels.items() if clip != "1-4"}  # its frames: 28 and 29
+    source = dataclasses.replace(source, labels=labels)
+    usable = sorted(set(range(64)) - skip - {28, 29} - {63})  # of 59, an odd number, two workers see 58
+    counts = count_frames(source)
+    assert sum(counts.values()) == 59 == 64 - 5
+    runs = []
+    for _ in range(2):
+        dataset = stream(source, dict.fromkeys(counts, 1.0), EMOTIONS, PIXELS, seed=5)
+        runs.append(draw(dataset, workers=2, share=29, rows=29 * 5))
+    assert runs[0] == runs[1]
+    times = np.bincount(np.concatenate(runs[0]), minlength=64)
+    assert set(times[np.flatnonzero(times)]) == {5}
+    assert (times > 0).sum() == 58
+    assert set(np.flatnonzero(times)) <= {*usable, 63}
+    assert set(runs[0][0]).isdisjoint(runs[0][1])
+
+
+def worker_processes():
+    """The processes of Ray Train's workers in this Ray session, and no other's on this machine."""
+    session = ray._private.worker.global_worker.node.get_session_dir_path()
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"RayTrainWorker" in (path / "cmdline").read_bytes():
+                parent = (path / "stat").read_text().rsplit(")", 1)[1].split()[1]
+                if session.encode() in Path("/proc", parent, "cmdline").read_bytes():
+                    found.append(int(path.name))
+        except OSError:
+            continue  # it has ended
+    return found
+
+
+def kill_a_worker_after(folder, killed):
+    """Kill one worker as soon as a checkpoint stands in the folder."""
+    for _ in range(1200):
+        if last_checkpoint(folder):
+            killed.append(worker_processes()[-1])
+            os.kill(killed[0], signal.SIGKILL)
+            return
+        time.sleep(0.05)
+
+
+def fitted_by_keras(frames, steps):
+    """The same network after so many steps on all frames, by Keras's own training in this process."""
+    import keras  # noqa: PLC0415 - only this file pays for it
+
+    from emocore.models.keras.frame_network import build_network  # noqa: PLC0415 - imports TensorFlow
+
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        keras.utils.set_random_seed(3)
+        network = build_network("cnn", TINY)
+        network.compile(keras.optimizers.Adam(0.01), keras.losses.CategoricalCrossentropy(from_logits=True))
+        images, soft = all_frames(frames)
+        for _ in range(steps):
+            network.train_on_batch(images[..., None].astype("f8"), soft.astype("f8"))
+        return network.get_weights()
+    finally:
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
+
+
+def all_frames(source):
+    import pyarrow.parquet as pq  # noqa: PLC0415 - beside its use
+
+    tables = [pq.read_table(path) for path in source.files()]
+    images = np.concatenate([table["image"].combine_chunks().to_numpy_ndarray() for table in tables])
+    return images, np.stack([source.labels[clip] for table in tables for clip in table["clip"].to_pylist()])
+
+
+def test_two_workers_one_of_them_killed_are_one_process(cluster, frames, tmp_path, capsys):
+    """Weights and statistics are equal on both, and those of Keras alone; the dead one's optimizer came back."""
+    killed = []
+    killer = threading.Thread(target=kill_a_worker_after, args=(tmp_path / "run", killed))
+    killer.start()
+    settings = dataclasses.replace(TINY, workers=2)
+    fitted = fit_network(Recipe("cnn", seed=3, balanced=False), settings, frames, NOBODY, tmp_path)
+    killer.join()
+    said = capsys.readouterr().out
+    assert killed
+    assert re.search(r"was lost \(.+\); the training goes on from its last checkpoint", said)
+    assert "epoch 5 of 5" in said
+    assert [entry["epoch"] for entry in fitted.history] == [1, 2, 3, 4, 5]
+    assert fitted.chosen == {}
+    groups = read_checkpoint(last_checkpoint(tmp_path / "run")).groups
+    expected = fitted_by_keras(frames, steps=20)
+    for mine, other in zip(groups["best"], expected, strict=True):
+        assert mine.dtype == np.float64
+        np.testing.assert_allclose(mine, other, rtol=0, atol=1e-9)
+    assert len(list((tmp_path / "run").glob("epoch-*"))) <= 3  # pruned
+    assert list((tmp_path / "tensorboard").iterdir())
+    answers_as_trained(fitted, frames, expected, tmp_path)
+    again = fit_network(Recipe("cnn", seed=3, balanced=False), settings, frames, NOBODY, tmp_path)
+    assert again == fitted  # without training
+
+
+def answers_as_trained(fitted, frames, weights, folder):
+    from emocore.models.keras.frame_network import FrameNetwork  # noqa: PLC0415 - imports TensorFlow
+
+    bundle = folder / "bundle"
+    bundle.mkdir()
+    for name, content in fitted.files.items():
+        (bundle / name).write_bytes(content)
+    network = FrameNetwork.load(bundle, "cnn")
+    images, _ = all_frames(frames)
+    before = network.probabilities(images)
+    network.network.set_weights(weights)
+    np.testing.assert_allclose(before, network.probabilities(images), atol=1e-5)
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from emocore.labels import EMOTIONS
+from emocore.models.fitting import Recipe
+import importlib.util
+spec = importlib.util.spec_from_file_location("tests_of_networks", sys.argv[1])
+module = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = module
+spec.loader.exec_module(module)
+module.train_long(Path(sys.argv[2]), Path(sys.argv[3]))
+"""
+
+
+def train_long(frames, work):
+    """What a user's command does: the same in a process of its own and in this one."""
+    train = write_frames(frames / "train", [24, 24])
+    validation = write_frames(frames / "validation", [10, 6], seed=1)
+    settings = dataclasses.replace(
+        TINY, precision="auto", epochs=6, steps_per_epoch=5, batch_size=10, patience=6, dropout=0.2, average=0.9
+    )
+    return fit_network(Recipe("cnn", seed=1), settings, train, validation, work)
+
+
+def test_a_driver_killed_and_a_checkpoint_that_cannot_be_written(cluster, tmp_path, capsys):
+    """The same call goes on from the last checkpoint: after SIGKILL, and after a fault of the disk."""
+    work, run = tmp_path / "work", tmp_path / "work" / "run"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("RAY_ADDRESS", None)
+    command = [sys.executable, "-c", DRIVER, __file__, str(tmp_path), str(work)]
+    with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL) as driver:
+        for _ in range(2400):
+            if (run / "epoch-000002").exists() or driver.poll() is not None:
+                break
+            time.sleep(0.05)
+        driver.send_signal(signal.SIGKILL)
+        assert driver.wait() == -signal.SIGKILL
+    before = read_checkpoint(last_checkpoint(run)).facts
+    done = before["epoch"]
+    assert 2 <= done < 6
+    blocked = run / f".epoch-{done + 1:06d}.tmp"
+    blocked.write_text("a file where a folder should be made")
+    with pytest.raises(UserError, match=r"/run could not be written \(File exists\)"):
+        train_long(tmp_path, work)
+    assert read_checkpoint(last_checkpoint(run)).facts == before
+    blocked.unlink()
+    capsys.readouterr()
+    fitted = train_long(tmp_path, work)
+    assert f"epoch {done + 1} of 6" in capsys.readouterr().out
+    assert [entry["epoch"] for entry in fitted.history] == [1, 2, 3, 4, 5, 6]
+    assert fitted.history[:done] == before["history"]  # not trained again, to the microsecond
+    losses = [entry["val_loss"] for entry in fitted.history]
+    assert fitted.chosen == {"epoch": 1 + int(np.argmin(losses))}
+    assert last_checkpoint(run).name == "epoch-000006"
+
+
+def test_two_workers_stop_early_and_keep_the_best_weights(cluster, frames, tmp_path):
+    """Validation labels that are never right: the more is learnt, the worse it becomes."""
+    from emocore.models.keras.frame_network import FrameNetwork  # noqa: PLC0415 - imports TensorFlow
+
+    wrong = {clip: np.roll(soft, 1) for clip, soft in frames.labels.items()}
+    held = dataclasses.replace(frames, labels=wrong)
+    settings = dataclasses.replace(TINY, workers=2, epochs=9, patience=2, average=0.0)
+    fitted = fit_network(Recipe("cnn", balanced=False), settings, frames, held, tmp_path / "work")
+    losses = [entry["val_loss"] for entry in fitted.history]
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 1 + settings.patience < 9 and fitted.chosen == {"epoch": best + 1}
+    for name, content in fitted.files.items():
+        (tmp_path / name).write_bytes(content)
+    images, soft = all_frames(held)
+    logits = np.asarray(FrameNetwork.load(tmp_path, "cnn").network(images[..., None].astype("f4"), training=False))
+    logits = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    loss = -(logits * soft).sum(axis=1).mean()
+    assert loss == pytest.approx(losses[best], rel=1e-4)
+    assert abs(loss - losses[-1]) > 1e-2
+
+
+@pytest.mark.parametrize(("recipe", "workers"), [("article", 1), ("fine-tune", 2)])
+def test_transfer_begins_from_the_shipped_faces(cluster, frames, tmp_path, recipe, workers):
+    from emocore.models.keras.frame_network import FrameNetwork  # noqa: PLC0415 - imports TensorFlow
+
+    settings = dataclasses.replace(
+        default_settings("transfer"), recipe=recipe, workers=workers, epochs=2, frozen_epochs=1, steps_per_epoch=2
+    )
+    fitted = fit_network(Recipe("transfer"), settings, frames, NOBODY, tmp_path / "work")
+    for name, content in fitted.files.items():
+        (tmp_path / name).write_bytes(content)
+    network = FrameNetwork.load(tmp_path, "transfer").network
+    base = FrameNetwork.load(bundle_folder("face-cnn"), "face-cnn").network
+    names = ("kernel", "moving_mean")
+    trunk, of_base = ([w for layer in n.layers[:-5] for w in layer.weights if w.name in names] for n in (network, base))
+    same = {
+        name: [np.array_equal(a, b) for a, b in zip(trunk, of_base, strict=False) if a.name == name] for name in names
+    }
+    assert all(same["moving_mean"]) and len(same["moving_mean"]) > 5  # the statistics stay the base's
+    assert all(same["kernel"]) if recipe == "article" else not any(same["kernel"])
+    assert len(fitted.history) == 2 and all(np.isfinite(entry["loss"]) for entry in fitted.history)
+
+
+def test_a_loss_that_is_no_number_stops_with_one_sentence(cluster, frames, tmp_path):
+    # The loss of the first step, which is all of epoch 1, is that of the first weights.
+    settings = dataclasses.replace(TINY, learning_rate=1e300, steps_per_epoch=1)
+    with pytest.raises(UserError) as error:
+        fit_network(Recipe("cnn"), settings, frames, NOBODY, tmp_path)
+    assert str(error.value) == (
+        "The loss became NaN in epoch 2 of training cnn: lower --learning-rate, with another --out; the checkpoint of "
+        f"epoch 1 is kept in {tmp_path / 'run'}."
+    )
+    assert last_checkpoint(tmp_path / "run").name == "epoch-000001"
+
+
+@pytest.mark.parametrize(
+    ("model", "change", "sentence"),
+    [
+        ("cnn", {"workers": 32, "batch_size": 32}, "--workers 32 is more than the 16 training clips with pictures"),
+        ("cnn", {"batch_size": 34, "workers": 2}, "gives each worker 17 frames at a time, and it has only 16: give at"),
+        ("cnn", {"workers": 16}, r"--workers 16 is more than the \d+ CPUs that are there: lower it"),
+        ("cnn", {"gpus_per_worker": 64}, r"asks for more GPUs than the \d+ that are there: lower either"),
+        ("transfer", {"base": "/no/model.keras"}, "/no/model.keras does not exist: give --base the model.keras of a"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before_anything_starts(cluster, frames, tmp_path, model, change, sentence):
+    if change.get("workers") == 16 and ray_cluster.cpus() >= 16:
+        pytest.skip("a machine with so many CPUs has room for 16 workers")
+    settings = dataclasses.replace(default_settings("cnn"), **{"pixels": PIXELS, **change})
+    with pytest.raises(UserError, match=sentence):
+        fit_network(Recipe(model), settings, frames, NOBODY, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cluster_that_grows_is_waited_for_and_its_requests_are_taken_back(monkeypatch, capsys):
+    from emocore.pipeline.training import distributed as networks  # noqa: PLC0415 - beside its use
+
+    seen = iter([[{"CPU": 8}], [{"CPU": 8}], [{"CPU": 8}, {"CPU": 8, "GPU": 1}]])
+    asked = []
+    monkeypatch.setattr(ray_cluster, "machines", lambda: next(seen))
+    monkeypatch.setattr(ray_cluster, "ask_for", asked.append)
+    monkeypatch.setattr(networks, "_LOOK_SECONDS", 0)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    found = networks._resources_once_there(NetworkSettings(gpus_per_worker=1))
+    assert found == {"CPU": 6.0, "GPU": 1} and asked == [[{"CPU": 1, "GPU": 1}], []]
+    assert "waiting for the cluster to grow, 15 minutes at most: --workers 1" in capsys.readouterr().out
+    monkeypatch.delenv("RAY_ADDRESS")
+    monkeypatch.setattr(ray_cluster, "machines", lambda: [{"CPU": 8}])
+    with pytest.raises(UserError, match="asks for more GPUs than the 0 that are there"):
+        networks._resources_once_there(NetworkSettings(gpus_per_worker=1))
+
+
+def test_one_emotion_is_nothing_to_learn(cluster, frames, tmp_path):
+    labels = {clip: soft for clip, soft in frames.labels.items() if soft[2]}
+    with pytest.raises(UserError, match="The training clips show only happy: at least two emotions are needed"):
+        fit_network(Recipe("cnn"), TINY, dataclasses.replace(frames, labels=labels), NOBODY, tmp_path)
+
+
+def test_workers_leave_room_for_reading_and_fit_on_the_machines(monkeypatch):
+    from emocore.pipeline.training import distributed as networks  # noqa: PLC0415 - beside its use
+
+    def share(machines, **options):
+        monkeypatch.setattr(ray_cluster, "machines", lambda: machines)
+        settings = NetworkSettings(**{"batch_size": 24, **options})
+        return networks._resources(settings)
+
+    assert share([{"CPU": 2}]) == {"CPU": 1.5, "GPU": 0}
+    assert share([{"CPU": 2}], workers=2) == {"CPU": 0.75, "GPU": 0}
+    assert share([{"CPU": 4}, {"CPU": 4}], workers=3) == {"CPU": 1.5, "GPU": 0}
+    assert share([{"CPU": 8}, {"CPU": 1}], workers=2) == {"CPU": 3.0, "GPU": 0}
+    gpus = [{"CPU": 16, "GPU": 1}, {"CPU": 16, "GPU": 1}, {"CPU": 64}]
+    assert share(gpus, workers=2, gpus_per_worker=1) == {"CPU": 12.0, "GPU": 1}
+    with pytest.raises(UserError, match="asks for more GPUs than the 2 that are there"):
+        share(gpus, workers=3, gpus_per_worker=1)
+    with pytest.raises(UserError, match="is more than any machine here has"):
+        share([{"CPU": 4, "GPU": 1}, {"CPU": 4, "GPU": 1}], workers=1, gpus_per_worker=2)
+
+
+def test_trainings_share_the_machines_by_their_gpus(monkeypatch):
+    from emocore.pipeline.training import distributed as networks  # noqa: PLC0415 - beside its use
+
+    def at_once(machines, **options):
+        monkeypatch.setattr(ray_cluster, "machines", lambda: machines)
+        settings = NetworkSettings(**{"batch_size": 24, **options})
+        n = networks.trainings_at_once(settings)
+        return n, networks._resources(settings, n)["CPU"]
+
+    assert at_once([{"CPU": 2}]) == (1, 1.5)
+    assert at_once([{"CPU": 4}, {"CPU": 8}]) == (2, 3.0)  # the second one fits on the smaller machine
+    assert at_once([{"CPU": 4}, {"CPU": 4}], workers=2) == (1, 3.0)
+    eight = [{"CPU": 96, "GPU": 8}]
+    assert at_once(eight, gpus_per_worker=1) == (8, 9.0)
+    assert at_once(eight, gpus_per_worker=1, workers=4) == (2, 9.0)
+    assert at_once([*eight, {"CPU": 64}], gpus_per_worker=1) == (8, 9.0)
+
+
+def test_a_snapshot_that_appears_behind_our_back_is_removed_once_more(cluster, frames, tmp_path, monkeypatch):
+    """A killed driver's controller lives for a moment, and may write after we have looked."""
+    from emocore.pipeline.training import distributed as networks  # noqa: PLC0415 - beside its use
+
+    lost = {"checkpoint_dir_name": "epoch-000009", "metrics": {}}
+    snapshot = {"ray_version": ray.__version__, "checkpoint_results": [lost], "checkpoint_report_indices": [0]}
+    snapshot |= {"latest_checkpoint_result": lost, "pending_training_results": [], "pending_validation_specs": []}
+    snapshot |= {"current_report_index": 1, "validated_checkpoint_dir_names": []}
+    snapshot |= {"timed_out_validation_checkpoint_dir_names": [], "failed_validation_checkpoint_dir_names": []}
+    real, calls = networks._prepare, []
+
+    def prepare(work):
+        real(work)
+        calls.append(work)
+        if len(calls) == 1:
+            (work / "run" / "checkpoint_manager_snapshot.json").write_text(json.dumps(snapshot))
+
+    monkeypatch.setattr(networks, "_prepare", prepare)
+    fitted = fit_network(Recipe("cnn"), TINY, frames, NOBODY, tmp_path / "work")
+    assert len(calls) == 2 and fitted.history

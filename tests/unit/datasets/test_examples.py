@@ -1,0 +1,181 @@
+"""Feature tables become arrays: joined by clip, of one definition, without what cannot be heard."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emocore.datasets.examples import is_features, labelled, load_examples, read_manifest
+from emocore.errors import UserError
+from emocore.features.family import FeatureConfig
+from emocore.labels import EMOTIONS
+
+CONFIG = FeatureConfig()
+CLIPS = ["a.wav", "b.wav", "c.wav", "d.wav"]
+
+
+def columns_of(clips):
+    """Every clip's columns say which clip it is."""
+    return {clip: np.arange(160, dtype="f4") + 1_000 * i for i, clip in enumerate(clips)}
+
+
+def frames_of(clips):
+    return {clip: np.full((157, 39), i, "f4") for i, clip in enumerate(clips)}
+
+
+@pytest.fixture
+def folder(tmp_path, make_clip, make_features):
+    rows = [make_clip(clip, emotion) for clip, emotion in zip(CLIPS, EMOTIONS, strict=False)]
+    return make_features(tmp_path / "f", rows, columns_of(CLIPS), frames_of(CLIPS))
+
+
+def refused(*folders, inputs="columns", features=CONFIG):
+    with pytest.raises(UserError) as error:
+        load_examples(folders, inputs, "speech", features)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def load(*folders, inputs="columns", channel="speech", features=CONFIG):
+    return load_examples(folders, inputs, channel, features)
+
+
+def test_rows_belong_together_by_clip_not_by_position(folder):
+    examples = load(folder)  # conftest writes audio/ and mfcc/ last clip first
+    assert examples.clips["clip"].to_pylist() == CLIPS
+    assert (examples.x.dtype, examples.x.shape) == (np.float32, (4, 160))
+    np.testing.assert_array_equal(examples.x, np.stack(list(columns_of(CLIPS).values())))
+    np.testing.assert_array_equal(examples.soft, np.eye(8)[:4])
+    frames = load(folder, inputs="frames").x
+    assert frames.shape == (4, 157, 39)
+    np.testing.assert_array_equal(frames[:, 0, 0], [0, 1, 2, 3])
+
+
+def test_several_folders_are_one_set_whatever_their_order(tmp_path, folder, make_clip, make_features):
+    more = make_features(tmp_path / "g", [make_clip("z.wav", "angry")], {"z.wav": np.full(160, 7, "f4")})
+    for folders in ((folder, more), (more, folder)):
+        examples = load(*folders)
+        assert examples.clips["clip"].to_pylist() == [*CLIPS, "z.wav"]
+        assert examples.x[:, 0].tolist() == [0, 1_000, 2_000, 3_000, 7]
+        assert examples.truth.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_what_cannot_be_heard_is_left_out(tmp_path, make_clip, make_features):
+    states = {"a.wav": "silent", "b.wav": "ok", "c.mp4": "no_audio"}
+    rows = [make_clip(clip, state=state) for clip, state in states.items()]
+    columns = {clip: np.full(160, i, "f4") for i, clip in enumerate(["a.wav", "b.wav"])}
+    examples = load(make_features(tmp_path / "f", rows, columns))
+    assert examples.clips["clip"].to_pylist() == ["b.wav"]
+    assert examples.x[:, 0].tolist() == [1]
+    silent = make_features(tmp_path / "g", rows[:1], columns)
+    assert refused(silent) == f"{silent}: none of the 1 clips has sound in it: give other files."
+
+
+def test_of_a_take_the_audio_only_file_is_read(tmp_path, make_clip, make_features):
+    files = {"03-01": "audio-only", "01-01": "audio-video", "02-01": "video-only", "03-02": "audio-only"}
+    channels = {"03-02": "song"}
+    rows = [
+        make_clip(clip, take=clip[3:], modality=modality, channel=channels.get(clip, "speech"))
+        for clip, modality in files.items()
+    ]
+    folder = make_features(tmp_path / "f", rows, columns_of(files))
+    assert load(folder).clips["clip"].to_pylist() == ["03-01"]
+    assert load(folder, channel="all").clips["clip"].to_pylist() == ["03-01", "03-02"]
+    assert load(folder, channel="song").x[:, 0].tolist() == [3_000]
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (FeatureConfig(level="peak"), "level = as-is, peak is asked for"),
+        (FeatureConfig(16_000), "sample_rate_hz = 22050, 16000 is asked for"),
+    ],
+)
+def test_features_made_otherwise(folder, asked, words):
+    assert refused(folder, features=asked) == (
+        f"{folder} was featurized with {words}: featurize the corpus again with that setting."
+    )
+
+
+def test_the_folder_that_differs_is_named(tmp_path, folder, make_clip, make_features):
+    loud = make_features(
+        tmp_path / "g", [make_clip("z")], {"z": np.zeros(160, "f4")}, config=FeatureConfig(level="peak")
+    )
+    assert refused(folder, loud).startswith(f"{loud} was featurized with level = peak")
+    assert load(loud, features=FeatureConfig(level="peak")).features.level == "peak"
+
+
+def test_missing_frames(tmp_path, make_clip, make_features):
+    folder = make_features(tmp_path / "f", [make_clip("a.wav")], columns_of(["a.wav"]))
+    assert refused(folder, inputs="frames") == (
+        f"{folder} holds no MFCC frames, which this model reads: featurize with --mfcc."
+    )
+
+
+def test_tables_of_pictures_alone(folder):
+    edit(folder, sound=False)
+    assert refused(folder) == (
+        f"{folder} was made for a model that sees, and this one hears: featurize the corpus again."
+    )
+
+
+def test_one_clip_in_two_folders(tmp_path, folder, make_clip, make_features):
+    more = make_features(tmp_path / "g", [make_clip("c.wav")], columns_of(["c.wav"]))
+    assert refused(folder, more) == "The file '/corpus/c.wav' stands in two of the tables given: give it once."
+    assert "stands in two" in refused(folder, folder)
+
+
+def test_truth_and_labelled(tmp_path, make_clip, make_features):
+    rows = [make_clip("a", "sad"), make_clip("b", None), make_clip("c", "calm")]
+    rows[2]["soft_label"] = np.array([0, 0.5, 0.5, 0, 0, 0, 0, 0], "f4")
+    examples = load(make_features(tmp_path / "f", rows, columns_of("abc")))
+    assert examples.truth.tolist() == [3, -1, 1]
+    known = labelled(examples)
+    assert known.clips["clip"].to_pylist() == ["a", "c"]
+    assert known.x[:, 0].tolist() == [0, 2_000]
+    assert known.soft.shape == (2, 8)
+    assert known.truth.tolist() == [3, 1]
+    nothing = load(make_features(tmp_path / "g", rows[1:2], columns_of("b")))
+    with pytest.raises(UserError, match=r"^None of the 1 clips is labelled: name the folders by emotion"):
+        labelled(nothing)
+
+
+@pytest.mark.parametrize("flags", [(False, False), (True, False), (False, True)])
+def test_synthetic_if_any_folder_is(tmp_path, make_clip, make_features, flags):
+    folders = [
+        make_features(tmp_path / name, [make_clip(name)], columns_of(name), synthetic=flag)
+        for name, flag in zip("ab", flags, strict=True)
+    ]
+    assert load(*folders).synthetic == any(flags)
+
+
+def edit(folder, **values):
+    path = Path(folder) / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def test_manifests_of_another_release(folder):
+    assert is_features(folder)
+    assert read_manifest(folder)["fingerprint"] == "0" * 16
+    edit(folder, features_hash="0" * 16)
+    assert refused(folder) == (
+        f"{folder} holds features that this release computes otherwise: featurize the corpus again."
+    )
+    edit(folder, schema_version="0")
+    assert refused(folder) == f"{folder} has schema version 0, this release reads 1: featurize the corpus again."
+
+
+@pytest.mark.parametrize("content", ["", "{half", "[]", "null", "{}", '{"schema_version": "1", "features": 3}'])
+def test_a_manifest_that_is_none(folder, content):
+    (Path(folder) / "manifest.json").write_text(content)
+    assert refused(folder) == (
+        f"{folder}/manifest.json is not the manifest of feature tables: featurize the corpus again."
+    )
+
+
+def test_a_folder_without_a_manifest_is_no_feature_folder(tmp_path):
+    assert not is_features(str(tmp_path))
+    assert not is_features(str(tmp_path / "none"))
+    (tmp_path / "manifest.json").mkdir()
+    assert not is_features(str(tmp_path))

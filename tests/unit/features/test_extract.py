@@ -1,0 +1,231 @@
+"""A batch of files becomes a batch of features, whatever the batch; faults are columns."""
+
+import hashlib
+import io
+import time
+import zipfile
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pyarrow as pa
+import pytest
+import soundfile
+
+from emocore.features import extract as stage
+from emocore.features.article import COLUMNS
+from emocore.features.extract import FEATURIZED, PLANNED, featurize_batch, inputs_of
+from emocore.features.family import FeatureConfig
+from emocore.media import source
+from emocore.media.reading import Reading
+from emocore.schema import CLIPS, rows_to_table
+
+CONFIG = FeatureConfig()
+
+
+@pytest.fixture(scope="module")
+def archive(shared_media):
+    """Paths by what they hold."""
+    m = shared_media
+    voice = m.voice(0.6)
+    first = m.sound("a.wav", voice)
+    return {
+        "ok": first,
+        "copy": m.bytes("copy.wav", Path(first).read_bytes()),
+        "other": m.sound("other.flac", m.voice(0.4, 44_100, 0.1), 44_100),
+        "silent": m.sound("silent.wav", voice * 1e-4),
+        "no_audio": m.encoded("mute.mp4", None, 0, video="libx264"),
+        "text": m.bytes("text.wav", b"no sound at all"),
+        "nan": m.sound("nan.wav", np.full(2_205, np.nan, np.float32), subtype="FLOAT"),
+        "gone": str(m.folder / "gone.wav"),
+    }
+
+
+def plan(paths, **duplicate_of):
+    rows = [{"clip": f"clip {path}", "path": path, "duplicate_of": duplicate_of.get(Path(path).stem)} for path in paths]
+    return rows_to_table([{**row, "soft_label": np.eye(8, dtype="f4")[2]} for row in rows], PLANNED)
+
+
+def by_path(table):
+    return {row["path"]: row for row in table.to_pylist()}
+
+
+def reference_columns(signal):
+    fixed = librosa.util.fix_length(signal, size=156 * 512)
+    m = librosa.feature.mfcc(y=fixed, sr=22_050, n_mfcc=13)
+    rows = np.vstack([m, librosa.feature.delta(m), librosa.feature.delta(m, order=2), librosa.feature.rms(y=fixed)])
+    return np.concatenate([rows.mean(1), rows.max(1), rows.min(1), rows.std(1)]), rows[:39].T
+
+
+@pytest.mark.parametrize("level", ["as-is", "peak"])
+def test_features_are_librosas_of_the_prepared_signal(archive, level):
+    table = featurize_batch(plan([archive["other"]]), FeatureConfig(level=level))
+    signal = librosa.load(archive["other"], sr=22_050)[0]
+    columns, frames = reference_columns(signal / np.abs(signal).max() if level == "peak" else signal)
+    np.testing.assert_allclose(inputs_of(table, "columns"), columns[None], atol=2e-3, rtol=1e-4)
+    np.testing.assert_allclose(inputs_of(table, "frames"), frames[None], atol=2e-3, rtol=1e-4)
+
+
+def test_facts_of_a_file(archive):
+    (row,) = featurize_batch(plan([archive["ok"]]), CONFIG).to_pylist()
+    assert row["content_id"] == hashlib.sha256(Path(archive["ok"]).read_bytes()).hexdigest()
+    assert row["duration_seconds"] == pytest.approx(soundfile.info(archive["ok"]).duration)
+    assert (row["state"], row["stage"], row["reason"], row["detail"]) == ("ok", None, None, None)
+    assert (row["clip"], row["soft_label"]) == (f"clip {archive['ok']}", [0, 0, 1, 0, 0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("planned", [PLANNED.empty_table(), plan([]), PLANNED.empty_table().slice(0, 0)])
+def test_zero_rows(planned):
+    table = featurize_batch(planned, CONFIG)
+    assert table.schema.equals(FEATURIZED, check_metadata=True)
+    assert table.num_rows == 0
+    assert inputs_of(table, "columns").shape == (0, 160)
+    assert inputs_of(table, "frames").shape == (0, 157, 39)
+
+
+def test_types_are_the_schemas_and_tensors_hold_no_null(archive):
+    table = featurize_batch(plan(archive.values()), CONFIG)
+    assert table.schema.equals(FEATURIZED, check_metadata=True)
+    table.validate(full=True)
+    for name in ("frames", "soft_label"):
+        assert table[name].null_count == 0
+        assert table[name].combine_chunks().storage.flatten().null_count == 0
+    assert table.select(CLIPS.names).schema.equals(CLIPS)
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "fault"),
+    [
+        ("silent", "silent", None),
+        ("no_audio", "no_audio", None),
+        ("text", None, ("open", "unsupported")),
+        ("nan", None, ("decode", "not_finite")),
+        ("gone", None, ("open", "not_found")),
+    ],
+)
+def test_what_cannot_be_heard(archive, name, state, fault):
+    table = featurize_batch(plan([archive[name]]), CONFIG)
+    (row,) = table.to_pylist()
+    assert row["state"] == state
+    assert (row["stage"], row["reason"]) == (fault or (None, None))
+    assert bool(row["detail"]) == bool(fault)
+    heard = name == "silent"
+    assert [row[column] is not None for column in COLUMNS] == [heard] * 160
+    assert bool(inputs_of(table, "frames").any()) == heard
+    assert (row["duration_seconds"] is not None) == (name in ("silent", "no_audio"))
+    assert (row["content_id"] is not None) == (name != "gone")
+
+
+def test_a_fault_of_ours_hits_its_own_file_only(archive, monkeypatch):
+    original = stage.article_features
+
+    def fragile(signal, rate):
+        if len(signal) < 10_000:
+            raise ZeroDivisionError("boom")
+        return original(signal, rate)
+
+    monkeypatch.setattr(stage, "article_features", fragile)
+    rows = by_path(featurize_batch(plan([archive["other"], archive["ok"]]), CONFIG))
+    bad = rows[archive["other"]]
+    assert (bad["stage"], bad["reason"], bad["state"]) == ("featurize", "internal", None)
+    assert "ZeroDivisionError: boom" in bad["detail"]
+    assert rows[archive["ok"]]["state"] == "ok"
+
+
+def test_input_is_not_changed(archive):
+    planned = plan(archive.values())
+    before = planned.to_pylist(), planned.schema
+    featurize_batch(planned, CONFIG)
+    assert (planned.to_pylist(), planned.schema) == before
+
+
+def test_one_batch_two_batches_chunks_slices_and_any_order_give_the_same_rows(archive):
+    planned = plan(archive.values(), copy=archive["ok"])
+    whole = featurize_batch(planned, CONFIG)
+    halves = pa.concat_tables([featurize_batch(planned.slice(0, 3), CONFIG), featurize_batch(planned.slice(3), CONFIG)])
+    chunked = featurize_batch(pa.concat_tables([planned.slice(0, 5), planned.slice(5)]), CONFIG)
+    order = np.random.default_rng(0).permutation(planned.num_rows)
+    shuffled = featurize_batch(planned.take(order), CONFIG).take(np.argsort(order))
+    for other in (halves, chunked, shuffled):
+        assert other.combine_chunks().equals(whole.combine_chunks())
+
+
+def test_equal_bytes_are_computed_once_and_each_has_its_row(archive, monkeypatch):
+    opened = []
+    original = stage.open_source
+    monkeypatch.setattr(stage, "open_source", lambda path, limit: opened.append(path) or original(path, limit))
+    paths = [archive["ok"], archive["copy"], archive["other"]]
+    rows = by_path(featurize_batch(plan(paths, copy=archive["ok"]), CONFIG))
+    assert opened == [archive["ok"], archive["other"]]
+    first, copy = rows[archive["ok"]], rows[archive["copy"]]
+    assert (first["duplicate_of"], copy["duplicate_of"]) == (None, archive["ok"])
+    own = {"clip", "path", "duplicate_of"}
+    assert {k: v for k, v in first.items() if k not in own} == {k: v for k, v in copy.items() if k not in own}
+    assert copy["mfcc_01_mean"] != rows[archive["other"]]["mfcc_01_mean"]
+
+
+def test_a_copy_whose_first_is_in_another_batch_is_computed_from_its_own_bytes(archive):
+    alone = featurize_batch(plan([archive["copy"]], copy=archive["ok"]), CONFIG)
+    first = featurize_batch(plan([archive["ok"]]), CONFIG)
+    np.testing.assert_array_equal(inputs_of(alone, "columns"), inputs_of(first, "columns"))
+
+
+# The time that one file may take
+
+WAIT_SECONDS = 0.05
+
+
+class SlowStorage(io.BytesIO):
+    """Bytes that take a while at each read."""
+
+    def __init__(self, content):
+        super().__init__(content)
+        self.reads = 0
+
+    def read(self, *arguments):
+        self.reads += 1
+        time.sleep(WAIT_SECONDS)
+        return super().read(*arguments)
+
+
+def outcome_within(path, seconds):
+    (row,) = featurize_batch(plan([path]), CONFIG, Reading(seconds_per_file=seconds)).to_pylist()
+    return row["stage"], row["reason"], row["content_id"] is not None
+
+
+def test_slow_storage_is_told_while_the_bytes_are_hashed(archive, monkeypatch):
+    """The journal ends the process at twice the limit: the file would be `killed`, and its neighbours read again."""
+    stream = SlowStorage(bytes(40 * source.CHUNK_BYTES))
+    monkeypatch.setattr(stage, "open_source", lambda path, limit: stream)  # noqa: ARG005 - the stage's names
+    assert outcome_within("slow.wav", 3 * WAIT_SECONDS) == ("open", "too_slow", False)
+    assert stream.reads <= 5
+
+
+def test_hashing_and_reading_share_one_limit(archive, monkeypatch):
+    assert outcome_within(archive["ok"], 5.0) == (None, None, True)
+    original = stage.content_id
+
+    def slow(stream, limit):
+        identity = original(stream, limit)
+        time.sleep(0.3)
+        return identity
+
+    monkeypatch.setattr(stage, "content_id", slow)
+    assert outcome_within(archive["ok"], 0.25) == ("decode", "too_slow", True)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_slow_storage_is_told_while_a_member_is_unpacked(archive, tmp_path, monkeypatch, method):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as packed:
+        packed.writestr("a.wav", Path(archive["ok"]).read_bytes() + bytes(10 * source.CHUNK_BYTES))
+    reads = []
+    original = zipfile.ZipExtFile.read
+
+    def slow(self, *arguments):
+        reads.append(arguments)
+        time.sleep(WAIT_SECONDS)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", slow)
+    assert outcome_within(f"{tmp_path}/a.zip!/a.wav", 3 * WAIT_SECONDS) == ("open", "too_slow", False)
+    assert len(reads) <= 5
