@@ -13,7 +13,8 @@ class Evaluate(EvaluateOptions):
 
 def main(options: Evaluate) -> None:
     """Evaluate, and show the figures with their intervals."""
-    print(run_lines(evaluate(options), options.out))
+    done = evaluate(options)
+    print(run_lines(done.metrics, done.already_finished, options.out))
 
 
 if __name__ == "__main__":

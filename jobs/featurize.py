@@ -9,10 +9,10 @@ import tyro
 from emocore.cli import check_positive, options_to_json, run_job
 from emocore.errors import UserError
 from emocore.media.reading import Reading
+from emocore.media.resize import DEFAULT_PIXELS, MAX_PIXELS_A_SIDE, MIN_PIXELS
 from emocore.pipeline.featurize import featurize
 from emocore.pipeline.options.corpus import CorpusOptions
 from emocore.pipeline.options.files import NOT_OF_THE_TABLES, ArchiveOptions
-from emocore.tracks.pictures import DEFAULT_PIXELS, MAX_PIXELS_A_SIDE, MIN_PIXELS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ class Train(TrainOptions):
 
 def main(options: Train) -> None:
     """Train, and show how well the model does on actors that it never heard."""
-    print(run_lines(train(options), options.out))
+    done = train(options)
+    print(run_lines(done.metrics, done.already_finished, options.out))
 
 
 if __name__ == "__main__":

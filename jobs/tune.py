@@ -13,7 +13,8 @@ class Tune(TuneOptions):
 
 def main(options: Tune) -> None:
     """Search, and show the best setting and how well it does on actors that it never heard."""
-    print(run_lines(tune(options), options.out))
+    done = tune(options)
+    print(run_lines(done.metrics, done.already_finished, options.out))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Whether a finished model was trained on what it is to be tested on."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,30 +9,30 @@ import pyarrow.compute as pc
 from emocore.datasets.examples import Some
 from emocore.datasets.protocols import Fold, check_disjoint
 from emocore.errors import UserError
-from emocore.models.bundle import KNOWN, training_clips
-from emocore.storage.tables import read_table
 
 
-def unseen(folder: Path, examples: Some) -> Some:
-    """Return the examples without copies of what the bundle was trained on, where no actor is known.
+def unseen(known: pa.Table, examples: Some) -> Some:
+    """Return the examples without copies of what a bundle was trained on, where no actor is known.
+
+    `known`: the clips of its training, columns clip, path, take and content_id.
 
     Raises UserError where nothing is left, and as `check_unseen`.
     """
     clips = examples.clips
-    seen = read_table(training_clips(folder), KNOWN)["content_id"].combine_chunks()
+    seen = known["content_id"].combine_chunks()
     copy = pc.and_(pc.is_null(clips["actor"]), pc.is_in(clips["content_id"], seen.drop_null()))
     rows = np.flatnonzero(~copy.combine_chunks().to_numpy(zero_copy_only=False))
     if not len(rows):
         raise UserError(f"The model was trained on all of the {clips.num_rows} clips given: give others.")
-    check_unseen(folder, clips.take(rows))
+    check_unseen(known, clips.take(rows))
     left_out = {**examples.left_out, "also_in_training": clips.num_rows - len(rows)}
     return dataclasses.replace(examples.take(rows), left_out=left_out)
 
 
-def check_unseen(folder: Path, clips: pa.Table, name: str = "as-is") -> None:
+def check_unseen(known: pa.Table, clips: pa.Table, name: str = "as-is") -> None:
     """Raise UserError where the bytes or the take of a clip were in the training of the bundle."""
     columns = ["clip", "path", "take", "content_id"]
-    seen = read_table(training_clips(folder), KNOWN).select(columns)
+    seen = known.select(columns)
     both = pa.concat_tables([seen, clips.select(columns)]).combine_chunks()
     # A take that was not given is the clip's own name, which two corpora may share; so may two actors.
     own = pc.equal(both["take"], both["clip"])

@@ -17,8 +17,9 @@ from emocore.media.audio import is_silent, prepare
 from emocore.media.limit import TimeLimit
 from emocore.media.reading import SOUND_ONLY, Media, Reading, read_media
 from emocore.media.source import content_id, open_source
+from emocore.media.video import Picture
 from emocore.schema import CLIPS, LISTING, MFCC_FRAMES, pictures_schema
-from emocore.tracks.pictures import Picture
+from emocore.tracks.pictures import keeper
 
 # A file that cannot be used: these three say why, and are null for every other.
 FAULT = [pa.field("stage", pa.string()), pa.field("reason", pa.string()), pa.field("detail", pa.string())]
@@ -112,7 +113,7 @@ def _featurize_file(path: str, config: FeatureConfig, reading: Reading) -> tuple
     try:
         with open_source(path, limit) as stream:
             identity = content_id(stream, limit)
-            media = read_media(stream, replace(reading, limit=limit))
+            media = read_media(stream, replace(reading, limit=limit), keeper(reading))
         return _compute(identity, media, config, reading), media.pictures or []
     except MediaError as fault:
         return _Result(identity, fault=fault), []

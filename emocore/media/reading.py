@@ -14,10 +14,10 @@ from emocore.errors import MediaError
 from emocore.media.audio import MAX_SECONDS, Sound, SoundCollector, check_whole
 from emocore.media.container import begin, open_container, stated_seconds
 from emocore.media.limit import TimeLimit
+from emocore.media.resize import DEFAULT_PIXELS
 from emocore.media.source import Stream
 from emocore.media.stills import is_still, read_still
-from emocore.media.video import CannotSkip, PictureCollector
-from emocore.tracks.pictures import DEFAULT_PIXELS, Picture, make_picture
+from emocore.media.video import CannotSkip, Keep, Picture, PictureCollector, whole
 
 
 @dataclass(frozen=True)
@@ -59,25 +59,26 @@ class Media:
         return self.sound.duration_seconds if self.sound else self.film_seconds
 
 
-def read_media(stream: Stream, reading: Reading) -> Media:
+def read_media(stream: Stream, reading: Reading, keep: Keep | None = None) -> Media:
     """Read the first sound track and, where asked for, every n-th picture of the first film, or a still's only one.
 
-    Raises MediaError.
+    `keep` makes a picture of a frame: the whole of it unless given. Raises MediaError.
     """
+    keep = keep or whole(reading.pixels)
     limit = reading.limit or TimeLimit(reading.seconds_per_file)
     if reading.every and is_still(stream):
-        still = Media(None, [make_picture(0, 0.0, read_still(stream), reading.pixels, reading.faces)])
+        still = Media(None, [keep(0, 0.0, read_still(stream))])
         limit.check("decode")
         return still
-    media = _read(stream, reading, limit, may_skip=True)
+    media = _read(stream, reading, keep, limit, may_skip=True)
     if media is None:
         stream.seek(0)
-        media = _read(stream, reading, limit, may_skip=False)
+        media = _read(stream, reading, keep, limit, may_skip=False)
     assert media is not None
     return media
 
 
-def _read(stream: Stream, reading: Reading, limit: TimeLimit, may_skip: bool) -> Media | None:
+def _read(stream: Stream, reading: Reading, keep: Keep, limit: TimeLimit, may_skip: bool) -> Media | None:
     """Return None where no picture may be skipped.
 
     Not an exception: it would hold what was read until then, and the second reading would come on top of it.
@@ -93,7 +94,7 @@ def _read(stream: Stream, reading: Reading, limit: TimeLimit, may_skip: bool) ->
         first = min(begin(stream) for stream in (track, film) if stream)
         sound = SoundCollector(heard) if heard else None
         pictures = (
-            PictureCollector(film, every, may_skip, begin(film) - first, reading.pixels, reading.faces)
+            PictureCollector(film, every, may_skip, begin(film) - first, reading.pixels, keep)
             if film and every
             else None
         )

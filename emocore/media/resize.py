@@ -4,6 +4,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+DEFAULT_PIXELS = 256  # the side of a picture
+MIN_PIXELS, MAX_PIXELS_A_SIDE = 16, 1_024
+
 
 def fit(grey: NDArray[np.uint8], pixels: int) -> NDArray[np.uint8]:
     """Return uint8[pixels, pixels] of uint8[height, width]: shrunk by area, enlarged between its pixels, or as it is.

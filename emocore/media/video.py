@@ -2,10 +2,10 @@
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import av
 import cv2
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from emocore.errors import MediaError
 from emocore.media.audio import MAX_SECONDS
 from emocore.media.container import MAX_PIXELS
-from emocore.tracks.pictures import DEFAULT_PIXELS, Picture, make_picture
+from emocore.media.resize import DEFAULT_PIXELS, fit
 
 MOST_WAITING = 128  # packets whose place is unknown; H.264 and HEVC reorder 16 pictures at most
 MAX_PICTURES = 4_096
@@ -170,17 +170,40 @@ class PlainDecoder:
             self.count += 1
 
 
+@dataclass(frozen=True)
+class Picture:
+    """One sampled frame: its index among all frames as shown, when it is shown, and uint8[pixels, pixels] of grey.
+
+    Where faces were looked for, the image is a face with a margin, and `box` the face in pixels of the upright frame;
+    without one (state no_face) it is the whole frame.
+    """
+
+    frame_index: int
+    time_seconds: float
+    image: NDArray[np.uint8]
+    state: Literal["ok", "no_face"] = "ok"
+    box: tuple[float, float, float, float] | None = None
+
+
+Keep = Callable[[int, float, NDArray[np.uint8]], Picture]
+"""What is kept of an upright grey frame uint8[height, width]: its index, when it is shown, and itself are given."""
+
+
+def whole(pixels: int) -> Keep:
+    """Return what keeps the whole frame, as a square."""
+    return lambda index, seconds, grey: Picture(index, seconds, fit(grey, pixels))
+
+
 class PictureMaker:
     """Turns a stream's frames into pictures, upright and in grey.
 
     By way of BGR, as OpenCV reads films, so that pictures equal those of cv2.VideoCapture.
     """
 
-    def __init__(self, stream: VideoStream, begins: Fraction, pixels: int, faces: bool) -> None:
+    def __init__(self, stream: VideoStream, begins: Fraction, keep: Keep) -> None:
         self.stream = stream
         self.begins = begins
-        self.pixels = pixels
-        self.faces = faces
+        self.keep = keep
         self.converter = VideoReformatter()  # keeps its tables from frame to frame
 
     def __call__(self, index: int, frame: Any) -> Picture:
@@ -191,7 +214,7 @@ class PictureMaker:
         grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
         turns = round((frame.rotation or 0) / 90) % 4
         seconds = float(self.begins + _since_begin(index, frame, self.stream))
-        return make_picture(index, seconds, np.ascontiguousarray(np.rot90(grey, turns)), self.pixels, self.faces)
+        return self.keep(index, seconds, np.ascontiguousarray(np.rot90(grey, turns)))
 
 
 def _since_begin(index: int, frame: Any, stream: VideoStream) -> Fraction:
@@ -217,7 +240,7 @@ class PictureCollector:
         may_skip: bool = True,
         begins: Fraction = Fraction(0),
         pixels: int = DEFAULT_PIXELS,
-        faces: bool = False,
+        keep: Keep | None = None,
     ) -> None:
         context = stream.codec_context
         if context is None:
@@ -230,7 +253,7 @@ class PictureCollector:
         # A film may change its size midway; and how a decoder mends what is missing depends on what it saw before.
         context.options = {"max_pixels": str(MAX_PIXELS)} | ({"err_detect": "explode"} if self.skipping else {})
         self.decoder = SkippingDecoder(stream, every) if self.skipping else PlainDecoder(stream, every)
-        self.make = PictureMaker(stream, begins, pixels, faces)
+        self.make = PictureMaker(stream, begins, keep or whole(pixels))
         self.most = min(MAX_PICTURES, MAX_PICTURES_BYTES // pixels**2)
         self.stream = stream
         self.end_seconds = 0.0  # since the film's begin, as the header counts too

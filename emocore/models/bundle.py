@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from emocore.errors import UserError
 from emocore.features.family import FeatureConfig
 from emocore.labels import EMOTIONS
+from emocore.media.resize import MAX_PIXELS_A_SIDE, MIN_PIXELS
 from emocore.models.aggregation import HOW, How
 from emocore.models.base import Classifier
 from emocore.models.catalogue import FRAME_MODELS, SHIPPED, classifier_class
@@ -27,7 +28,7 @@ from emocore.probabilities import softmax
 from emocore.schema import CLIPS, SCHEMA_VERSION
 from emocore.storage.local import write_json
 from emocore.storage.tables import read_table, write_table
-from emocore.tracks.pictures import MAX_PIXELS_A_SIDE, MIN_PIXELS, PictureConfig
+from emocore.tracks.pictures import PictureConfig
 from emocore.versions import versions
 
 _CARD = "bundle.json"
@@ -90,7 +91,7 @@ def save_bundle(
         (folder / name).write_bytes(content)
     known = training.select(KNOWN.names)
     if base is not None:
-        known = pa.concat_tables([known, read_table(training_clips(base), KNOWN).cast(known.schema)])
+        known = pa.concat_tables([known, known_clips(base).cast(known.schema)])
     write_table(known, folder / _TRAINING)
     card = {
         "schema_version": SCHEMA_VERSION,
@@ -195,6 +196,11 @@ def bundle_folder(run: str) -> Path:
         if os.path.isfile(folder / _CARD):  # noqa: PTH113 - False, not an error, where we may not look
             return folder
     raise UserError(f"{run} holds no finished model: name the folder that jobs/train.py wrote.")
+
+
+def known_clips(folder: Path) -> pa.Table:
+    """Return the clips that the bundle was trained on, KNOWN rows."""
+    return read_table(training_clips(folder), KNOWN)
 
 
 def training_clips(folder: Path) -> Path:

@@ -5,12 +5,12 @@ from typing import Any, Literal, Self
 
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
+from emocore.media.resize import MIN_PIXELS
 from emocore.models.augment import Augmentation
 
 NETWORKS = ("cnn", "transfer", "face-cnn")
 # FER2013 knows seven of the eight emotions: calm is missing.
 FACE_EMOTIONS = tuple(emotion for emotion in EMOTIONS if emotion != "calm")
-SMALLEST_PIXELS = 16
 FACE_PIXELS = 48
 Precision = Literal["auto", "float32", "float64", "mixed_bfloat16"]
 
@@ -54,8 +54,8 @@ class NetworkSettings:
             raise UserError(
                 f"--batch-size {self.batch_size} cannot be shared by {self.workers} workers: give a multiple of it."
             )
-        if self.pixels < SMALLEST_PIXELS:
-            raise UserError(f"Pictures of {self.pixels} pixels are too small: give at least {SMALLEST_PIXELS}.")
+        if self.pixels < MIN_PIXELS:
+            raise UserError(f"Pictures of {self.pixels} pixels are too small: give at least {MIN_PIXELS}.")
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:

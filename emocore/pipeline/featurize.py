@@ -18,6 +18,7 @@ from emocore.datasets.examples import MANIFEST
 from emocore.features.extract import AUDIO, Sink, picture_rows
 from emocore.features.family import FeatureConfig
 from emocore.media.reading import SOUND_ONLY, Reading
+from emocore.media.video import Picture
 from emocore.pipeline.archive.database import Archive
 from emocore.pipeline.archive.update import Update
 from emocore.pipeline.options.files import FREE_OPTIONS, ArchiveOptions
@@ -25,7 +26,6 @@ from emocore.schema import CLIPS, SCHEMA_VERSION, pictures_schema
 from emocore.storage.folder import output_folder
 from emocore.storage.local import read_json, write_json
 from emocore.storage.tables import count_rows, table_writer
-from emocore.tracks.pictures import Picture
 from emocore.versions import versions
 
 _BYTES_AT_ONCE = 2**23  # of pictures: they are copied, twice

@@ -15,12 +15,12 @@ from emocore.features.extract import picture_rows
 from emocore.features.family import FeatureConfig
 from emocore.labels import EMOTIONS
 from emocore.media.reading import Reading
+from emocore.media.video import Picture
 from emocore.models.aggregation import How, tempered
 from emocore.models.predictions import answer_clips, answer_frames, label_rows
 from emocore.pipeline.training.score_frames import FRAMES_AT_ONCE, NetworkPlace
 from emocore.schema import FRAME_LABELS
 from emocore.storage.tables import write_table
-from emocore.tracks.pictures import Picture
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 from emocore.datasets.leakage import check_unseen, unseen
 from emocore.errors import UserError
 from emocore.models.aggregation import tempered
-from emocore.models.bundle import FrameBundle, bundle_folder, bundle_hash, load_bundle, read_card
+from emocore.models.bundle import FrameBundle, bundle_folder, bundle_hash, known_clips, load_bundle, read_card
 from emocore.models.catalogue import MODELS, SHIPPED, inputs_of_model
 from emocore.models.predictions import answer_clips
 from emocore.pipeline.inputs import Data, load_arrays, load_frames
@@ -37,12 +37,12 @@ def score_as_is(options: EvaluateOptions, model_hash: str, out: Path, data: Data
     """Return the model's answers for all clips that it was not trained on."""
     bundle = load_bundle(options.model)
     extra = {"estimate": "test", "model_hash": model_hash}
-    folder = bundle_folder(options.model)
+    known = known_clips(bundle_folder(options.model))
     if isinstance(bundle, FrameBundle):
         network = finished_network(options.model, bundle.model)
         check_network(network)
         pictures = options.pictures(bundle.reading)
-        examples = unseen(folder, load_frames(data, out, options, options.channel, pictures))
+        examples = unseen(known, load_frames(data, out, options, options.channel, pictures))
         rows = np.arange(examples.clips.num_rows)
         frames = score_frames(examples, rows, network)
         names = examples.clips["clip"].to_pylist()
@@ -51,7 +51,7 @@ def score_as_is(options: EvaluateOptions, model_hash: str, out: Path, data: Data
         return Outcome(bundle.model, "as-is", examples, [result], extra)
     inputs = inputs_of_model(bundle.model)
     heard = load_arrays(data, out, options, inputs, options.channel, bundle.features)
-    check_unseen(folder, heard.clips)
+    check_unseen(known, heard.clips)
     rows = np.arange(heard.clips.num_rows)
     result = FoldResult("as-is", rows, bundle.probabilities(heard.x), bundle.temperature, {}, {}, None)
     return Outcome(bundle.model, "as-is", heard, [result], extra)

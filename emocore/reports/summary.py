@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from emocore.pipeline.runs import Summary
-
 # By metrics.json's `estimate`.
 _CHOSEN_ON = {
     "validation": ", on the validation clips that chose the epoch",
@@ -12,12 +10,12 @@ _CHOSEN_ON = {
 }
 
 
-def run_lines(summary: Summary, out: str) -> str:
+def run_lines(metrics: dict[str, Any], already_finished: bool, out: str) -> str:
     """Return a run's figures, and the path of its report."""
-    lines = [run_line(summary.metrics), str(Path(out) / "report.html")]
-    if summary.already_finished:
+    lines = [run_line(metrics), str(Path(out) / "report.html")]
+    if already_finished:
         lines.insert(0, f"{out} was finished already: choose another --out to run it again.")
-    for fold, setting in summary.metrics.get("chosen", {}).items() if "search" in summary.metrics else ():
+    for fold, setting in metrics.get("chosen", {}).items() if "search" in metrics else ():
         lines.insert(-1, f"best setting, {fold}: {', '.join(f'{name} {value}' for name, value in setting.items())}")
     return "\n".join(lines)
 

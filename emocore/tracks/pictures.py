@@ -2,13 +2,16 @@
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emocore.media.reading import Reading
 from emocore.media.resize import fit
-from emocore.tracks.faces import Box, crop_face, largest_face
+from emocore.media.video import Keep, Picture
+from emocore.tracks.faces import crop_face, largest_face
 
 
 @dataclass(frozen=True)
@@ -24,25 +27,6 @@ class PictureConfig:
         return dataclasses.asdict(self)
 
 
-DEFAULT_PIXELS = 256
-MIN_PIXELS, MAX_PIXELS_A_SIDE = 16, 1_024
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One sampled frame: its index among all frames as shown, when it is shown, and uint8[pixels, pixels] of grey.
-
-    Where faces were looked for, the image is a face with a margin, and `box` the face in pixels of the upright frame;
-    without one (state no_face) it is the whole frame.
-    """
-
-    frame_index: int
-    time_seconds: float
-    image: NDArray[np.uint8]
-    state: Literal["ok", "no_face"] = "ok"
-    box: Box | None = None
-
-
 def make_picture(
     frame_index: int, time_seconds: float, grey: NDArray[np.uint8], pixels: int, faces: bool = False
 ) -> Picture:
@@ -51,3 +35,8 @@ def make_picture(
     shown = grey if box is None else crop_face(grey, box)
     state: Literal["ok", "no_face"] = "no_face" if faces and box is None else "ok"
     return Picture(frame_index, time_seconds, fit(shown, pixels), state, box)
+
+
+def keeper(reading: Reading) -> Keep:
+    """Return what `read_media` is to keep of each picture: the whole of it, or its largest face."""
+    return partial(make_picture, pixels=reading.pixels, faces=reading.faces)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import ray
 
 from emocore.errors import TooManyFailures, UserError
+from emocore.media.video import Picture
 from emocore.pipeline import cluster
 from emocore.pipeline.archive.journal import clear_journals
 from emocore.pipeline.archive.plan import Plan
@@ -24,7 +25,6 @@ from emocore.pipeline.archive.stage import (
 from emocore.progress import Counter, say
 from emocore.storage.local import clear_unfinished
 from emocore.storage.tables import rows_of
-from emocore.tracks.pictures import Picture
 
 MOST_SHARDS_A_TASK = 4
 MOST_ANSWERING = 64

@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from emocore.cli import check_positive
 from emocore.errors import UserError
+from emocore.media.resize import MAX_PIXELS_A_SIDE, MIN_PIXELS
 from emocore.models.aggregation import How
 from emocore.models.catalogue import FRAME_MODELS
-from emocore.tracks.pictures import MAX_PIXELS_A_SIDE, MIN_PIXELS, PictureConfig
+from emocore.tracks.pictures import PictureConfig
 
 _SETTINGS = (
     *("epochs", "steps_per_epoch", "batch_size", "learning_rate", "patience"),

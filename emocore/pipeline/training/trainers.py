@@ -18,7 +18,7 @@ from emocore.errors import UserError
 from emocore.features.family import FeatureConfig
 from emocore.models.aggregation import How
 from emocore.models.base import Settings
-from emocore.models.bundle import bundle_folder, bundle_hash
+from emocore.models.bundle import bundle_folder, bundle_hash, known_clips
 from emocore.models.catalogue import inputs_of_model
 from emocore.models.fitting import Recipe
 from emocore.models.network_settings import FACE_PIXELS, NetworkSettings, changed
@@ -163,7 +163,7 @@ class FrameFitter:
         if self.base:
             for fold in folds:
                 held = examples.clips.take(np.concatenate([fold.validation, fold.test]))
-                check_unseen(self.base, held, f"{fold.name} of transfer, whose base is {self.base},")
+                check_unseen(known_clips(self.base), held, f"{fold.name} of transfer, whose base is {self.base},")
         return run_frame_folds(examples, folds, self.plan(examples), self.options.group_column, out, keep)
 
     def with_setting(self, setting: Settings) -> Self:

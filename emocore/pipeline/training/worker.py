@@ -1,6 +1,5 @@
 """What each worker of Ray Train runs: the epochs of a training, from its last checkpoint on."""
 
-import contextlib
 import errno
 import math
 import os
@@ -79,13 +78,16 @@ class _Training:
         self.task, self.settings = task, task.settings
         context = ray.train.get_context()
         self.rank, self.chief = context.get_world_rank(), context.get_world_rank() == 0
-        strategy = _start_tensorflow(task)
+        # TensorFlow is imported in the workers only.
+        from emocore.models.keras.devices import start_distributed, summarize, summary_writer  # noqa: PLC0415
+
+        strategy = start_distributed(task.threads, task.settings.gpus_per_worker, task.settings.precision)
         from emocore.models.keras.train_step import Stepper  # noqa: PLC0415 - after its threads and precision are set
 
         base = _load_base(task)
         self.stepper = Stepper(task.model, self.settings, task.steps_per_epoch, strategy, task.seed, base)
         self.progress, self.best = Progress(), self.stepper.weights()
-        self.writer = _summary_writer(task) if self.chief else None
+        self.writer, self._summarize = summary_writer(task.logs) if self.chief else None, summarize
 
     def run(self) -> dict[str, Any]:
         self._restore()
@@ -146,7 +148,7 @@ class _Training:
         self._check_equal()
         checkpoint = self._save()
         if self.writer:
-            _summarize(self.writer, figures)
+            self._summarize(self.writer, figures)
         ray.train.report(
             {**figures, "epochs": self.settings.epochs},
             checkpoint=checkpoint,
@@ -209,35 +211,6 @@ class _Training:
         return None
 
 
-def _start_tensorflow(task: Task) -> Any:
-    import keras  # noqa: PLC0415 - in the workers only
-    import tensorflow as tf  # noqa: PLC0415 - in the workers only
-
-    tf.config.threading.set_intra_op_parallelism_threads(task.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    gpus = tf.config.list_physical_devices("GPU") if task.settings.gpus_per_worker else []
-    tf.config.set_visible_devices(gpus, "GPU")  # Ray hides none from a worker that asked for none
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
-    precision: str = task.settings.precision
-    if precision == "auto":
-        precision = "mixed_bfloat16" if gpus and _has_bfloat16(tf, gpus[0]) else "float32"
-    if precision == "float64":
-        keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy(precision)
-    if not gpus:
-        tf.config.experimental.enable_op_determinism()
-    how = tf.distribute.experimental.CommunicationImplementation
-    options = tf.distribute.experimental.CommunicationOptions(implementation=how.NCCL if gpus else how.AUTO)
-    return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
-
-
-def _has_bfloat16(tf: Any, gpu: Any) -> bool:
-    """float16 would need a scaled loss, and steps that are skipped where it overflows."""
-    capability: tuple[int, int] = tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
-    return capability >= (8, 0)
-
-
 def _load_base(task: Task) -> Any:
     if task.base is None:
         return None
@@ -248,26 +221,6 @@ def _load_base(task: Task) -> Any:
         path = Path(folder) / "model.keras"
         path.write_bytes(task.base)
         return load_keras(path, "face-cnn", default_settings("face-cnn"))
-
-
-def _summary_writer(task: Task) -> Any:
-    import tensorflow as tf  # noqa: PLC0415 - in the workers only
-
-    with tf.device("CPU"):
-        return tf.summary.create_file_writer(task.logs)
-
-
-def _summarize(writer: Any, figures: dict[str, Any]) -> None:
-    import tensorflow as tf  # noqa: PLC0415 - in the workers only
-
-    # As tf.summary.scalar writes them, which asks for the tensorboard package that only their reader needs.
-    kind = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": "scalars"}, data_class="DATA_CLASS_SCALAR")
-    # A log that cannot be written is no reason to stop.
-    with contextlib.suppress(tf.errors.OpError), writer.as_default():
-        for name, value in figures.items():
-            if name != "epoch":
-                tf.summary.write(name, tf.constant(value, tf.float32), step=figures["epoch"], metadata=kind)
-        writer.flush()
 
 
 def _disk_problem(error: OSError, folder: str) -> str:

@@ -12,10 +12,14 @@ from emocore.media.resize import fit
 from emocore.tracks import faces
 from emocore.tracks.faces import Box, crop_face, largest_face
 from emocore.tracks.mtcnn import find_faces
-from emocore.tracks.pictures import make_picture
+from emocore.tracks.pictures import keeper, make_picture
 
 WALL = 150
 HALF = FACE_SHARE  # of the picture's size: half of the face's width
+
+
+def seen(stream, reading):
+    return read_media(stream, reading, keeper(reading)).pictures
 
 
 def head(size, actor=3, emotion="happy"):
@@ -145,7 +149,7 @@ def test_the_box_of_a_turned_film_counts_in_the_upright_frame(tmp_path, turned):
     stored = [np.rot90(frame, -turned // 90) for frame in (upright, empty, upright)]
     path = write_film(tmp_path / "a.mp4", stored, turned)
     with path.open("rb") as stream:
-        found, missed, again = read_media(stream, Reading(1, 96, faces=True)).pictures
+        found, missed, again = seen(stream, Reading(1, 96, faces=True))
     assert [found.state, missed.state, again.state] == ["ok", "no_face", "ok"]
     assert missed.box is None and missed.image.mean() == pytest.approx(WALL, abs=3)
     for picture in (found, again):
@@ -159,6 +163,6 @@ def test_a_still_has_a_box_too(tmp_path):
     path = tmp_path / "a.png"
     cv2.imwrite(str(path), picture)
     with path.open("rb") as stream:
-        (kept,) = read_media(stream, Reading(20, 48, faces=True)).pictures
+        (kept,) = seen(stream, Reading(20, 48, faces=True))
     assert overlap(kept.box, outline) > 0.6
     np.testing.assert_array_equal(kept.image, fit(crop_face(picture, kept.box), 48))
