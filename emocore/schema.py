@@ -1,18 +1,17 @@
 """The typed tables that travel between stages and lie on disk, and the version that readers insist on."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from emocore.labels import EMOTIONS
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 VERSION_KEY = b"emocore_schema_version"
 
 PROBABILITIES = tuple(f"p_{emotion}" for emotion in EMOTIONS)
 SOFT_LABEL = pa.fixed_shape_tensor(pa.float32(), [len(EMOTIONS)])
-MFCC_FRAMES = pa.fixed_shape_tensor(pa.float32(), [157, 39])
 
 # What a file's name, folder or manifest row says, before the file is opened. What a corpus does not know is null.
 LISTING = pa.schema(
@@ -30,6 +29,10 @@ LISTING = pa.schema(
         ("repetition", pa.int32()),
         ("actor", pa.string()),  # "01" … "24" in RAVDESS
         ("gender", pa.string()),  # female | male
+        ("age", pa.int32()),  # in years
+        ("language", pa.string()),  # ISO 639
+        ("segment_start_seconds", pa.float64()),  # of a file of which a stretch is the clip; null: the whole file
+        ("segment_end_seconds", pa.float64()),
         ("split", pa.string()),  # train | validation | test, where the corpus says
         ("extra", pa.map_(pa.string(), pa.string())),  # the manifest's other columns
     ]
@@ -41,7 +44,9 @@ CLIPS = pa.schema(
         pa.field("duplicate_of", pa.string()),  # the path of the first file with the same bytes
         pa.field("duration_seconds", pa.float64()),
         pa.field("sound_begin_seconds", pa.float64()),  # on the clock of the pictures; null without sound
-        pa.field("state", pa.string()),  # ok | silent | no_audio | no_video
+        pa.field("bandwidth_hz", pa.float32()),  # up to which the sound has energy; null without sound
+        pa.field("sound_tracks", pa.int32()),  # how many the file has
+        pa.field("state", pa.string()),  # ok | silent | too_short | no_audio | no_video
     ]
 )
 FAILURES = pa.schema(
@@ -79,13 +84,68 @@ LABELS = pa.schema(
         ("duration_seconds", pa.float64()),
         *_ANSWER,  # null where there was nothing to predict from: see state
         *_SHARES,
+        ("speech_seconds", pa.float64()),
+        ("heard_seconds", pa.float64()),  # covered by windows that were answered for
+        ("windows", pa.int32()),
+        ("shares", pa.map_(pa.string(), pa.float64())),  # emotion → seconds
+        ("answered_by", pa.list_(pa.string())),  # the families that were there
+        ("unsure", pa.bool_()),
+        ("unfamiliar", pa.bool_()),
+        ("broken_after_seconds", pa.float64()),
+        ("bandwidth_hz", pa.float32()),
+        ("sound_tracks", pa.int32()),
+        ("state", pa.string()),  # ok, or why there is no answer
+    ]
+)
+# What was answered for a stretch of a clip; the clip's answer in LABELS is made of its windows'.
+WINDOWS = pa.schema(
+    [
+        ("clip", pa.string()),
+        ("track", pa.int32()),  # 0: the clip as a whole
+        ("window", pa.int32()),
+        ("start_seconds", pa.float64()),
+        ("end_seconds", pa.float64()),
+        ("speech_seconds", pa.float64()),
+        *_ANSWER,
+        *_SHARES,
         ("state", pa.string()),
+        ("answered_by", pa.list_(pa.string())),
+        ("unsure", pa.bool_()),
+        ("unfamiliar", pa.bool_()),
+    ]
+)
+# Who is there, and when: track 0 is the clip as a whole.
+TRACKS = pa.schema(
+    [
+        ("clip", pa.string()),
+        ("track", pa.int32()),
+        ("kind", pa.string()),  # face | voice | person
+        ("start_seconds", pa.float64()),
+        ("end_seconds", pa.float64()),
+        ("n_observations", pa.int32()),
+        ("score", pa.float32()),  # 0 to 1
+        ("name", pa.string()),
+        *_ANSWER,
+        *_SHARES,
+    ]
+)
+# Where faces were looked for: several faces of a frame are several rows.
+BOXES = pa.schema(
+    [
+        ("clip", pa.string()),
+        ("track", pa.int32()),
+        ("frame_index", pa.int32()),
+        ("time_seconds", pa.float64()),
+        ("box", pa.list_(pa.float32(), 4)),  # x, y, width, height in pixels of the upright frame
+        ("score", pa.float32()),
+        ("state", pa.string()),  # ok | no_face
     ]
 )
 # What a model of frames says of each: as its network gives it, before the clip's temperature.
 FRAME_LABELS = pa.schema(
     [
         ("clip", pa.string()),
+        ("track", pa.int32()),
         ("frame_index", pa.int32()),
         ("time_seconds", pa.float64()),
         *_SHARES,
@@ -112,11 +172,30 @@ TRIALS = pa.schema(
 )
 
 
+def features_schema(shape: Sequence[int], columns: Sequence[str]) -> pa.Schema:
+    """Return the schema of a family's table: a row a window, its values by name or as a tensor float32[*shape]."""
+    values = [(name, pa.float32()) for name in columns] or [
+        ("values", pa.fixed_shape_tensor(pa.float32(), list(shape)))
+    ]
+    return pa.schema(
+        [
+            ("clip", pa.string()),
+            ("track", pa.int32()),
+            ("window", pa.int32()),
+            ("start_seconds", pa.float64()),
+            ("end_seconds", pa.float64()),
+            ("state", pa.string()),  # ok | silent | too_short | no_speech
+            *values,
+        ]
+    )
+
+
 def pictures_schema(pixels: int) -> pa.Schema:
     """Return the schema of pictures uint8[pixels, pixels]."""
     return pa.schema(
         [
             ("clip", pa.string()),
+            ("track", pa.int32()),  # 0: whoever is seen
             ("frame_index", pa.int32()),  # among all pictures of the film, in the order in which they are shown
             ("time_seconds", pa.float64()),  # when it is shown, from the begin of the film or its sound on
             ("state", pa.string()),  # ok | no_face: looked for, and not found

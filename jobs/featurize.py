@@ -8,7 +8,10 @@ import tyro
 
 from emocore.cli import check_positive, options_to_json, run_job
 from emocore.errors import UserError
-from emocore.media.reading import Reading
+from emocore.features.article import ARTICLE, ARTICLE_FRAMES
+from emocore.features.catalogue import find_family
+from emocore.features.family import FeatureFamily, SoundInput
+from emocore.features.pictures import PICTURES
 from emocore.media.resize import DEFAULT_PIXELS, MAX_PIXELS_A_SIDE, MIN_PIXELS
 from emocore.pipeline.featurize import featurize
 from emocore.pipeline.options.corpus import CorpusOptions
@@ -23,8 +26,10 @@ class Featurize(ArchiveOptions, CorpusOptions):
     """folders, zips, folders of zips, or CSV and Parquet manifests"""
     out: str
     """the FEATURES folder to write"""
+    features: tuple[str, ...] = (ARTICLE.name,)
+    """feature families of the sound: article, article-frames, or my_module:NAME of a module of your own"""
     mfcc: bool = False
-    """keep the 157×39 MFCC frames of every clip, which audio-conv1d reads (24 KB a clip)"""
+    """keep the 157×39 MFCC frames of every clip too, which audio-conv1d reads (24 KB a clip): article-frames"""
     frames: bool = False
     """keep pictures of the films, and still images (JPEG, PNG, BMP), in grey"""
     every: int = 20
@@ -44,10 +49,15 @@ class Featurize(ArchiveOptions, CorpusOptions):
             raise UserError(f"--pixels must be from {MIN_PIXELS} to {MAX_PIXELS_A_SIDE}: got {self.pixels}.")
 
     @property
-    def reading(self) -> Reading:
-        """What is read of a file."""
-        every = self.every if self.frames else None
-        return Reading(every, self.pixels or DEFAULT_PIXELS, self.faces, seconds_per_file=self.seconds_per_file)
+    def families(self) -> list[FeatureFamily]:
+        """What is computed."""
+        names = dict.fromkeys([*self.features, *([ARTICLE_FRAMES.name] if self.mfcc else [])])
+        found = [find_family(name) for name in names]
+        found = [self.heard(family) if isinstance(family.reads, SoundInput) else family for family in found]
+        if not self.frames:
+            return found
+        pictures = PICTURES.with_input(every=self.every, pixels=self.pixels or DEFAULT_PIXELS, faces=self.faces)
+        return [*(family for family in found if family.name != PICTURES.name), pictures]
 
 
 def main(options: Featurize) -> None:
@@ -55,10 +65,9 @@ def main(options: Featurize) -> None:
     done = featurize(
         options.list(options.corpora, stills=options.frames),
         options.out,
-        options.features(),
-        mfcc=options.mfcc,
-        reading=options.reading,
+        options.families,
         options=options_to_json(options, leave_out=("out", "max_failures", *NOT_OF_THE_TABLES), paths=("corpora",)),
+        seconds_per_file=options.seconds_per_file,
         max_failures=options.max_failures,
         archive_options=options,
     )

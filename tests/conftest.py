@@ -11,7 +11,7 @@ import ray
 
 from emocore.corpora.listing import list_corpora
 from emocore.corpora.synthetic.corpus import DemoSettings, plan, write_clip
-from emocore.features.family import FeatureConfig
+from emocore.features.article import ARTICLE, ARTICLE_FRAMES
 from emocore.pipeline import cluster as ray_cluster
 from emocore.pipeline.featurize import featurize
 from emocore.pipeline.runs import train
@@ -59,16 +59,9 @@ def newcomer(tmp_path_factory):
 def features_of(cluster):
     """Featurize a corpus in this process."""
 
-    def run(corpus, out, *, frames=False, max_failures=None, config=None, **options):
-        roots = [str(corpus)]
-        return featurize(
-            list_corpora(roots),
-            str(out),
-            config or FeatureConfig(),
-            mfcc=frames,
-            options=options,
-            max_failures=max_failures,
-        )
+    def run(corpus, out, *, frames=False, max_failures=None, families=(ARTICLE,), **options):
+        families = [*families, *([ARTICLE_FRAMES] if frames else [])]
+        return featurize(list_corpora([str(corpus)]), str(out), families, options=options, max_failures=max_failures)
 
     return run
 

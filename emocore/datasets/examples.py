@@ -1,12 +1,11 @@
-"""What a model is trained and tested on: feature tables, selected, joined, and as arrays."""
+"""What a model is trained and tested on: clips of feature tables, selected, and what it reads of them by family."""
 
 import json
-from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
@@ -16,20 +15,49 @@ from numpy.typing import NDArray
 from emocore.datasets.groups import actors_in_paths
 from emocore.datasets.selection import Channel, select
 from emocore.errors import UserError
-from emocore.features.extract import AUDIO, FRAMES, inputs_of
-from emocore.features.family import FeatureConfig, Inputs
-from emocore.schema import CLIPS, SCHEMA_VERSION
+from emocore.features.catalogue import families_of, to_json
+from emocore.features.extract import values_of
+from emocore.features.family import FeatureFamily
+from emocore.schema import CLIPS, SCHEMA_VERSION, features_schema
 from emocore.storage.tables import read_tables
 
 MANIFEST = "manifest.json"
+FEATURES = "features"  # in FEATURES: a folder for each family
+FIRST_WINDOW = 0
+
+Rows = NDArray[np.int64]
+
+
+class Inputs(Protocol):
+    """What the examples hold of one family, row by row: in memory, or on disk."""
+
+    @property
+    def family(self) -> FeatureFamily:
+        """What the values are."""
+
+    def take(self, rows: Rows) -> Self:
+        """Return these rows alone."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """Inputs in memory: float32[n, *shape]."""
+
+    family: FeatureFamily
+    values: NDArray[np.float32]
+
+    def take(self, rows: Rows) -> Self:
+        """Return these rows alone."""
+        return replace(self, values=self.values[rows])
 
 
 @dataclass(frozen=True, kw_only=True)
-class Examples(ABC):
-    """Clips (schema.CLIPS) and their soft labels [n, 8], row by row."""
+class Examples:
+    """Clips (schema.CLIPS) and their soft labels [n, 8], row by row, and what a model reads of them, by family."""
 
     clips: pa.Table
     soft: NDArray[np.float32]
+    inputs: Mapping[str, Inputs]
     synthetic: bool
     left_out: dict[str, int] = field(default_factory=dict)  # clips and files that are not among them, by cause
 
@@ -38,32 +66,26 @@ class Examples(ABC):
         """The raters' majority, an index into EMOTIONS, int64[n]; −1 where unlabelled."""
         return np.where(self.soft.sum(axis=1) > 0, self.soft.argmax(axis=1), -1)
 
-    def take(self, rows: NDArray[np.int64]) -> Self:
-        """Return these rows alone."""
-        return replace(self, clips=self.clips.take(rows), soft=self.soft[rows])
+    @property
+    def x(self) -> NDArray[np.float32]:
+        """What a model of one family of sound reads, float32[n, *shape]."""
+        (inputs,) = self.inputs.values()
+        assert isinstance(inputs, Values)
+        return inputs.values
 
-    @abstractmethod
+    @property
+    def families(self) -> list[FeatureFamily]:
+        """What the inputs are."""
+        return [inputs.family for inputs in self.inputs.values()]
+
+    def take(self, rows: Rows) -> Self:
+        """Return these rows alone."""
+        inputs = {name: inputs.take(rows) for name, inputs in self.inputs.items()}
+        return replace(self, clips=self.clips.take(rows), soft=self.soft[rows], inputs=inputs)
+
     def made_by(self) -> dict[str, Any]:
         """Return how the inputs were made, as JSON values."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArrayExamples(Examples):
-    """Examples whose inputs are held as an array: x [n, …]."""
-
-    x: NDArray[np.float32]
-    features: FeatureConfig
-
-    def take(self, rows: NDArray[np.int64]) -> Self:
-        """Return these rows alone."""
-        return replace(super().take(rows), x=self.x[rows])
-
-    def made_by(self) -> dict[str, Any]:
-        """Return the features' definition and its hash."""
-        return {"features": self.features.to_json(), "features_hash": self.features.hash()}
-
-
-Some = TypeVar("Some", bound=Examples)
+        return {"families": to_json(self.families)}
 
 
 def is_features(path: str) -> bool:
@@ -77,55 +99,88 @@ def read_manifest(folder: str) -> dict[str, Any]:
     try:
         manifest = dict(json.loads(path.read_text()))
         version = manifest["schema_version"]
-        if version != SCHEMA_VERSION:
-            raise UserError(
-                f"{folder} has schema version {version}, this release reads {SCHEMA_VERSION}: "
-                "featurize the corpus again."
-            )
-        current = FeatureConfig(**manifest["features"]).hash()
-    except (ValueError, KeyError, TypeError) as error:
+        if version == SCHEMA_VERSION:
+            families_of(manifest["families"])
+    except UserError as error:
+        raise UserError(f"{folder}: {error} Featurize the corpus again.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not the manifest of feature tables: featurize the corpus again.") from error
-    if current != manifest.get("features_hash"):
-        raise UserError(f"{folder} holds features that this release computes otherwise: featurize the corpus again.")
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"{folder} has schema version {version}, this release reads {SCHEMA_VERSION}: featurize the corpus again."
+        )
     return manifest
 
 
-def load_examples(folders: Sequence[str], inputs: Inputs, channel: Channel, features: FeatureConfig) -> ArrayExamples:
-    """Load FEATURES folders as one set of examples, sorted by clip: usable clips, one a take.
+def check_families(folder: str, asked: Sequence[FeatureFamily]) -> None:
+    """Raise UserError where a FEATURES folder lacks a family, or has it of another input."""
+    found = families_of(read_manifest(folder)["families"])
+    for family in asked:
+        if family.name not in found:
+            raise UserError(
+                f"{folder} holds {', '.join(found)}, and this model reads {family.name}: featurize the corpus again "
+                f"with --features {family.name}."
+            )
+        theirs, ours = (one.to_json()["reads"] for one in (found[family.name], family))
+        for name, wanted in ours.items():
+            if theirs[name] != wanted:
+                raise UserError(
+                    f"{folder} was featurized with {name} = {theirs[name]}, {wanted} is asked for: "
+                    "featurize the corpus again with that setting."
+                )
 
-    `features` is what is asked for. Raises UserError where a folder's features were made otherwise, where it
-    lacks sound, or the MFCC frames that `inputs` asks for, or where they share a clip or hold nothing usable.
+
+def load_examples(folders: Sequence[str], families: Sequence[FeatureFamily], channel: Channel) -> Examples:
+    """Load FEATURES folders as one set of examples, sorted by clip: usable clips, one a take, by their first windows.
+
+    Raises UserError where a folder lacks one of the families of sound, or made it otherwise, where two folders share
+    a file, or where they hold nothing usable.
     """
     manifests = {folder: read_manifest(folder) for folder in folders}
-    for folder, manifest in manifests.items():
-        _check_config(folder, manifest, features)
-        if not manifest.get("sound", True):
-            raise UserError(f"{folder} was made for a model that sees, and this one hears: featurize the corpus again.")
-        if inputs == "frames" and not manifest["mfcc"]:
-            raise UserError(f"{folder} holds no MFCC frames, which this model reads: featurize with --mfcc.")
-    clips, inputs_by_clip = _read_all(folders, inputs)
+    for folder in folders:
+        check_families(folder, families)
+    clips_of = read_clips(folders)
+    clips, renamed = _one_name_each(clips_of)
     states = Counter(clips["state"].to_pylist())
     usable = clips.filter(pc.is_in(clips["state"], pa.array(["ok", "no_video"])))
     if not usable.num_rows:
         raise UserError(f"{', '.join(folders)}: none of the {clips.num_rows} clips has sound in it: give other files.")
     chosen = select(usable, channel=channel, media="audio").sort_by("clip").combine_chunks()
-    rows = pc.index_in(chosen["clip"], inputs_by_clip["clip"]).combine_chunks()
-    if rows.null_count:
-        lost = chosen["clip"].filter(pc.is_null(rows))[0]
-        raise UserError(f"The clip {str(lost)!r} has no row in the feature tables: featurize the corpus again.")
-    x = inputs_of(inputs_by_clip.take(rows), inputs)
-    soft = chosen["soft_label"].combine_chunks().to_numpy_ndarray()
     left_out = {
         "failed": sum(manifest.get("failures", 0) for manifest in manifests.values()),
-        "silent": states["silent"],
-        "no_audio": states["no_audio"],
+        **{state: states[state] for state in ("silent", "too_short", "no_audio")},
         "not_selected": usable.num_rows - chosen.num_rows,
     }
-    synthetic = any(manifest["synthetic"] for manifest in manifests.values())
-    return ArrayExamples(clips=chosen, soft=soft, synthetic=synthetic, left_out=left_out, x=x, features=features)
+    return Examples(
+        clips=chosen,
+        soft=chosen["soft_label"].combine_chunks().to_numpy_ndarray(),
+        inputs={family.name: _read_values(folders, family, chosen["clip"], renamed) for family in families},
+        synthetic=any(manifest["synthetic"] for manifest in manifests.values()),
+        left_out=left_out,
+    )
 
 
-def labelled(examples: Some) -> Some:
+def _read_values(
+    folders: Sequence[str], family: FeatureFamily, clips: pa.ChunkedArray, renamed: Mapping[str, set[str]]
+) -> Values:
+    """Return the values of each clip's first window, in the clips' order; later windows are passed over, by number."""
+    declared = features_schema(family.shape, family.columns)
+    tables = []
+    for folder in folders:
+        table = read_tables(Path(folder) / FEATURES / family.name, declared)
+        first = pc.and_(pc.equal(table["window"], FIRST_WINDOW), pc.equal(table["track"], 0))
+        tables.append(_rename(table.filter(first), ("clip",), renamed[folder], folder))
+    windows = pa.concat_tables(tables)
+    if len(pc.unique(windows["clip"])) != windows.num_rows:
+        raise UserError(f"{', '.join(folders)} hold a window twice in {family.name}: featurize the corpus again.")
+    rows = pc.index_in(clips, windows["clip"].combine_chunks()).combine_chunks()
+    if rows.null_count:
+        lost = clips.filter(pc.is_null(rows))[0]
+        raise UserError(f"The clip {str(lost)!r} has no row in the feature tables: featurize the corpus again.")
+    return Values(family, values_of(windows.take(rows), family))
+
+
+def labelled(examples: Examples) -> Examples:
     """Return the examples that have a label. Raises UserError where none has one."""
     rows = np.flatnonzero(examples.truth >= 0)
     check_labelled(len(rows), examples.clips.num_rows)
@@ -139,7 +194,7 @@ def check_labelled(n_labelled: int, n_clips: int) -> None:
         raise UserError(f"None of the {n_clips} clips is labelled: name the folders by emotion, or give a manifest.")
 
 
-def with_actors(examples: Some, actor_from: str) -> Some:
+def with_actors(examples: Examples, actor_from: str) -> Examples:
     """Return the examples with the actors that a regular expression finds in their paths, where none is known.
 
     Raises UserError for a bad expression.
@@ -148,30 +203,6 @@ def with_actors(examples: Some, actor_from: str) -> Some:
     column = examples.clips.column_names.index("actor")
     actors = pc.coalesce(examples.clips["actor"], found)
     return replace(examples, clips=examples.clips.set_column(column, CLIPS.field("actor"), actors))
-
-
-def _check_config(folder: str, manifest: dict[str, Any], config: FeatureConfig) -> None:
-    found = FeatureConfig(**manifest["features"])
-    for name, wanted in config.to_json().items():
-        if found.to_json()[name] != wanted:
-            raise UserError(
-                f"{folder} was featurized with {name} = {found.to_json()[name]}, {wanted} is asked for: "
-                "featurize the corpus again with that setting."
-            )
-
-
-def _read_all(folders: Sequence[str], inputs: Inputs) -> tuple[pa.Table, pa.Table]:
-    """Return all clips, and all inputs by clip; a name that an earlier folder used gets its own folder's behind it."""
-    table, columns = ("audio", AUDIO) if inputs == "columns" else ("mfcc", [FRAMES])
-    names: set[str] = set()
-    all_clips, all_inputs = [], []
-    for folder, clips in read_clips(folders).items():
-        found = read_tables(Path(folder) / table, pa.schema([CLIPS.field("clip"), *columns]))
-        taken = names.intersection(clips["clip"].to_pylist())
-        names.update(clips["clip"].to_pylist())
-        all_clips.append(_rename(clips, ("clip", "take"), taken, folder))
-        all_inputs.append(_rename(found, ("clip",), taken, folder))
-    return pa.concat_tables(all_clips), pa.concat_tables(all_inputs)
 
 
 def read_clips(folders: Sequence[str]) -> dict[str, pa.Table]:
@@ -186,6 +217,17 @@ def read_clips(folders: Sequence[str]) -> dict[str, pa.Table]:
         paths.update(clips["path"].to_pylist())
         clips_of[folder] = clips
     return clips_of
+
+
+def _one_name_each(clips_of: Mapping[str, pa.Table]) -> tuple[pa.Table, dict[str, set[str]]]:
+    """Return all clips; a name that an earlier folder used gets its own folder's behind it: which did, by folder."""
+    names: set[str] = set()
+    renamed, tables = {}, []
+    for folder, clips in clips_of.items():
+        renamed[folder] = names.intersection(clips["clip"].to_pylist())
+        names.update(clips["clip"].to_pylist())
+        tables.append(_rename(clips, ("clip", "take"), renamed[folder], folder))
+    return pa.concat_tables(tables), renamed
 
 
 def _rename(table: pa.Table, columns: Sequence[str], taken: set[str], folder: str) -> pa.Table:

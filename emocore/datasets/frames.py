@@ -4,58 +4,71 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from emocore.datasets.examples import Examples, read_clips, read_manifest
+from emocore.datasets.examples import Examples, check_families, read_clips, read_manifest
 from emocore.datasets.selection import Channel, select
 from emocore.errors import UserError
+from emocore.features.catalogue import families_of
+from emocore.features.family import FeatureFamily, FrameInput
+from emocore.features.pictures import PICTURES
 from emocore.schema import pictures_schema
 from emocore.storage.tables import open_table, picture_columns, read_tables
-from emocore.tracks.pictures import PictureConfig
 
 FRAMES = "frames"
+_READ = ("clip", "track", "frame_index", "time_seconds", "state", "image")
 HEADS = pa.schema([pictures_schema(1).field(name) for name in ("clip", "state")])
 
 
-@dataclass(frozen=True, kw_only=True)
-class FrameExamples(Examples):
-    """Examples whose pictures lie in the `frames` of FEATURES folders, at least one a clip that can be used."""
+@dataclass(frozen=True)
+class FrameInputs:
+    """Pictures in the `frames` of FEATURES folders; `n_frames` int64[n]: those of each clip that can be used."""
 
+    family: FeatureFamily
     folders: tuple[Path, ...]
-    n_frames: NDArray[np.int64]  # of each clip, those that can be used
-    reading: PictureConfig
+    n_frames: NDArray[np.int64]
+
+    @property
+    def reads(self) -> FrameInput:
+        """Which pictures they are."""
+        assert isinstance(self.family.reads, FrameInput)
+        return self.family.reads
 
     def take(self, rows: NDArray[np.int64]) -> Self:
         """Return these rows alone."""
-        return replace(super().take(rows), n_frames=self.n_frames[rows])
-
-    def made_by(self) -> dict[str, Any]:
-        """Return which pictures were read."""
-        return {"reading": self.reading.to_json()}
+        return replace(self, n_frames=self.n_frames[rows])
 
 
-def pictures_of(folder: str) -> PictureConfig:
+def frames_of(examples: Examples) -> FrameInputs:
+    """Return the pictures of examples that have some."""
+    (inputs,) = examples.inputs.values()
+    assert isinstance(inputs, FrameInputs)
+    return inputs
+
+
+def pictures_of(folder: str) -> FeatureFamily:
     """Return which pictures a FEATURES folder holds. Raises UserError where it holds none."""
-    manifest = read_manifest(folder)
-    if manifest.get("every") is None:
+    found = families_of(read_manifest(folder)["families"])
+    if PICTURES.name not in found:
         raise UserError(f"{folder} holds no pictures, which this model reads: featurize with --frames.")
-    return PictureConfig(manifest["every"], manifest["pixels"], manifest["faces"])
+    return found[PICTURES.name]
 
 
-def load_frame_examples(folders: Sequence[str], channel: Channel, reading: PictureConfig) -> FrameExamples:
+def load_frame_examples(folders: Sequence[str], channel: Channel, pictures: FeatureFamily) -> Examples:
     """Load FEATURES folders as one set of clips, sorted by clip: those with a usable picture, one a take.
 
-    `reading` is what is asked for. Raises UserError where a folder's pictures were made otherwise, where two folders
+    `pictures` is what is asked for. Raises UserError where a folder's pictures were made otherwise, where two folders
     share a clip, and where no clip has a picture that can be used.
     """
     manifests = [read_manifest(folder) for folder in folders]
     for folder in folders:
-        _check_pictures(folder, reading)
+        pictures_of(folder)
+        check_families(folder, [pictures])
     clips_of = read_clips(folders)
     clips = pa.concat_tables(clips_of.values())
     _check_names(clips_of)
@@ -73,14 +86,13 @@ def load_frame_examples(folders: Sequence[str], channel: Channel, reading: Pictu
         raise UserError(f"{', '.join(folders)}: none of the {len(names)} clips has {missing}: give {given}.")
     candidates = clips.append_column("n_frames", pa.array(n_frames)).filter(pa.array(n_frames > 0))
     chosen = select(candidates, channel=channel, media="frames").sort_by("clip").combine_chunks()
-    return FrameExamples(
+    places = tuple(Path(folder).absolute() for folder in folders)
+    return Examples(
         clips=chosen.drop_columns("n_frames"),
         soft=chosen["soft_label"].combine_chunks().to_numpy_ndarray(),
+        inputs={pictures.name: FrameInputs(pictures, places, chosen["n_frames"].to_numpy())},
         synthetic=any(manifest["synthetic"] for manifest in manifests),
         left_out={**left_out, "not_selected": candidates.num_rows - chosen.num_rows},
-        folders=tuple(Path(folder).absolute() for folder in folders),
-        n_frames=chosen["n_frames"].to_numpy(),
-        reading=reading,
     )
 
 
@@ -93,7 +105,7 @@ def read_frames(path: Path, clips: Collection[str]) -> Iterator[pa.Table]:
     """Yield the usable pictures of these clips, row group by row group: never more than one is held."""
     wanted = pa.array(sorted(clips), pa.string())
     with open_table(path) as file:
-        shown = picture_columns(file.schema_arrow, ("clip", "frame_index", "time_seconds", "state", "image"), path)
+        shown = picture_columns(file.schema_arrow, _READ, path)
         for group in range(file.num_row_groups):
             heads = file.read_row_group(group, ["clip", "state"])
             keep = pc.and_(pc.is_in(heads["clip"], wanted), pc.equal(heads["state"], "ok")).combine_chunks()
@@ -106,16 +118,6 @@ def read_frames(path: Path, clips: Collection[str]) -> Iterator[pa.Table]:
 def images_of(frames: pa.Table) -> NDArray[np.uint8]:
     """Return the pictures uint8[n, pixels, pixels] of a table."""
     return np.asarray(frames["image"].combine_chunks().to_numpy_ndarray(), np.uint8)
-
-
-def _check_pictures(folder: str, reading: PictureConfig) -> None:
-    found = pictures_of(folder).to_json()
-    for name, wanted in reading.to_json().items():
-        if found[name] != wanted:
-            raise UserError(
-                f"{folder} was featurized with {name} = {found[name]}, {wanted} is asked for: "
-                "featurize the corpus again with that setting."
-            )
 
 
 def _check_names(clips_of: dict[str, pa.Table]) -> None:

@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from emocore.datasets.examples import Some
+from emocore.datasets.examples import Examples
 from emocore.datasets.protocols import Fold, check_disjoint
 from emocore.errors import UserError
 
 
-def unseen(known: pa.Table, examples: Some) -> Some:
+def unseen(known: pa.Table, examples: Examples) -> Examples:
     """Return the examples without copies of what a bundle was trained on, where no actor is known.
 
     `known`: the clips of its training, columns clip, path, take and content_id.

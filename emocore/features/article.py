@@ -1,11 +1,12 @@
 """The article's features: MFCC, their two differences and the RMS energy, each summed up over the clip."""
 
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, lru_cache
 
-import librosa
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
+
+from emocore.features.family import Extractor, FeatureFamily, SoundInput, SoundWindow, first_window
 
 N_FRAMES = 157
 N_MFCC = 13
@@ -36,6 +37,9 @@ def article_features(
     >>> columns.shape, frames.shape, COLUMNS[0]
     ((160,), (157, 39), 'mfcc_01_mean')
     """
+    import librosa  # noqa: PLC0415 - seconds to import
+    import scipy.fft  # noqa: PLC0415 - beside it
+
     fixed = librosa.util.fix_length(np.asarray(signal, dtype=np.float32), size=N_SAMPLES)
     power = np.abs(librosa.stft(fixed, n_fft=N_FFT, hop_length=HOP_LENGTH)) ** 2
     decibels = librosa.power_to_db(_mel_filters(sample_rate_hz) @ power)
@@ -49,11 +53,58 @@ def article_features(
 
 @cache
 def _mel_filters(sample_rate_hz: int) -> NDArray[np.float32]:
+    import librosa  # noqa: PLC0415 - seconds to import
+
     return np.asarray(librosa.filters.mel(sr=sample_rate_hz, n_fft=N_FFT), dtype=np.float32)
 
 
 @cache
 def _delta_matrices() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    import librosa  # noqa: PLC0415 - seconds to import
+
     # A Savitzky-Golay difference is linear in the frames: its matrix is what it makes of the identity.
     identity = np.eye(N_FRAMES)
     return tuple(librosa.feature.delta(identity, order=order).astype(np.float32) for order in (1, 2))  # type: ignore[return-value]
+
+
+def _load_columns(family: FeatureFamily) -> Extractor:
+    return lambda windows: _stacked(windows, 0, family)
+
+
+def _load_frames(family: FeatureFamily) -> Extractor:
+    return lambda windows: _stacked(windows, 1, family)
+
+
+def _stacked(windows: Sequence[SoundWindow], which: int, family: FeatureFamily) -> NDArray[np.float32]:
+    from emocore.features.compile import compile_features  # noqa: PLC0415 - it calls what stands above
+
+    compile_features()
+    values = [_both(window.samples.tobytes(), window.sample_rate_hz)[which] for window in windows]
+    return np.stack(values) if values else np.zeros((0, *family.shape), np.float32)
+
+
+@lru_cache(maxsize=4)  # the two families of one window are computed once
+def _both(samples: bytes, sample_rate_hz: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    return article_features(np.frombuffer(samples, np.float32), sample_rate_hz)
+
+
+ARTICLE = FeatureFamily(
+    name="article",
+    version=1,
+    reads=SoundInput(22_050),
+    shape=(len(COLUMNS),),
+    load=_load_columns,
+    columns=COLUMNS,
+    grid=first_window(N_SAMPLES, 22_050),
+    window_samples=N_SAMPLES,
+)
+ARTICLE_FRAMES = FeatureFamily(
+    name="article-frames",
+    version=1,
+    reads=SoundInput(22_050),
+    shape=(N_FRAMES, 3 * N_MFCC),
+    load=_load_frames,
+    hop_seconds=HOP_LENGTH / 22_050,
+    grid=first_window(N_SAMPLES, 22_050),
+    window_samples=N_SAMPLES,
+)

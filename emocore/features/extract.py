@@ -2,68 +2,70 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from emocore.errors import MediaError
-from emocore.features.article import COLUMNS, N_FRAMES, N_MFCC, N_SAMPLES, article_features
-from emocore.features.compile import compile_features
-from emocore.features.family import FeatureConfig, Inputs
-from emocore.media.audio import is_silent, prepare
+from emocore.features.family import Extractor, FeatureFamily, FrameInput, SoundInput, SoundWindow
+from emocore.media.audio import Sound, is_silent, prepare
 from emocore.media.limit import TimeLimit
-from emocore.media.reading import SOUND_ONLY, Media, Reading, read_media
+from emocore.media.reading import Media, Reading, read_media
 from emocore.media.source import content_id, open_source
 from emocore.media.video import Picture
-from emocore.schema import CLIPS, LISTING, MFCC_FRAMES, pictures_schema
+from emocore.schema import CLIPS, LISTING, features_schema, pictures_schema
+from emocore.timeline import Window
 from emocore.tracks.pictures import keeper
 
 # A file that cannot be used: these three say why, and are null for every other.
 FAULT = [pa.field("stage", pa.string()), pa.field("reason", pa.string()), pa.field("detail", pa.string())]
-AUDIO = [pa.field(name, pa.float32()) for name in COLUMNS]
-FRAMES = pa.field("frames", MFCC_FRAMES)
 PLANNED = pa.schema([*LISTING, pa.field("duplicate_of", pa.string())])
-FEATURIZED = pa.schema([*CLIPS, *FAULT, *AUDIO, FRAMES])
-
-_NO_COLUMNS = np.full(len(COLUMNS), np.nan, np.float32)
-_NO_FRAMES = np.zeros((N_FRAMES, 3 * N_MFCC), np.float32)
-
-
-@dataclass(frozen=True)
-class _Result:
-    """What one file's bytes gave."""
-
-    content_id: str | None = None
-    duration_seconds: float | None = None
-    state: str | None = None
-    fault: MediaError | None = None
-    columns: NDArray[np.float32] | None = None
-    frames: NDArray[np.float32] | None = None
-    sound_begin_seconds: float | None = None
-
 
 Guard = Callable[[str], AbstractContextManager[object]]
 Sink = Callable[[list[str], list[Picture]], None]
 
 
+def featurized_schema(families: Sequence[FeatureFamily]) -> pa.Schema:
+    """Return what `featurize_batch` gives: a row a file, with its windows of each family of sound in a list."""
+    return pa.schema([*CLIPS, *FAULT, *(pa.field(family.name, _windows_type(family)) for family in heard_by(families))])
+
+
+def reading_of(families: Sequence[FeatureFamily], seconds_per_file: float = 600.0) -> Reading:
+    """Return what is read of a file for these families."""
+    frames = next((family.reads for family in families if isinstance(family.reads, FrameInput)), None)
+    sound = bool(heard_by(families))
+    if frames is None:
+        return Reading(sound=sound, seconds_per_file=seconds_per_file)
+    return Reading(frames.every, frames.pixels, frames.faces, sound=sound, seconds_per_file=seconds_per_file)
+
+
+def heard_by(families: Sequence[FeatureFamily]) -> list[FeatureFamily]:
+    """Return the families of sound among these."""
+    return [family for family in families if isinstance(family.reads, SoundInput)]
+
+
 def featurize_batch(
     planned: pa.Table,
-    config: FeatureConfig,
-    reading: Reading = SOUND_ONLY,
+    families: Sequence[FeatureFamily],
+    reading: Reading | None = None,
     guard: Guard = nullcontext,
     sink: Sink | None = None,
 ) -> pa.Table:
-    """Return FEATURIZED rows for PLANNED rows, in their order; files with equal bytes are computed once a batch.
+    """Return `featurized_schema` rows for PLANNED rows, in their order; equal bytes are computed once a batch.
 
-    A row with a fault has null features; so has one without sound, whose state is "no_audio" where sound was asked
-    for. `guard(path)` is entered around each file, and may raise MediaError; `sink(clips, pictures)` takes the
-    pictures of a clip and of its copies, at once, so that they need not be held.
+    A row with a fault has no windows; nor has one without sound, whose state is "no_audio" where sound was asked for.
+    `guard(path)` is entered around each file, and may raise MediaError; `sink(clips, pictures)` takes the pictures of
+    a clip and of its copies, at once, so that they need not be held.
     """
-    if reading.sound:
-        compile_features()
+    reading = reading or reading_of(families)
+    heard = heard_by(families) if reading.sound else []
+    for family in heard:
+        _loaded(family)
     rows_of: dict[str, list[int]] = {}
     paths, clips = planned["path"].to_pylist(), planned["clip"].to_pylist()
     for row, first in enumerate(planned["duplicate_of"].to_pylist()):
@@ -72,14 +74,42 @@ def featurize_batch(
     for rows in rows_of.values():
         try:
             with guard(paths[rows[0]]):
-                result, pictures = _featurize_file(paths[rows[0]], config, reading)
+                result, pictures = _featurize_file(paths[rows[0]], heard, reading)
                 if sink and pictures:
                     sink([clips[row] for row in rows], pictures)
         except MediaError as fault:
             result = _Result(fault=fault)
         for row in rows:
             results[row] = result
-    return _to_table(planned, results)
+    return _to_table(planned, results, families)
+
+
+def windows_of(featurized: pa.Table, family: FeatureFamily) -> pa.Table:
+    """Return the windows of all files as a table of features: keyed by clip, track and window."""
+    lists = featurized[family.name].combine_chunks()
+    rows, entries = pc.list_parent_indices(lists), pc.list_flatten(lists)
+    schema = features_schema(family.shape, family.columns)
+    made = {name: entries.field(name) for name in ("window", "start_seconds", "end_seconds", "state")}
+    made |= {"clip": featurized["clip"].take(rows), "track": pa.array(np.zeros(len(rows), np.int32))}
+    values = _numbers(entries.field("values"), family)
+    made |= value_columns(values, family)
+    return pa.table({name: made[name] for name in schema.names}, schema)
+
+
+def value_columns(values: NDArray[np.float32], family: FeatureFamily) -> dict[str, pa.Array]:
+    """Return float32[n, *shape] as the columns of a table of features: by name, or a tensor called values."""
+    if family.columns:
+        return {name: pa.array(values[:, i]) for i, name in enumerate(family.columns)}
+    kind = pa.fixed_shape_tensor(pa.float32(), list(family.shape))
+    storage = pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).ravel()), family.size)
+    return {"values": pa.ExtensionArray.from_storage(kind, storage)}
+
+
+def values_of(windows: pa.Table, family: FeatureFamily) -> NDArray[np.float32]:
+    """Return what a table of features holds, float32[n, *shape]."""
+    if family.columns:
+        return np.column_stack([windows[name].to_numpy() for name in family.columns]).astype(np.float32)
+    return np.asarray(windows["values"].combine_chunks().to_numpy_ndarray(), np.float32)
 
 
 def picture_rows(pictures: Sequence[tuple[str, Picture]], pixels: int) -> pa.Table:
@@ -90,6 +120,7 @@ def picture_rows(pictures: Sequence[tuple[str, Picture]], pixels: int) -> pa.Tab
     return pa.table(
         {
             "clip": [clip for clip, _ in pictures],
+            "track": np.zeros(len(pictures), np.int32),
             "frame_index": [picture.frame_index for _, picture in pictures],
             "time_seconds": [picture.time_seconds for _, picture in pictures],
             "state": [picture.state for _, picture in pictures],
@@ -100,21 +131,35 @@ def picture_rows(pictures: Sequence[tuple[str, Picture]], pixels: int) -> pa.Tab
     )
 
 
-def inputs_of(featurized: pa.Table, inputs: Inputs) -> NDArray[np.float32]:
-    """Return what a model reads of rows that have features: the columns [n, 160], or the frames [n, 157, 39]."""
-    if inputs == "frames":
-        return np.asarray(featurized["frames"].combine_chunks().to_numpy_ndarray(), np.float32)
-    return np.column_stack([featurized[name].to_numpy() for name in COLUMNS]).astype(np.float32)
+@dataclass(frozen=True)
+class _Windows:
+    """One family's windows of a clip: their states, and their values float32[n, *shape]."""
+
+    windows: list[Window]
+    states: list[str]
+    values: NDArray[np.float32]
 
 
-def _featurize_file(path: str, config: FeatureConfig, reading: Reading) -> tuple[_Result, list[Picture]]:
+@dataclass(frozen=True)
+class _Result:
+    """What one file's bytes gave."""
+
+    content_id: str | None = None
+    duration_seconds: float | None = None
+    state: str | None = None
+    fault: MediaError | None = None
+    sound_begin_seconds: float | None = None
+    windows: dict[str, _Windows] = field(default_factory=dict)
+
+
+def _featurize_file(path: str, heard: list[FeatureFamily], reading: Reading) -> tuple[_Result, list[Picture]]:
     identity: str | None = None
     limit = TimeLimit(reading.seconds_per_file)
     try:
         with open_source(path, limit) as stream:
             identity = content_id(stream, limit)
             media = read_media(stream, replace(reading, limit=limit), keeper(reading))
-        return _compute(identity, media, config, reading), media.pictures or []
+        return _compute(identity, media, heard, reading), media.pictures or []
     except MediaError as fault:
         return _Result(identity, fault=fault), []
     except Exception as error:  # one strange file must not take the archive along
@@ -122,19 +167,52 @@ def _featurize_file(path: str, config: FeatureConfig, reading: Reading) -> tuple
         return _Result(identity, fault=ours), []
 
 
-def _compute(identity: str, media: Media, config: FeatureConfig, reading: Reading) -> _Result:
+def _compute(identity: str, media: Media, heard: list[FeatureFamily], reading: Reading) -> _Result:
     sound = media.sound
     if sound is None:
         state = "no_audio" if reading.sound else "no_video" if media.pictures is None else "ok"
         return _Result(identity, media.duration_seconds, state=state)
-    signal = prepare(sound, config.sample_rate_hz, config.level)
-    columns, frames = article_features(signal, config.sample_rate_hz)
-    used = sound.signal[: round(N_SAMPLES / config.sample_rate_hz * sound.sample_rate_hz)]
-    state = "silent" if is_silent(used) else "no_video" if reading.every and media.pictures is None else "ok"
-    return _Result(identity, sound.duration_seconds, state, None, columns, frames, media.sound_begin_seconds)
+    signals: dict[Any, NDArray[np.float32]] = {}  # families of one input share the resampling
+    windows = {family.name: _windows(sound, family, signals) for family in heard}
+    states = {state for found in windows.values() for state in found.states}
+    missing = "no_video" if reading.every and media.pictures is None else "ok"
+    state = "silent" if states and "ok" not in states else missing
+    return _Result(identity, sound.duration_seconds, state, None, media.sound_begin_seconds, windows)
 
 
-def _to_table(planned: pa.Table, results: list[_Result]) -> pa.Table:
+def _windows(sound: Sound, family: FeatureFamily, signals: dict[Any, NDArray[np.float32]]) -> _Windows:
+    assert isinstance(family.reads, SoundInput)
+    rate = family.reads.sample_rate_hz
+    if family.reads not in signals:
+        signals[family.reads] = prepare(sound, rate, family.reads.level)
+    signal = signals[family.reads]
+    windows = list(family.grid.windows(sound.duration_seconds))
+    parts = [SoundWindow(window, _cut(signal, window, rate), rate) for window in windows]
+    silent = [is_silent(_cut(sound.signal, window, sound.sample_rate_hz)) for window in windows]
+    return _Windows(windows, ["silent" if none else "ok" for none in silent], _loaded(family)(parts))
+
+
+def _cut(signal: NDArray[np.float32], window: Window, sample_rate_hz: int) -> NDArray[np.float32]:
+    return signal[round(window.start_seconds * sample_rate_hz) : round(window.end_seconds * sample_rate_hz)]
+
+
+@lru_cache(maxsize=16)
+def _loaded(family: FeatureFamily) -> Extractor:
+    return family.load(family)
+
+
+def _windows_type(family: FeatureFamily) -> pa.DataType:
+    values = pa.list_(pa.float32(), family.size)
+    names = [("window", pa.int32()), ("start_seconds", pa.float64()), ("end_seconds", pa.float64())]
+    return pa.list_(pa.struct([*names, ("state", pa.string()), ("values", values)]))
+
+
+def _numbers(values: pa.FixedSizeListArray, family: FeatureFamily) -> NDArray[np.float32]:
+    return np.asarray(values.flatten().to_numpy(zero_copy_only=False), np.float32).reshape(-1, *family.shape)
+
+
+def _to_table(planned: pa.Table, results: list[_Result], families: Sequence[FeatureFamily]) -> pa.Table:
+    schema = featurized_schema(families)
     made: dict[str, Any] = {
         "content_id": [r.content_id for r in results],
         "duration_seconds": [r.duration_seconds for r in results],
@@ -144,25 +222,31 @@ def _to_table(planned: pa.Table, results: list[_Result]) -> pa.Table:
         "reason": [r.fault and r.fault.reason for r in results],
         "detail": [r.fault and r.fault.detail for r in results],
     }
-    absent = np.array([r.columns is None for r in results], dtype=bool)
-    values = _stack([_NO_COLUMNS if r.columns is None else r.columns for r in results], (len(COLUMNS),))
-    for i, name in enumerate(COLUMNS):
-        made[name] = pa.array(values[:, i], pa.float32(), mask=absent)
-    frames = _stack([_NO_FRAMES if r.frames is None else r.frames for r in results], _NO_FRAMES.shape)
-    storage = pa.FixedSizeListArray.from_arrays(pa.array(frames.ravel()), _NO_FRAMES.size)
-    made["frames"] = pa.ExtensionArray.from_storage(MFCC_FRAMES, storage)
-    return pa.Table.from_arrays(
-        [
-            planned[field.name].combine_chunks()
-            if field.name in PLANNED.names
-            else made[field.name]
-            if isinstance(made[field.name], pa.Array)
-            else pa.array(made[field.name], field.type)
-            for field in FEATURIZED
-        ],
-        schema=FEATURIZED,
-    )
+    columns = []
+    for column in schema:
+        if column.name in PLANNED.names:
+            columns.append(planned[column.name].combine_chunks())
+        elif column.name in made:
+            columns.append(pa.array(made[column.name], column.type))
+        elif column.name in CLIPS.names:
+            columns.append(pa.nulls(len(results), column.type))
+    columns += [_list_column(results, family) for family in heard_by(families)]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _stack(arrays: list[NDArray[np.float32]], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    return np.stack(arrays) if arrays else np.zeros((0, *shape), np.float32)
+def _list_column(results: list[_Result], family: FeatureFamily) -> pa.Array:
+    kind = _windows_type(family)
+    empty = _Windows([], [], np.zeros((0, *family.shape), np.float32))
+    found = [result.windows.get(family.name, empty) for result in results]
+    windows = [window for one in found for window in one.windows]
+    values = np.concatenate([empty.values, *(one.values for one in found)]).astype(np.float32)
+    fields = [
+        pa.array([window.index for window in windows], pa.int32()),
+        pa.array([window.start_seconds for window in windows], pa.float64()),
+        pa.array([window.end_seconds for window in windows], pa.float64()),
+        pa.array([state for one in found for state in one.states], pa.string()),
+        pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), family.size),
+    ]
+    entries = pa.StructArray.from_arrays(fields, fields=list(kind.value_type))
+    offsets = np.cumsum([0, *(len(one.windows) for one in found)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), entries, type=kind)

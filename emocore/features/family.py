@@ -1,21 +1,28 @@
-"""What decides the value of a feature, and the hash that a bundle and a feature table must share."""
+"""The contract of a feature family: what it reads, what it gives, and the hash that a table and a model must share."""
 
 import dataclasses
 import hashlib
+import importlib
+import importlib.util
 import json
-from dataclasses import dataclass
-from typing import Any, Literal
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from emocore.errors import UserError
-from emocore.media.audio import Level
+from emocore.timeline import WHOLE_CLIP, Window, WindowGrid
 
-# What a model reads: the 160 columns [n, 160], MFCC frames [n, 157, 39], or pictures uint8[n, pixels, pixels].
-Inputs = Literal["columns", "frames", "pictures"]
+Level = Literal["as-is", "peak"]
 
 
 @dataclass(frozen=True)
-class FeatureConfig:
-    """How a signal becomes features: two tables with equal hashes may be joined, a bundle asks for its own."""
+class SoundInput:
+    """Sound of one channel at this rate; with level "peak" its largest magnitude is 1."""
 
     sample_rate_hz: int = 22_050
     level: Level = "as-is"
@@ -26,15 +33,123 @@ class FeatureConfig:
                 f"The sample rate must be from 4,000 to 192,000 Hz: got {self.sample_rate_hz}; 22,050 is the article's."
             )
 
+
+@dataclass(frozen=True)
+class FrameInput:
+    """Every n-th frame of a film in grey, scaled to a square: the whole of it, or its largest face alone."""
+
+    every: int = 20
+    pixels: int = 256
+    faces: bool = False
+
+
+@dataclass(frozen=True)
+class SoundWindow:
+    """A window of sound: float32[samples] within ±1 at the family's rate, shorter than the window where it ends."""
+
+    window: Window
+    samples: NDArray[np.float32]
+    sample_rate_hz: int
+
+
+@dataclass(frozen=True)
+class FrameWindow:
+    """A window of pictures uint8[n, pixels, pixels], and when each is shown, float64[n] in seconds."""
+
+    window: Window
+    frames: NDArray[np.uint8]
+    times_seconds: NDArray[np.float64]
+
+
+class Extractor(Protocol):
+    """Computes a family's values for many windows at once."""
+
+    def __call__(self, windows: Sequence[Any]) -> NDArray[np.float32]:
+        """Return float32[n, *shape] for n windows."""
+
+
+@dataclass(frozen=True)
+class FeatureFamily:
+    """Features of one kind: a file of their own, and one line in the catalogue.
+
+    Importing the file imports nothing heavy; `load`, called once a process, does. The values of vectors stand in named
+    columns where they have names. Two tables with equal hashes may be joined; a model asks for its own.
+    """
+
+    name: str  # the folder's name, and what --features takes
+    version: int  # rises when the numbers change
+    reads: SoundInput | FrameInput
+    shape: tuple[int, ...]  # of a window's values, float32
+    load: Callable[["FeatureFamily"], Extractor]
+    columns: tuple[str, ...] = ()  # as many as shape[0], or none
+    hop_seconds: float | None = None  # between steps of a sequence
+    grid: WindowGrid = WHOLE_CLIP
+    window_samples: int | None = None  # of the only window, where the recipe counts it so: the grid follows the rate
+    extra: str | None = None  # what to install for it: emocore[extra]
+    module: str | None = None  # of a family outside of the package: what `load_family` was given
+    source_hash: str | None = None  # of that module's file
+
+    def __post_init__(self) -> None:
+        if self.columns and (len(self.shape) != 1 or len(self.columns) != self.shape[0]):
+            raise UserError(f"The family {self.name!r} names {len(self.columns)} columns for values of {self.shape}.")
+        if not self.name.replace("-", "").replace("_", "").replace(".", "").isalnum() or self.name.startswith("."):
+            raise UserError(f"A family's name is a folder's: letters, digits, - _ and . only, got {self.name!r}.")
+
+    @property
+    def modality(self) -> Literal["audio", "video"]:
+        """Which track of a file is read."""
+        return "audio" if isinstance(self.reads, SoundInput) else "video"
+
+    @property
+    def size(self) -> int:
+        """How many values a window has."""
+        return math.prod(self.shape)
+
+    def with_input(self, **values: Any) -> Self:
+        """Return the family of another input: of another rate or level, or other frames."""
+        reads = replace(self.reads, **values)
+        if self.window_samples is None or not isinstance(reads, SoundInput):
+            return replace(self, reads=reads)
+        return replace(self, reads=reads, grid=first_window(self.window_samples, reads.sample_rate_hz))
+
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return dataclasses.asdict(self)
+        """Return what decides the values, as JSON values; manifests and bundles hold it."""
+        return {
+            "version": self.version,
+            "reads": dataclasses.asdict(self.reads),
+            "shape": list(self.shape),
+            "hop_seconds": self.hop_seconds,
+            "grid": self.grid.to_json(),
+            **({"module": self.module, "source_hash": self.source_hash} if self.module else {}),
+            "hash": self.hash(),
+        }
 
     def hash(self) -> str:
-        """Return 16 hexadecimal digits that name the features' definition.
+        """Return 16 hexadecimal digits over all that decides the values."""
+        facts = [self.name, self.version, self.modality, dataclasses.asdict(self.reads), self.shape, self.columns]
+        facts += [self.hop_seconds, self.grid.to_json(), self.source_hash]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
-        >>> FeatureConfig().hash() == FeatureConfig(level="peak").hash()
-        False
-        """
-        text = json.dumps({"family": "article-160", **self.to_json()}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+def first_window(samples: int, sample_rate_hz: int) -> WindowGrid:
+    """Return the grid of one window, the first so many samples of a clip, filled up with silence."""
+    return WindowGrid(samples / sample_rate_hz, tail="pad")
+
+
+def load_own(place: str, kind: type[Any], option: str) -> tuple[Any, str]:
+    """Return an object of the user's own module, named `my_module:NAME`, and the SHA-256 of the module's file.
+
+    Raises UserError where there is no such module or name, or where it is of another kind.
+    """
+    name, _, attribute = place.partition(":")
+    try:
+        spec = importlib.util.find_spec(name)
+        found = getattr(importlib.import_module(name), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"{option} {place} cannot be imported ({error}): name a module on the Python path and what it holds."
+        ) from error
+    if not isinstance(found, kind):
+        raise UserError(f"{option} {place} is a {type(found).__name__}: a {kind.__name__} is expected there.")
+    assert spec is not None
+    return found, hashlib.sha256(Path(spec.origin or "").read_bytes()).hexdigest()

@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 
 from emocore.errors import MediaError
 
-Level = Literal["as-is", "peak"]
-
-
 MAX_SECONDS = 1_200.0
 MAX_SAMPLES = 2**26  # 256 MiB of one channel: 23 minutes at 48 kHz
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
@@ -126,7 +123,7 @@ def _one_channel(frame: av.AudioFrame) -> NDArray[np.float32]:
     return np.asarray(scaled.mean(axis=0), np.float32)
 
 
-def prepare(sound: Sound, sample_rate_hz: int, level: Level) -> NDArray[np.float32]:
+def prepare(sound: Sound, sample_rate_hz: int, level: Literal["as-is", "peak"]) -> NDArray[np.float32]:
     """Return the signal float32[samples] at `sample_rate_hz`; with level "peak" its largest magnitude is 1.
 
     Resampling is librosa's default (soxr, high quality), so that `librosa.load` gives the same samples.

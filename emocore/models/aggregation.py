@@ -16,12 +16,15 @@ LEAST = 1e-7  # a frame that is certain does not outvote all others
 MOST_OF_A_TIE = 1e-3
 
 
-def combine(probabilities: Floats, clip_of: NDArray[np.int64], n_clips: int, how: How) -> Floats:
-    """Return the clips' probabilities float64[n_clips, k] from those of their frames float64[n, k].
+def combine(
+    probabilities: Floats, clip_of: NDArray[np.int64], n_clips: int, how: How, weights: Floats | None = None
+) -> Floats:
+    """Return the clips' probabilities float64[n_clips, k] from those of their frames or windows float64[n, k].
 
     `clip_of` int64[n] says to which clip a frame belongs. `mean-log`: mean of log-probabilities, the frames' geometric
     mean; `vote`: the share of frames whose largest probability it is, ties parted by mean-log; `weighted`: mean of
-    probabilities, each frame weighted by its largest. A class that no frame of a clip holds possible stays at 0.
+    probabilities, each frame weighted by its largest. `weights` float64[n] of mean-log: what each counts; 1 unless
+    given. A class that no frame of a clip holds possible stays at 0.
     Raises ValueError for a clip without a frame.
 
     >>> frames = np.array([[0.9, 0.1], [0.4, 0.6], [0.4, 0.6]])
@@ -33,7 +36,7 @@ def combine(probabilities: Floats, clip_of: NDArray[np.int64], n_clips: int, how
         raise ValueError(f"Clip {int(counts.argmin())} has no frame to answer from.")
     if how == "weighted":
         return _normalised(_sums(probabilities * probabilities.max(axis=1, initial=0.0)[:, None], clip_of, n_clips))
-    geometric = _geometric(probabilities, clip_of, n_clips)
+    geometric = _geometric(probabilities, clip_of, n_clips, np.ones(len(clip_of)) if weights is None else weights)
     if how == "mean-log":
         return geometric
     first = np.eye(probabilities.shape[1])[probabilities.argmax(axis=1)]
@@ -58,9 +61,9 @@ def logarithms(probabilities: Floats) -> Floats:
         return np.asarray(np.log(probabilities))
 
 
-def _geometric(probabilities: Floats, clip_of: NDArray[np.int64], n_clips: int) -> Floats:
-    counts = np.bincount(clip_of, minlength=n_clips)[:, None]
-    means = _sums(np.log(np.maximum(probabilities, LEAST)), clip_of, n_clips) / counts
+def _geometric(probabilities: Floats, clip_of: NDArray[np.int64], n_clips: int, weights: Floats) -> Floats:
+    total = np.bincount(clip_of, weights, minlength=n_clips)[:, None]
+    means = _sums(weights[:, None] * np.log(np.maximum(probabilities, LEAST)), clip_of, n_clips) / total
     possible = _sums(probabilities, clip_of, n_clips) > 0
     return _normalised(np.where(possible, np.exp(means - means.max(axis=1, keepdims=True, initial=-np.inf)), 0.0))
 

@@ -1,14 +1,14 @@
 """What every model shares: how it is called, and how soft labels and class weights reach it."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emocore.errors import UserError
-from emocore.features.family import Inputs
 from emocore.labels import EMOTIONS
 
 Settings = dict[str, Any]
@@ -16,10 +16,51 @@ Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 Parts = Generator[float, None, Settings]
 
 
-class Classifier(Protocol):
-    """A model of the eight emotions over one kind of inputs; models are its subclasses, and have its `fit`."""
+@dataclass(frozen=True)
+class ModelSpec:
+    """All that is asked of a model by its name; importing it imports nothing heavy, `load` and `build` do."""
 
-    inputs: ClassVar[Inputs]
+    name: str
+    reads: tuple[str, ...]  # the feature families
+    load: Callable[[], type["Classifier"]] | None = None  # of a model that is fitted in the memory of one process
+    network: "NetworkSpec | None" = None  # of one that learns from pictures that are streamed to many
+    defaults: Settings = field(default_factory=dict)  # of the first kind: the settings that are not the library's own
+    parameters: Callable[[], Settings] | None = None  # with their defaults: what may be set and searched
+    chooses: bool = False  # when to stop, on validation clips
+    trial_gpus: bool = False  # a trial of a search may compute on a GPU
+    answers_on: Literal["cpu", "gpu"] = "cpu"  # where a GPU makes it faster
+    balanced: bool = True  # every emotion weighs the same in training, unless told otherwise
+    protocol: str = "all"  # of a training, where the corpus says what is for what
+    shipped: bool = False  # comes trained, inside the package
+    module: str | None = None  # of a model outside of the package
+    source_hash: str | None = None
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """What its outputs stand for."""
+        return self.network.emotions if self.network else EMOTIONS
+
+    @property
+    def sees(self) -> bool:
+        """Whether it reads pictures."""
+        return self.network is not None
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What a network of frames is: how it is built, from what it begins, and what it takes and gives."""
+
+    build: Callable[..., Any]  # (settings) or, where there is a base, (settings, base network) → a Keras network
+    settings: Any  # NetworkSettings: its own
+    emotions: tuple[str, ...] = EMOTIONS
+    input_pixels: int | None = None  # the side of the pictures that it takes; None: as its settings say
+    frame_pixels: int = 256  # the side of the pictures that are kept for it, unless told otherwise
+    base: str | None = None  # the model from which its training begins
+    mirrored: bool = False  # it sees each picture mirrored too, and gives the mean
+
+
+class Classifier(Protocol):
+    """A model of the eight emotions over a feature family; models are its subclasses, and have its `fit`."""
 
     def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None: ...
 

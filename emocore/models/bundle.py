@@ -16,19 +16,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from emocore.errors import UserError
-from emocore.features.family import FeatureConfig
+from emocore.features.catalogue import families_of
+from emocore.features.family import FeatureFamily, FrameInput
 from emocore.labels import EMOTIONS
 from emocore.media.resize import MAX_PIXELS_A_SIDE, MIN_PIXELS
 from emocore.models.aggregation import HOW, How
-from emocore.models.base import Classifier
-from emocore.models.catalogue import FRAME_MODELS, SHIPPED, classifier_class
+from emocore.models.base import Classifier, ModelSpec
+from emocore.models.catalogue import SHIPPED, classifier_class, find_model
 from emocore.models.fitting import Recipe
 from emocore.models.network_settings import NetworkSettings
 from emocore.probabilities import softmax
 from emocore.schema import CLIPS, SCHEMA_VERSION
 from emocore.storage.local import write_json
 from emocore.storage.tables import read_table, write_table
-from emocore.tracks.pictures import PictureConfig
 from emocore.versions import versions
 
 _CARD = "bundle.json"
@@ -39,36 +39,38 @@ KNOWN = pa.schema([CLIPS.field(name) for name in ("clip", "take", "path", "actor
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded model, the features that it asks for, and its card (the contents of bundle.json)."""
+    """A trained model: what it is, the feature families that it asks for, and its card (the contents of bundle.json).
 
-    classifier: Classifier
-    features: FeatureConfig
+    `classifier` is loaded with it; a network of frames loads in workers, and has none here.
+    """
+
+    spec: ModelSpec
+    families: tuple[FeatureFamily, ...]
     temperature: float
     card: Mapping[str, Any]
+    classifier: Classifier | None = None
 
     @property
     def model(self) -> str:
         """The model's name."""
-        return str(self.card["model"])
+        return self.spec.name
+
+    @property
+    def family(self) -> FeatureFamily:
+        """The one family that it reads."""
+        (family,) = self.families
+        return family
+
+    @property
+    def combine(self) -> How:
+        """How a clip's frames answer together."""
+        how: How = self.card["combine"]
+        return how
 
     def probabilities(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return float64[n, 8] for the 160 columns [n, 160], or for MFCC frames [n, 157, 39]."""
+        """Return float64[n, 8] for what the family has of n windows, float32[n, *shape]."""
+        assert self.classifier is not None
         return softmax(self.classifier.logits(x), self.temperature)
-
-
-@dataclass(frozen=True)
-class FrameBundle:
-    """Which pictures a network of frames asks for, how they answer together, and its card; it loads in workers."""
-
-    reading: PictureConfig
-    combine: How
-    temperature: float  # of the clips' answers
-    card: Mapping[str, Any]
-
-    @property
-    def model(self) -> str:
-        """The model's name."""
-        return str(self.card["model"])
 
 
 def save_bundle(
@@ -83,8 +85,7 @@ def save_bundle(
 
     `base`: the bundle that its training began from, whose clips it knows too.
 
-    `facts` holds at least `temperature` and, by the kind of the model, `features` and `features_hash`, or `reading`
-    and `combine`.
+    `facts` holds at least `temperature`, `families` and, of a network of frames, `settings` and `combine`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
@@ -96,6 +97,7 @@ def save_bundle(
     card = {
         "schema_version": SCHEMA_VERSION,
         "model": recipe.model,
+        "source_hash": find_model(recipe.model).source_hash,
         "seed": recipe.seed,
         "balanced": recipe.balanced,
         "emotions": list(EMOTIONS),
@@ -105,17 +107,17 @@ def save_bundle(
     write_json(folder / _CARD, card)
 
 
-def load_bundle(run: str) -> Bundle | FrameBundle:
+def load_bundle(run: str) -> Bundle:
     """Load the bundle of a run folder, of the `model` folder itself, or one that is shipped, by its name.
 
     Raises UserError as `read_card`, and where the model is not what its name says, but for networks of frames, at
     which only workers look.
     """
     folder, card = bundle_folder(run), read_card(run)
-    name, temperature = str(card["model"]), float(card["temperature"])
-    if name in FRAME_MODELS:
-        return FrameBundle(PictureConfig(**card["reading"]), card["combine"], temperature, card)
-    return Bundle(_load_classifier(folder, name), FeatureConfig(**card["features"]), temperature, card)
+    spec = find_model(str(card["model"]))
+    classifier = None if spec.sees else _load_classifier(folder, spec)
+    families = tuple(families_of(card["families"]).values())
+    return Bundle(spec, families, float(card["temperature"]), card, classifier)
 
 
 def read_card(run: str) -> dict[str, Any]:
@@ -144,27 +146,32 @@ def read_card(run: str) -> dict[str, Any]:
 def _check_values(folder: Path, card: Mapping[str, Any]) -> None:
     if not 0 < float(card["temperature"]) < math.inf:
         raise ValueError(f"temperature {card['temperature']}")
-    if card["model"] in FRAME_MODELS:
-        _check_pictures(**card["reading"])
+    spec = find_model(str(card["model"]))
+    if spec.source_hash != card.get("source_hash"):
+        raise UserError(f"{folder} was trained by another {spec.module or spec.name}: train it again.")
+    try:
+        families = families_of(card["families"])
+    except UserError as error:
+        raise UserError(f"{folder}: {error} Train the model again.") from error
+    if tuple(families) != spec.reads:
+        raise ValueError(f"families {', '.join(families)}")
+    if spec.sees:
+        for family in families.values():
+            assert isinstance(family.reads, FrameInput)
+            _check_pictures(family.reads)
         NetworkSettings.from_json(card["settings"])
         if card["combine"] not in HOW:
             raise ValueError(f"combine {card['combine']}")
-        return
-    features, hash_then = FeatureConfig(**card["features"]).hash(), card["features_hash"]
-    if features != hash_then:
-        raise UserError(
-            f"{folder} was trained on features {hash_then}, this release computes {features}: train it again."
-        )
 
 
-def _check_pictures(every: int, pixels: int, faces: bool) -> None:
-    if every < 1 or not MIN_PIXELS <= pixels <= MAX_PIXELS_A_SIDE or faces not in (True, False):
-        raise ValueError(f"every {every}, pixels {pixels}, faces {faces}")
+def _check_pictures(reads: FrameInput) -> None:
+    if reads.every < 1 or not MIN_PIXELS <= reads.pixels <= MAX_PIXELS_A_SIDE or reads.faces not in (True, False):
+        raise ValueError(f"{reads}")
 
 
-def _load_classifier(folder: Path, name: str) -> Classifier:
+def _load_classifier(folder: Path, spec: ModelSpec) -> Classifier:
     with readable(folder):
-        return classifier_class(name).load(folder, name)
+        return classifier_class(spec.name).load(folder, spec.name)
 
 
 @contextlib.contextmanager

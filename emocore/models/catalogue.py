@@ -1,35 +1,72 @@
 """The models by name. A new one is one line here and one file."""
 
-from emocore.errors import UserError
-from emocore.features.family import Inputs
-from emocore.models.base import Classifier
-from emocore.models.classical import SklearnClassifier, XgboostClassifier
+from collections.abc import Mapping
+from dataclasses import replace
 
-# Those that read pictures, frame by frame, are networks that Ray Train fits: pipeline/training/.
-FRAME_MODELS = ("cnn", "transfer", "face-cnn")
-MODELS = ("svc", "svc-linear", "random-forest", "xgboost", "mlp", "audio-conv1d", *FRAME_MODELS)
-SHIPPED = ("face-cnn",)  # comes trained, inside the package
+from emocore.errors import UserError
+from emocore.features.catalogue import find_family
+from emocore.features.family import load_own
+from emocore.models.base import Classifier, ModelSpec, NetworkSpec
+from emocore.models.network_settings import NetworkSettings
+from emocore.models.picture_models import CNN, FACE_CNN, TRANSFER
+from emocore.models.sound_models import AUDIO_CONV1D, MLP, RANDOM_FOREST, SVC, SVC_LINEAR, XGBOOST
+
+SPECS: Mapping[str, ModelSpec] = {
+    spec.name: spec for spec in (SVC, SVC_LINEAR, RANDOM_FOREST, XGBOOST, MLP, AUDIO_CONV1D, CNN, TRANSFER, FACE_CNN)
+}
+MODELS = tuple(SPECS)
+FRAME_MODELS = tuple(name for name, spec in SPECS.items() if spec.sees)
+SHIPPED = tuple(name for name, spec in SPECS.items() if spec.shipped)
+SEARCHED = tuple(name for name, spec in SPECS.items() if spec.parameters)
+ON_GPUS = tuple(name for name, spec in SPECS.items() if spec.trial_gpus)
+
+
+def find_model(name: str) -> ModelSpec:
+    """Return what a model is, by its name, or by `my_module:NAME` one of a module of the user's own.
+
+    Raises UserError for an unknown name.
+    """
+    if ":" in name:
+        found, digest = load_own(name, ModelSpec, "--model")
+        spec: ModelSpec = found
+        if spec.sees == (spec.load is not None):
+            raise UserError(f"--model {name} has to have load or network, and not both: see ModelSpec.")
+        for family in spec.reads:
+            find_family(family)
+        return replace(spec, name=name, module=name, source_hash=digest)
+    if name not in SPECS:
+        raise UserError(
+            f"--model {name!r} is unknown: choose one of {', '.join(MODELS)}, my_module:NAME, or the folder of a run."
+        )
+    return SPECS[name]
+
+
+def can_search(name: str) -> bool:
+    """Whether a name is that of a model with parameters that may be searched."""
+    return name in SEARCHED or (":" in name and find_model(name).parameters is not None)
+
+
+def is_model(name: str) -> bool:
+    """Whether this is a model's name, and not the folder of a run."""
+    return name in SPECS or ":" in name
 
 
 def classifier_class(name: str) -> type[Classifier]:
-    """Return the class that fits and loads a model of columns or MFCC frames. Raises UserError for an unknown name."""
-    check_model(name)
-    if name == "xgboost":
-        return XgboostClassifier
-    if name == "audio-conv1d":
-        from emocore.models.keras.audio_conv1d import Conv1dClassifier  # noqa: PLC0415 - TensorFlow takes seconds to import
-
-        return Conv1dClassifier
-    return SklearnClassifier
+    """Return the class that fits and loads a model that is fitted in memory. Raises UserError for other names."""
+    spec = find_model(name)
+    if spec.load is None:
+        raise UserError(f"{spec.name} learns from pictures that are streamed to it: no arrays are fitted.")
+    return spec.load()
 
 
-def inputs_of_model(name: str) -> Inputs:
-    """Return what the model reads, without importing TensorFlow. Raises UserError for an unknown name."""
-    check_model(name)
-    return "pictures" if name in FRAME_MODELS else "frames" if name == "audio-conv1d" else "columns"
+def network_spec(name: str) -> NetworkSpec:
+    """Return what a network of frames is. Raises UserError for a model that hears."""
+    network = find_model(name).network
+    if network is None:
+        raise UserError(f"{name!r} is no network of frames: choose one of {', '.join(FRAME_MODELS)}.")
+    return network
 
 
-def check_model(name: str) -> None:
-    """Raise UserError for a name that is not among MODELS."""
-    if name not in MODELS:
-        raise UserError(f"--model {name!r} is unknown: choose one of {', '.join(MODELS)}, or the folder of a run.")
+def input_pixels(name: str, settings: NetworkSettings) -> int:
+    """Return the side of the pictures that a network takes."""
+    return network_spec(name).input_pixels or settings.pixels

@@ -5,7 +5,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import sklearn
@@ -21,7 +21,6 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from emocore.errors import UserError
-from emocore.features.family import Inputs
 from emocore.labels import EMOTIONS
 from emocore.models.base import Classifier, Pair, Parts, Settings, weighted_rows
 
@@ -50,8 +49,6 @@ ESTIMATORS: dict[str, tuple[Callable[..., Any], bool, dict[str, Any], bool]] = {
 
 class SklearnClassifier(Classifier):
     """One of ESTIMATORS behind a scaler, fitted on soft labels."""
-
-    inputs: ClassVar[Inputs] = "columns"
 
     def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None:
         make, scaled, defaults, seeded = ESTIMATORS[name]
@@ -150,8 +147,6 @@ def _types(pipeline: Any) -> list[type]:
 
 class XgboostClassifier(Classifier):
     """Boosted trees over the 160 columns, with XGBoost's own defaults, fitted on soft labels."""
-
-    inputs: ClassVar[Inputs] = "columns"
 
     def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None:
         self.settings, self.seed, self.threads = settings or {}, seed, threads

@@ -8,7 +8,6 @@ from emocore.labels import EMOTIONS
 from emocore.media.resize import MIN_PIXELS
 from emocore.models.augment import Augmentation
 
-NETWORKS = ("cnn", "transfer", "face-cnn")
 # FER2013 knows seven of the eight emotions: calm is missing.
 FACE_EMOTIONS = tuple(emotion for emotion in EMOTIONS if emotion != "calm")
 FACE_PIXELS = 48
@@ -62,7 +61,7 @@ class NetworkSettings:
         """Return the settings that `dataclasses.asdict` made a dictionary of.
 
         >>> import dataclasses, json
-        >>> settings = default_settings("face-cnn")
+        >>> settings = NetworkSettings(epochs=3, filters=(8, 16))
         >>> NetworkSettings.from_json(json.loads(json.dumps(dataclasses.asdict(settings)))) == settings
         True
         """
@@ -78,37 +77,3 @@ class NetworkSettings:
 def changed(settings: NetworkSettings, values: dict[str, Any]) -> NetworkSettings:
     """Return the settings with other values, which may come from JSON."""
     return NetworkSettings.from_json({**asdict(settings), **values})
-
-
-def default_settings(name: str) -> NetworkSettings:
-    """Return the article's settings for cnn and transfer, and what trained the shipped weights for face-cnn."""
-    if name == "face-cnn":
-        return NetworkSettings(
-            epochs=60,
-            steps_per_epoch=None,
-            batch_size=128,
-            learning_rate=2e-3,
-            warmup_epochs=2,
-            weight_decay=0.02,
-            label_smoothing=0.1,
-            average=0.999,
-            dropout=0.4,
-            patience=20,
-            pixels=48,
-            augmentation=Augmentation(True, 0.1, 15.0, 0.15, 0.15, 0.25, 0.3),
-        )
-    if name == "transfer":
-        return NetworkSettings(pixels=48)
-    if name == "cnn":
-        return NetworkSettings()
-    raise UserError(f"{name!r} is no frame network: choose one of {', '.join(NETWORKS)}.")
-
-
-def emotions_of(name: str) -> tuple[str, ...]:
-    """Return the emotions that the network's outputs stand for, in their order."""
-    return FACE_EMOTIONS if name == "face-cnn" else EMOTIONS
-
-
-def input_pixels(name: str, settings: NetworkSettings) -> int:
-    """Return the side of the pictures that the network takes: face-cnn and what is cut from it have one size."""
-    return settings.pixels if name == "cnn" else FACE_PIXELS

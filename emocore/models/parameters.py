@@ -1,15 +1,9 @@
 """The parameters of each model that a search may vary, and our value of each where nothing is said."""
 
-import dataclasses
-
 from emocore.errors import UserError
-from emocore.models import audio_settings
 from emocore.models.base import Settings
-from emocore.models.classical import ESTIMATORS, SklearnClassifier
-from emocore.models.network_settings import default_settings
+from emocore.models.catalogue import SEARCHED, can_search, find_model
 from emocore.models.spaces import Space
-
-SEARCHED = ("svc", "svc-linear", "random-forest", "xgboost", "mlp", "audio-conv1d", "cnn")
 
 # What the jobs set themselves: parameter → the option that says it, or none.
 OURS = {
@@ -28,20 +22,6 @@ OURS = {
     "precision": None,
 }
 
-# https://xgboost.readthedocs.io/en/stable/parameter.html; n_estimators: xgboost.sklearn.DEFAULT_N_ESTIMATORS
-_XGBOOST: Settings = {
-    **{"n_estimators": 100, "learning_rate": 0.3, "max_depth": 6, "min_child_weight": 1.0, "subsample": 1.0},
-    **{"colsample_bytree": 1.0, "colsample_bylevel": 1.0, "colsample_bynode": 1.0},
-    **{"reg_lambda": 1.0, "reg_alpha": 0.0, "gamma": 0.0, "max_delta_step": 0.0},
-    **{"max_leaves": 0, "grow_policy": "depthwise", "max_bin": 256, "tree_method": "auto"},
-    **{"num_parallel_tree": 1, "booster": "gbtree"},
-}
-_CNN = (
-    *("learning_rate", "schedule", "warmup_epochs", "epochs", "steps_per_epoch", "batch_size", "patience"),
-    *("dropout", "weight_decay", "label_smoothing", "average", "filters", "dense", "output"),
-)
-_OF_OTHER_KERNELS = ("kernel", "gamma", "degree", "coef0")  # svc-linear has the linear one
-
 
 def known_parameters(model: str) -> Settings:
     """Return the parameters of a model that a search may vary, with our defaults. Raises UserError for other models.
@@ -49,9 +29,10 @@ def known_parameters(model: str) -> Settings:
     >>> known_parameters("svc")["C"], known_parameters("svc")["kernel"]
     (10.0, 'rbf')
     """
-    if model not in SEARCHED:
+    parameters = find_model(model).parameters if can_search(model) else None
+    if parameters is None:
         raise UserError(f"--model {model!r} has no parameters to search: choose one of {', '.join(SEARCHED)}.")
-    found = {name: value for name, value in _all_parameters(model).items() if name not in OURS}
+    found = {name: value for name, value in parameters().items() if name not in OURS}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
 
@@ -59,15 +40,3 @@ def defaults_of(model: str, space: Space) -> Settings:
     """Return our value of each parameter in the space; it may lie outside, as svc's gamma "scale" does of numbers."""
     known = known_parameters(model)
     return {name: known[name] for name in space}
-
-
-def _all_parameters(model: str) -> Settings:
-    if model in ESTIMATORS:
-        # In one-against-the-rest the machine's own parameters stand behind its name.
-        parameters = SklearnClassifier(model).pipeline[-1].get_params().items()
-        found = {name.removeprefix("estimator__"): value for name, value in parameters if name != "estimator"}
-        return {name: found[name] for name in found if model != "svc-linear" or name not in _OF_OTHER_KERNELS}
-    if model == "cnn":
-        settings = dataclasses.asdict(default_settings(model))
-        return {name: settings[name] for name in _CNN}
-    return _XGBOOST if model == "xgboost" else audio_settings.DEFAULTS

@@ -1,6 +1,8 @@
 """From probabilities to the answer columns that predictions and labels share, of clips and of their frames."""
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 
 from emocore.labels import EMOTIONS
 from emocore.models.aggregation import How, combine
-from emocore.schema import FRAME_LABELS, LABELS, PROBABILITIES
+from emocore.schema import FRAME_LABELS, LABELS, PROBABILITIES, WINDOWS
 
 
 def answer_columns(probabilities: NDArray[np.float64], absent: NDArray[np.bool_] | None = None) -> dict[str, pa.Array]:
@@ -31,12 +33,90 @@ def answer_columns(probabilities: NDArray[np.float64], absent: NDArray[np.bool_]
     }
 
 
+def window_rows(windows: pa.Table, probabilities: NDArray[np.float64], family: str) -> pa.Table:
+    """Return WINDOWS rows for windows (clip, track, window, their seconds and state) and their probabilities [n, 8].
+
+    Where the state is another than ok there is no answer, and the row of `probabilities` is not looked at.
+    """
+    answered = pc.equal(windows["state"], "ok").to_numpy(zero_copy_only=False)
+    by = pa.array([[family] if there else [] for there in answered], pa.list_(pa.string()))
+    columns = {**answer_columns(probabilities, absent=~answered), "answered_by": by}
+    return _of_schema(WINDOWS, columns, windows)
+
+
+def clips_from_windows(windows: pa.Table, clips: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the probabilities float64[n, 8] of n clips from their WINDOWS rows, and whether there was one, bool[n].
+
+    A clip of one window has its answer; of several, the mean of their log-probabilities weighted by their seconds.
+    """
+    rows = pc.index_in(windows["clip"], pa.array(clips, pa.string()))
+    used = pc.and_(pc.is_valid(rows), pc.is_valid(windows["predicted"])).to_numpy(zero_copy_only=False)
+    shares, clip_of = np.zeros((len(clips), len(EMOTIONS))), rows.filter(pa.array(used)).to_numpy().astype(np.int64)
+    mine = windows.filter(pa.array(used))
+    counts = np.bincount(clip_of, minlength=len(clips))
+    single = counts[clip_of] == 1
+    found = shares_of(mine)
+    shares[clip_of[single]] = found[single]
+    several = np.flatnonzero(counts > 1)
+    if len(several):
+        place = np.full(len(clips), -1)
+        place[several] = np.arange(len(several))
+        seconds = (mine["end_seconds"].to_numpy() - mine["start_seconds"].to_numpy())[~single]
+        shares[several] = combine(found[~single], place[clip_of[~single]], len(several), "mean-log", seconds)
+    return shares, counts > 0
+
+
 def label_rows(
-    featurized: pa.Table, probabilities: NDArray[np.float64], answered: NDArray[np.bool_], states: Sequence[str]
+    featurized: pa.Table,
+    probabilities: NDArray[np.float64],
+    answered: NDArray[np.bool_],
+    states: Sequence[str],
+    windows: pa.Table,
 ) -> pa.Table:
-    """Return LABELS rows for FEATURIZED rows without faults; where not `answered` [n] the answer is null."""
-    columns = {**answer_columns(probabilities, absent=~answered), "state": pa.array(states, pa.string())}
-    return pa.table({name: columns[name] if name in columns else featurized[name] for name in LABELS.names}, LABELS)
+    """Return LABELS rows for FEATURIZED rows without faults; where not `answered` [n] the answer is null.
+
+    `windows`: the clips' WINDOWS rows, which say how much of each was heard and what of it was which emotion.
+    """
+    columns = {
+        **answer_columns(probabilities, absent=~answered),
+        **_summed_up(featurized["clip"].to_pylist(), windows),
+        "state": pa.array(states, pa.string()),
+    }
+    return _of_schema(LABELS, columns, featurized)
+
+
+def _summed_up(clips: list[str], windows: pa.Table) -> dict[str, pa.Array]:
+    """Return what the windows of each clip say together."""
+    seconds: dict[str, Counter[str]] = {}
+    families: dict[str, list[str]] = {}
+    number = Counter(windows["clip"].to_pylist())
+    names = ("clip", "start_seconds", "end_seconds", "predicted", "answered_by")
+    for row in windows.select(names).to_pylist():
+        if row["predicted"] is not None:
+            told = seconds.setdefault(row["clip"], Counter())
+            told[row["predicted"]] += row["end_seconds"] - row["start_seconds"]
+            families.setdefault(row["clip"], row["answered_by"])
+    shares = [list(seconds.get(clip, {}).items()) for clip in clips]
+    return {
+        "windows": pa.array([number[clip] for clip in clips], pa.int32()),
+        "heard_seconds": pa.array([sum(seconds.get(clip, {}).values(), 0.0) for clip in clips], pa.float64()),
+        "shares": pa.array(shares, LABELS.field("shares").type),
+        "answered_by": pa.array([families.get(clip, []) for clip in clips], pa.list_(pa.string())),
+    }
+
+
+def _of_schema(schema: pa.Schema, columns: dict[str, Any], other: pa.Table) -> pa.Table:
+    """Return a table of the schema: of these columns, of those of another table, and of nulls."""
+    n = other.num_rows
+    made = [
+        columns[name]
+        if name in columns
+        else other[name].combine_chunks()
+        if name in other.column_names
+        else pa.nulls(n, schema.field(name).type)
+        for name in schema.names
+    ]
+    return pa.Table.from_arrays(made, schema=schema)
 
 
 def answer_frames(frames: pa.Table, probabilities: NDArray[np.float64]) -> pa.Table:

@@ -12,8 +12,8 @@ from emocore.cli import check_seed, options_to_json
 from emocore.corpora.listing import list_corpora
 from emocore.corpora.synthetic.corpus import ClipPlan, DemoSettings, plan, write_clip, write_notice
 from emocore.errors import UserError
-from emocore.features.family import FeatureConfig
-from emocore.media.reading import Reading
+from emocore.features.article import ARTICLE
+from emocore.features.pictures import PICTURES
 from emocore.pipeline import cluster
 from emocore.pipeline.featurize import featurize
 from emocore.pipeline.label import LabelOptions, label
@@ -27,7 +27,7 @@ from emocore.storage.local import write_json
 ARCHIVE_ACTORS = 2
 _HEARING = ("svc", "random-forest")
 _SEEING = "cnn"
-_READING = Reading(every=10, pixels=48)  # small, and many: the corpus is
+_FAMILIES = (ARTICLE, PICTURES.with_input(every=10, pixels=48))  # small, and many: the corpus is
 _EPOCHS = 15
 _SCORED_ON = {"test": "each actor in turn", "validation": "validation actors"}
 _CHUNK = 5
@@ -64,7 +64,7 @@ def run_demo(options: DemoOptions) -> Path:
             _generate(options, corpus, archive)
         features = str(out / "features")
         listing = list_corpora([corpus])
-        featurize(listing, features, FeatureConfig(), mfcc=False, reading=_READING, options={"seed": options.seed})
+        featurize(listing, features, _FAMILIES, options={"seed": options.seed})
         rows = [_evaluate(model, features, out, options.seed) for model in _HEARING]
         trained = {
             model: _train_and_label(model, features, archive, out, options.seed) for model in (_HEARING[0], _SEEING)

@@ -1,23 +1,23 @@
 """Media to feature tables, on many workers."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from emocore.corpora.fingerprint import fingerprint
 from emocore.corpora.listing import Listing
 from emocore.corpora.scan import Row
 from emocore.corpora.synthetic.notice import is_synthetic
-from emocore.datasets.examples import MANIFEST
-from emocore.features.extract import AUDIO, Sink, picture_rows
-from emocore.features.family import FeatureConfig
-from emocore.media.reading import SOUND_ONLY, Reading
+from emocore.datasets.examples import FEATURES, MANIFEST
+from emocore.features.catalogue import to_json
+from emocore.features.extract import Sink, heard_by, picture_rows, reading_of, windows_of
+from emocore.features.family import FeatureFamily
+from emocore.media.reading import Reading
 from emocore.media.video import Picture
 from emocore.pipeline.archive.database import Archive
 from emocore.pipeline.archive.update import Update
@@ -43,11 +43,10 @@ class Featurized:
 def featurize(
     listing: Listing,
     out: str,
-    features: FeatureConfig,
+    families: Sequence[FeatureFamily],
     *,
-    mfcc: bool,
-    reading: Reading = SOUND_ONLY,
     options: dict[str, Any],
+    seconds_per_file: float = 600.0,
     max_failures: int | None = None,
     archive_options: ArchiveOptions = ArchiveOptions(),  # noqa: B008 - frozen
 ) -> Featurized:
@@ -58,7 +57,7 @@ def featurize(
     config = {
         "command": "featurize",
         "options": options,
-        "features_hash": features.hash(),
+        "families": to_json(families),
         "schema_version": SCHEMA_VERSION,
     }
     data = fingerprint(listing)
@@ -69,29 +68,22 @@ def featurize(
             and not archive_options.retry_failed
         ):
             return Featurized(**_counts(folder.path), already_finished=True)
-        stage = Featurizing(features, reading, mfcc)
+        stage = Featurizing(tuple(families), reading_of(families, seconds_per_file))
         update = Update(stage, folder.path, MANIFEST, archive_options, max_failures)
         with Archive(folder.path) as archive:
             update.run(archive, lambda: _named(listing.clips), lambda: listing.failures)
         facts = {"fingerprint": data, "synthetic": is_synthetic(listing.clips["path"].to_pylist())}
-        manifest = _manifest(stage, options.get("seed", 0)) | facts | _counts(folder.path)
+        manifest = _manifest(families, options.get("seed", 0)) | facts | _counts(folder.path)
         write_json(folder.path / MANIFEST, manifest)
         return Featurized(**_counts(folder.path), already_finished=False)
 
 
-def _manifest(stage: "Featurizing", seed: int) -> dict[str, Any]:
-    reading = stage.reading
+def _manifest(families: Sequence[FeatureFamily], seed: int) -> dict[str, Any]:
     return {
         "kind": "features",
         "schema_version": SCHEMA_VERSION,
-        "features": stage.features.to_json(),
-        "features_hash": stage.features.hash(),
+        "families": to_json(families),
         "seed": seed,
-        "mfcc": stage.mfcc,
-        "sound": reading.sound,
-        "every": reading.every,
-        "pixels": reading.pixels if reading.every else None,
-        "faces": reading.faces,
         "versions": versions(),
     }
 
@@ -105,12 +97,15 @@ def _named(clips: pa.Table) -> Iterator[tuple[Row, list[str]]]:
 class Featurizing:
     """Features of sound and pictures, as they are."""
 
-    features: FeatureConfig
+    families: tuple[FeatureFamily, ...]
     reading: Reading
-    mfcc: bool = False
     name: ClassVar[str] = "featurize"
     main: ClassVar[str] = "clips"
-    by_clip: ClassVar[tuple[str, ...]] = ("audio", "mfcc", "frames")
+
+    @property
+    def by_clip(self) -> tuple[str, ...]:
+        """The tables with none or several rows a clip."""
+        return (*(_table(family) for family in heard_by(self.families)), "frames")
 
     def load(self) -> None:
         """Load nothing."""
@@ -120,12 +115,14 @@ class Featurizing:
         return _pictures_file(file, self.reading)
 
     def tables(self, good: pa.Table, sink: Sink | None) -> Iterator[tuple[str, pa.Table]]:  # noqa: ARG002 - written
-        """Yield the columns, the MFCC frames where these are kept, and the clips."""
-        heard = good.filter(pc.is_valid(good[AUDIO[0].name]))
-        yield "audio", heard.select(["clip", *(field.name for field in AUDIO)])
-        if self.mfcc:
-            yield "mfcc", heard.select(["clip", "frames"])
+        """Yield the windows of each family, and the clips."""
+        for family in heard_by(self.families):
+            yield _table(family), windows_of(good, family)
         yield self.main, good.select(CLIPS.names)
+
+
+def _table(family: FeatureFamily) -> str:
+    return f"{FEATURES}/{family.name}"
 
 
 @contextmanager

@@ -1,22 +1,29 @@
 """The DATA of a command: feature tables as they are, corpora featurized on the way."""
 
 import hashlib
-import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emocore.corpora.fingerprint import fingerprint
 from emocore.corpora.listing import Listing
 from emocore.corpora.scan import check_local
-from emocore.datasets.examples import ArrayExamples, Some, is_features, load_examples, read_manifest, with_actors
-from emocore.datasets.frames import FrameExamples, load_frame_examples, pictures_of
+from emocore.datasets.examples import (
+    Examples,
+    check_families,
+    is_features,
+    load_examples,
+    read_manifest,
+    with_actors,
+)
+from emocore.datasets.frames import load_frame_examples
 from emocore.datasets.selection import Channel, Media, select
 from emocore.errors import UserError
-from emocore.features.family import FeatureConfig, Inputs
-from emocore.media.reading import Reading
+from emocore.features.catalogue import families_of, find_family
+from emocore.features.family import FeatureFamily, FrameInput
+from emocore.models.base import ModelSpec
 from emocore.pipeline.featurize import featurize
 from emocore.pipeline.options.corpus import CorpusOptions
-from emocore.tracks.pictures import PictureConfig
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class Data:
     fingerprint: str
 
 
-def find_data(paths: tuple[str, ...], options: CorpusOptions, inputs: Inputs) -> Data:
+def find_data(paths: tuple[str, ...], options: CorpusOptions, spec: ModelSpec) -> Data:
     """Tell feature tables from corpora, and list the latter. Raises UserError where a path is neither."""
     if not paths:
         raise UserError("No DATA given: name at least one corpus or folder of feature tables.")
@@ -43,45 +50,45 @@ def find_data(paths: tuple[str, ...], options: CorpusOptions, inputs: Inputs) ->
     if not corpora and (options.map or options.corpus != "auto"):
         option = "--map" if options.map else "--corpus"
         raise UserError(f"{option} says how a corpus is read, and {paths[0]} is featurized already: leave it out.")
-    listing = options.list(corpora, stills=inputs == "pictures") if corpora else None
-    manifests = [read_manifest(path) for path in features]
-    names = [f"{manifest['fingerprint']} {manifest['features_hash']}" for manifest in manifests]
-    if inputs == "pictures":
-        names += [json.dumps(pictures_of(path).to_json()) for path in features]
+    listing = options.list(corpora, stills=spec.sees) if corpora else None
+    names = []
+    for path in features:
+        manifest = read_manifest(path)
+        for name in spec.reads:
+            check_families(path, [families_of(manifest["families"]).get(name) or find_family(name)])
+        names.append(f"{manifest['fingerprint']} {[manifest['families'][name]['hash'] for name in spec.reads]}")
     names += [fingerprint(listing)] if listing else []
     return Data(features, corpora, listing, hashlib.sha256(" ".join(names).encode()).hexdigest()[:16])
 
 
-def load_arrays(
-    data: Data,
-    out: Path,
-    options: CorpusOptions,
-    inputs: Inputs,
-    channel: Channel,
-    features: FeatureConfig | None = None,
-) -> ArrayExamples:
-    """Featurize the corpora into OUT/features, and load everything. `features`: what a bundle asks for."""
-    if features is None:
-        features = options.features(
-            FeatureConfig(**read_manifest(data.features[0])["features"]) if data.features else None
-        )
-    elif features != options.features(features):
-        raise UserError(
-            f"The model was trained on features with {features}, other ones are asked for: leave out --level and "
-            "--sample-rate-hz."
-        )
-    reading = Reading(seconds_per_file=options.seconds_per_file)
-    folders = _featurize(data, out, options, channel, "audio", features, reading, mfcc=inputs == "frames")
-    return _with_actors(load_examples(folders, inputs, channel, features), options)
+def load_inputs(
+    data: Data, out: Path, options: CorpusOptions, channel: Channel, families: Sequence[FeatureFamily]
+) -> Examples:
+    """Featurize the corpora into OUT/features for these families, and load everything that can be used."""
+    sees = any(isinstance(family.reads, FrameInput) for family in families)
+    folders = _featurize(data, out, options, channel, "frames" if sees else "audio", families)
+    examples = load_frame_examples(folders, channel, families[0]) if sees else load_examples(folders, families, channel)
+    return with_actors(examples, options.actor_from) if options.actor_from else examples
 
 
-def load_frames(
-    data: Data, out: Path, options: CorpusOptions, channel: Channel, pictures: PictureConfig
-) -> FrameExamples:
-    """Featurize the corpora into OUT/features with these pictures, and load all clips that have some."""
-    reading = Reading(**pictures.to_json(), sound=False, seconds_per_file=options.seconds_per_file)
-    folders = _featurize(data, out, options, channel, "frames", options.features(), reading, mfcc=False)
-    return _with_actors(load_frame_examples(folders, channel, pictures), options)
+def heard_families(
+    data: Data, options: CorpusOptions, spec: ModelSpec, of_run: Mapping[str, FeatureFamily]
+) -> list[FeatureFamily]:
+    """Return the families of sound that a model reads: as a RUN has them, else as options or feature tables say.
+
+    Raises UserError where the options ask for other ones than the RUN has.
+    """
+    if of_run:
+        found = [of_run[name] for name in spec.reads]
+        for family in found:
+            if options.heard(family) != family:
+                raise UserError(
+                    f"The model was trained on {family.name} of {family.reads}, other ones are asked for: leave out "
+                    "--level and --sample-rate-hz."
+                )
+        return found
+    there = families_of(read_manifest(data.features[0])["families"]) if data.features else {}
+    return [options.heard(there.get(name) or find_family(name)) for name in spec.reads]
 
 
 def _featurize(
@@ -90,26 +97,18 @@ def _featurize(
     options: CorpusOptions,
     channel: Channel,
     media: Media,
-    features: FeatureConfig,
-    reading: Reading,
-    mfcc: bool,
+    families: Sequence[FeatureFamily],
 ) -> list[str]:
     """Return all FEATURES folders, the last of them that of the corpora."""
     if data.listing is None:
         return list(data.features)
     folder = str(out / "features")
-    pictures = {"every": reading.every, "pixels": reading.pixels, "faces": reading.faces} if reading.every else {}
     featurize(
         replace(data.listing, clips=select(data.listing.clips, channel=channel, media=media)),
         folder,
-        features,
-        mfcc=mfcc,
-        reading=reading,
-        options={"seed": options.seed, **pictures},
+        families,
+        options={"seed": options.seed},
+        seconds_per_file=options.seconds_per_file,
         max_failures=options.max_failures,
     )
     return [*data.features, folder]
-
-
-def _with_actors(examples: Some, options: CorpusOptions) -> Some:
-    return with_actors(examples, options.actor_from) if options.actor_from else examples

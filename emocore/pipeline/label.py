@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -20,18 +20,18 @@ from emocore.corpora.scan import Row
 from emocore.corpora.synthetic.notice import is_synthetic
 from emocore.datasets.frames import FRAMES
 from emocore.errors import UserError
-from emocore.features.extract import inputs_of
-from emocore.features.family import FeatureConfig
+from emocore.features.extract import reading_of, values_of, windows_of
+from emocore.features.family import FeatureFamily, FrameInput
 from emocore.labels import EMOTIONS
 from emocore.media.reading import Reading
-from emocore.models.bundle import Bundle, FrameBundle, bundle_folder, bundle_hash, load_bundle
-from emocore.models.catalogue import SHIPPED, inputs_of_model
-from emocore.models.predictions import label_rows
+from emocore.models.bundle import Bundle, bundle_folder, bundle_hash, load_bundle
+from emocore.models.catalogue import SHIPPED
+from emocore.models.predictions import clips_from_windows, label_rows, window_rows
 from emocore.pipeline.archive.database import Archive
 from emocore.pipeline.archive.dry_run import describe_run
 from emocore.pipeline.archive.stage import TIMINGS, TIMINGS_FOLDER, Stage
 from emocore.pipeline.archive.update import Update
-from emocore.pipeline.label_frames import FrameLabelling
+from emocore.pipeline.label_frames import WINDOWS_FOLDER, FrameLabelling
 from emocore.pipeline.options.files import FREE_OPTIONS, NOT_OF_THE_TABLES, ArchiveOptions, FileOptions
 from emocore.pipeline.options.frames import PictureOptions, check_read_by
 from emocore.pipeline.training.score_frames import finished_network
@@ -83,20 +83,21 @@ class Labeller:
     """A model of sound that is loaded once a process, and labels one batch after the other."""
 
     def __init__(self, model_dir: str, model_hash: str) -> None:
-        bundle = load_bundle(model_dir)
-        assert isinstance(bundle, Bundle)
-        self.bundle = bundle
+        self.bundle = load_bundle(model_dir)
         if bundle_hash(Path(model_dir)) != model_hash:
             raise UserError(f"{model_dir} changed while it was in use: label with a finished model.")
 
-    def __call__(self, featurized: pa.Table) -> pa.Table:
-        """Return LABELS rows for FEATURIZED rows without faults; a state other than ok has a null answer."""
-        heard = pc.equal(featurized["state"], "ok").to_numpy(zero_copy_only=False)
-        probabilities = np.zeros((featurized.num_rows, len(EMOTIONS)))
+    def __call__(self, featurized: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """Return WINDOWS and LABELS rows for FEATURIZED rows without faults; where a state is not ok, no answer."""
+        family = self.bundle.family
+        windows = windows_of(featurized, family)
+        heard = pc.equal(windows["state"], "ok").to_numpy(zero_copy_only=False)
+        probabilities = np.zeros((windows.num_rows, len(EMOTIONS)))
         if heard.any():
-            x = inputs_of(featurized.filter(pa.array(heard)), self.bundle.classifier.inputs)
-            probabilities[heard] = self.bundle.probabilities(x)
-        return label_rows(featurized, probabilities, heard, featurized["state"].to_pylist())
+            probabilities[heard] = self.bundle.probabilities(values_of(windows.filter(pa.array(heard)), family))
+        answers = window_rows(windows, probabilities, family.name)
+        clips, answered = clips_from_windows(answers, featurized["clip"].to_pylist())
+        return answers, label_rows(featurized, clips, answered, featurized["state"].to_pylist(), answers)
 
 
 _labeller = lru_cache(maxsize=1)(Labeller)
@@ -108,11 +109,11 @@ class SoundLabelling:
 
     model_dir: str
     model_hash: str
-    features: FeatureConfig
+    families: tuple[FeatureFamily, ...]
     reading: Reading
     name: ClassVar[str] = "label"
     main: ClassVar[str] = "labels"
-    by_clip: ClassVar[tuple[str, ...]] = ()
+    by_clip: ClassVar[tuple[str, ...]] = (WINDOWS_FOLDER,)
 
     def load(self) -> None:
         """Load the model, where this process has not."""
@@ -123,8 +124,10 @@ class SoundLabelling:
         return nullcontext()
 
     def tables(self, good: pa.Table, sink: None) -> Iterator[tuple[str, pa.Table]]:  # noqa: ARG002 - as above
-        """Yield the labels."""
-        yield self.main, _labeller(self.model_dir, self.model_hash)(good)
+        """Yield the windows and the labels."""
+        windows, labels = _labeller(self.model_dir, self.model_hash)(good)
+        yield WINDOWS_FOLDER, windows
+        yield self.main, labels
 
 
 def label(options: LabelOptions) -> Labelled:
@@ -133,7 +136,7 @@ def label(options: LabelOptions) -> Labelled:
     Called again, it labels what is new or has changed since, and leaves out what is gone.
     """
     bundle, model_hash = _checked(options)
-    stills = isinstance(bundle, FrameBundle)
+    stills = bundle.spec.sees
     config = _config(options, model_hash)
     with output_folder(options.out, config, SUMMARY, FREE_OPTIONS) as folder, Archive(folder.path) as archive:
         started = time.monotonic()
@@ -156,18 +159,18 @@ def dry_run(options: LabelOptions) -> list[str]:
     bundle, model_hash = _checked(options)
     check_config(Path(options.out), _config(options, model_hash), FREE_OPTIONS)
     stage = _stage(options, bundle, model_hash)
-    listed = walk_media(options.media, [], stills=isinstance(bundle, FrameBundle))
+    listed = walk_media(options.media, [], stills=bundle.spec.sees)
     return describe_run(stage, Path(options.out), listed, retry_failed=options.retry_failed, seed=options.seed)
 
 
-def _checked(options: LabelOptions) -> tuple[Bundle | FrameBundle, str]:
+def _checked(options: LabelOptions) -> tuple[Bundle, str]:
     """Return the bundle, and the hash of its files."""
     if not options.media:
         raise UserError("No MEDIA given: name at least one folder, zip, media file or manifest.")
     bundle = load_bundle(options.model)
     check_read_by(bundle.model, options, PictureOptions)
-    check_media(options.media, stills=isinstance(bundle, FrameBundle))
-    if options.gpus_per_worker and inputs_of_model(bundle.model) == "columns":
+    check_media(options.media, stills=bundle.spec.sees)
+    if options.gpus_per_worker and bundle.spec.answers_on == "cpu":
         raise UserError(
             f"--gpus-per-worker {options.gpus_per_worker:g} changes nothing for {bundle.model}, which computes on "
             "CPUs: leave it out."
@@ -185,22 +188,28 @@ def _config(options: LabelOptions, model_hash: str) -> dict[str, Any]:
     }
 
 
-def _stage(options: LabelOptions, bundle: Bundle | FrameBundle, model_hash: str) -> Stage:
+def _stage(options: LabelOptions, bundle: Bundle, model_hash: str) -> Stage:
     """Return what labels a shard."""
-    if isinstance(bundle, FrameBundle):
-        pictures = options.pictures(bundle.reading).to_json()
+    if bundle.spec.sees:
+        families = _families(options, bundle)
         network = finished_network(options.model, bundle.model)
-        reading = Reading(**pictures, sound=False, seconds_per_file=options.seconds_per_file)
-        return FrameLabelling(network, options.combine or bundle.combine, bundle.temperature, reading, FeatureConfig())
-    reading = Reading(seconds_per_file=options.seconds_per_file)
-    return SoundLabelling(str(bundle_folder(options.model)), model_hash, bundle.features, reading)
+        reading = reading_of(families, options.seconds_per_file)
+        return FrameLabelling(network, options.combine or bundle.combine, bundle.temperature, reading, families)
+    reading = reading_of(bundle.families, options.seconds_per_file)
+    return SoundLabelling(str(bundle_folder(options.model)), model_hash, bundle.families, reading)
+
+
+def _families(options: LabelOptions, bundle: Bundle) -> tuple[FeatureFamily, ...]:
+    """Return what a model that sees looks at: what its bundle says, and other frames where they were asked for."""
+    assert isinstance(bundle.family.reads, FrameInput)
+    return (replace(bundle.family, reads=options.pictures(bundle.family.reads)),)
 
 
 def _conclude(
     out: Path,
     options: LabelOptions,
     archive: Archive,
-    bundle: Bundle | FrameBundle,
+    bundle: Bundle,
     model_hash: str,
     seconds: float,
 ) -> None:
@@ -215,7 +224,7 @@ def _conclude(
         "failures_by_reason": dict(Counter(failures["reason"].to_pylist()).most_common()),
         "states": dict(counts.states.most_common()),
         "predicted": dict(counts.predicted.most_common()),
-        **(_seen(out, options, bundle) if isinstance(bundle, FrameBundle) else {}),
+        **(_seen(out, options, bundle) if bundle.spec.sees else {}),
         "model": bundle.model,
         "model_hash": model_hash,
         "seconds": round(seconds, 2),
@@ -232,7 +241,8 @@ def _conclude(
     write_json(out / SUMMARY, summary)
 
 
-def _seen(out: Path, options: LabelOptions, bundle: FrameBundle) -> dict[str, Any]:
+def _seen(out: Path, options: LabelOptions, bundle: Bundle) -> dict[str, Any]:
     """Return how many frames were answered for, which they are, and how they answered together."""
-    reading = options.pictures(bundle.reading).to_json()
+    (family,) = _families(options, bundle)
+    reading = asdict(family.reads)
     return {"frames": count_rows(out / FRAMES), "reading": reading, "combine": options.combine or bundle.combine}

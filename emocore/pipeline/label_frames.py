@@ -12,15 +12,17 @@ import pyarrow.compute as pc
 
 from emocore.datasets.frames import FRAMES, images_of
 from emocore.features.extract import picture_rows
-from emocore.features.family import FeatureConfig
+from emocore.features.family import FeatureFamily
 from emocore.labels import EMOTIONS
 from emocore.media.reading import Reading
 from emocore.media.video import Picture
 from emocore.models.aggregation import How, tempered
-from emocore.models.predictions import answer_clips, answer_frames, label_rows
+from emocore.models.predictions import answer_clips, answer_frames, label_rows, window_rows
 from emocore.pipeline.training.score_frames import FRAMES_AT_ONCE, NetworkPlace
 from emocore.schema import FRAME_LABELS
 from emocore.storage.tables import write_table
+
+WINDOWS_FOLDER = "windows"
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,10 @@ class FrameLabelling:
     combine: How
     temperature: float
     reading: Reading
-    features: FeatureConfig
+    families: tuple[FeatureFamily, ...]
     name: ClassVar[str] = "label"
     main: ClassVar[str] = "labels"
-    by_clip: ClassVar[tuple[str, ...]] = (FRAMES,)
+    by_clip: ClassVar[tuple[str, ...]] = (FRAMES, WINDOWS_FOLDER)
 
     def load(self) -> None:
         """Load the network."""
@@ -49,8 +51,10 @@ class FrameLabelling:
         write_table(scorer.frames, file)
 
     def tables(self, good: pa.Table, sink: "_Scorer") -> Iterator[tuple[str, pa.Table]]:
-        """Yield the clips' labels."""
-        yield self.main, _label_clips(good, sink.frames, sink.shown, self)
+        """Yield the clips' windows, each the whole of its clip, and their labels."""
+        windows, labels = _label_clips(good, sink.frames, sink.shown, self)
+        yield WINDOWS_FOLDER, windows
+        yield self.main, labels
 
 
 class _Scorer:
@@ -95,8 +99,10 @@ def _under_names(frames: pa.Table, clip: str, names: list[str]) -> pa.Table:
     return copies.set_column(0, FRAME_LABELS.field("clip"), clips)
 
 
-def _label_clips(featurized: pa.Table, frames: pa.Table, shown: set[str], answers: FrameLabelling) -> pa.Table:
-    """Return LABELS rows; without a usable picture the state is no_face, or no_video where there is none at all."""
+def _label_clips(
+    featurized: pa.Table, frames: pa.Table, shown: set[str], answers: FrameLabelling
+) -> tuple[pa.Table, pa.Table]:
+    """Return WINDOWS and LABELS rows; without a usable picture the state is no_face, or no_video without any at all."""
     clips = featurized["clip"].to_pylist()
     answered = pc.is_in(featurized["clip"], frames["clip"].unique()).to_numpy(zero_copy_only=False)
     rows = np.flatnonzero(answered)
@@ -105,4 +111,15 @@ def _label_clips(featurized: pa.Table, frames: pa.Table, shown: set[str], answer
     probabilities[rows] = tempered(answer_clips(frames, names, answers.combine), answers.temperature)
     unanswered = {clip: "no_face" if clip in shown else "no_video" for clip in clips}
     states = ["ok" if there else unanswered[clip] for clip, there in zip(clips, answered, strict=True)]
-    return label_rows(featurized, probabilities, answered, states)
+    whole = pa.table(
+        {
+            "clip": featurized["clip"],
+            "track": np.zeros(len(clips), np.int32),
+            "window": np.zeros(len(clips), np.int32),
+            "start_seconds": np.zeros(len(clips)),
+            "end_seconds": pc.fill_null(featurized["duration_seconds"], 0.0),
+            "state": pa.array(states, pa.string()),
+        }
+    )
+    windows = window_rows(whole, probabilities, answers.families[0].name)
+    return windows, label_rows(featurized, probabilities, answered, states, windows)

@@ -15,11 +15,12 @@ from emocore.datasets.examples import Examples, check_labelled, labelled
 from emocore.datasets.protocols import Fold
 from emocore.datasets.selection import select
 from emocore.errors import UserError
-from emocore.features.family import FeatureConfig
+from emocore.features.catalogue import families_of
+from emocore.features.family import FrameInput
 from emocore.models.bundle import bundle_folder, bundle_hash, read_card, save_bundle
-from emocore.models.catalogue import MODELS, inputs_of_model
+from emocore.models.catalogue import find_model, is_model
 from emocore.models.fitting import Recipe
-from emocore.models.network_settings import NetworkSettings, default_settings
+from emocore.models.network_settings import NetworkSettings
 from emocore.models.space_file import read_space
 from emocore.models.spaces import grid
 from emocore.pipeline.inputs import Data, find_data
@@ -44,7 +45,6 @@ from emocore.pipeline.tuning.trainer import SEARCH, SearchingFitter
 from emocore.schema import SCHEMA_VERSION
 from emocore.storage.folder import output_folder, tables_lock
 from emocore.storage.local import read_json
-from emocore.tracks.pictures import PictureConfig
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def evaluate(options: EvaluateOptions) -> Summary:
         check_search(options.model, options)
         return _evaluate_as_is(options)
     check_protocol(options.protocol, [*TESTED, "as-is"], "'all' has no test clips; jobs/train.py takes it")
-    run = options.model if options.model not in MODELS and Path(options.model).exists() else None
+    run = options.model if not is_model(options.model) and Path(options.model).exists() else None
     card = read_card(run) if run else {}
     model = str(card.get("model", options.model))
     if run and options.search:
@@ -113,24 +113,24 @@ def _evaluate_as_is(options: EvaluateOptions) -> Summary:
 
 def _fitter(options: RunOptions, model: str, card: dict[str, Any]) -> ArrayFitter | FrameFitter:
     """Return what fits the model; `card` is that of a RUN whose settings and inputs are taken, or empty."""
-    inputs = inputs_of_model(model)
+    spec = find_model(model)
     check_read_by(model, options, NetworkOptions)
     balanced = card["balanced"] if card and options.class_weight is None else options.is_balanced(model)
     recipe = Recipe(model, options.seed, balanced)
-    if inputs != "pictures":
-        features = FeatureConfig(**card["features"]) if card else None
-        return ArrayFitter(options, replace(recipe, settings=dict(card.get("settings", {}))), features)
+    families = families_of(card["families"]) if card else {}
+    if spec.network is None:
+        return ArrayFitter(options, replace(recipe, settings=dict(card.get("settings", {}))), families)
     unread = {"--level": options.level, "--sample-rate-hz": options.sample_rate_hz}
     unread["--cpus-per-fit"] = options.cpus_per_fit if options.cpus_per_fit > 1 else None
     for option, value in unread.items():
         if value is not None:
             raise UserError(f"{option} {value} changes nothing for {model}, which sees: leave it out.")
-    settings = NetworkSettings.from_json(card["settings"]) if card else default_settings(model)
+    settings = NetworkSettings.from_json(card["settings"]) if card else spec.network.settings
     settings = replace(settings, **options.settings())
-    if model == "transfer":
-        settings = replace(settings, base=_base_network(options, card))
-    reading = PictureConfig(**card["reading"]) if card else None
-    return FrameFitter(options, recipe, settings, options.combine or card.get("combine", "mean-log"), reading)
+    if spec.network.base:
+        settings = replace(settings, base=_base_network(options, card, model, spec.network.base))
+    reads = next((family.reads for family in families.values() if isinstance(family.reads, FrameInput)), None)
+    return FrameFitter(options, recipe, settings, options.combine or card.get("combine", "mean-log"), reads)
 
 
 def _searching(options: TuneOptions | EvaluateOptions) -> Fitter:
@@ -145,21 +145,21 @@ def _searching(options: TuneOptions | EvaluateOptions) -> Fitter:
     return SearchingFitter(_fitter(options, options.model, {}), options, space)
 
 
-def _base_network(options: RunOptions, card: dict[str, Any]) -> str | None:
-    """Return the network that transfer begins from: what was asked for, or the RUN's whose card this is.
+def _base_network(options: RunOptions, card: dict[str, Any], model: str, name: str) -> str | None:
+    """Return the network that a model begins from: what was asked for, or the RUN's whose card this is.
 
-    None: the one that is shipped, of which every machine has its own. Raises UserError where there is none, or where
-    it is not what the RUN began from.
+    None: the one of this name that is shipped, of which every machine has its own. Raises UserError where there is
+    none, or where it is not what the RUN began from.
     """
     of_run = card["settings"]["base"] if card and not options.base else None
-    base = options.base or (str(Path(of_run).parent) if of_run else "face-cnn")
+    base = options.base or (str(Path(of_run).parent) if of_run else name)
     found = read_card(base)["model"]
-    if found != "face-cnn":
-        raise UserError(f"--base {base} is a RUN of {found}: transfer begins from one of face-cnn.")
+    if found != name:
+        raise UserError(f"--base {base} is a RUN of {found}: {model} begins from one of {name}.")
     folder = bundle_folder(base)
     if card and not options.base and bundle_hash(folder) != card["base_hash"]:
-        raise UserError(f"{base} is not the face-cnn any more that the model began from: give its --base.")
-    return None if base == "face-cnn" else str(folder / "model.keras")
+        raise UserError(f"{base} is not the {name} any more that the model began from: give its --base.")
+    return None if base == name else str(folder / "model.keras")
 
 
 def _prepare(
@@ -181,7 +181,7 @@ def _in_run_folder(
     work: Callable[[Path, Data], Outcome],
 ) -> Summary:
     model = fitter.recipe.model if fitter else str(read_card(options.model)["model"])
-    data = find_data(options.data, options, inputs_of_model(model))
+    data = find_data(options.data, options, find_model(model))
     if data.listing is not None and not data.features and fitter is not None:
         _check_before_featurizing(options, fitter, data.listing)
     config = _config(command, options, data, model_hash)

@@ -1,9 +1,7 @@
 """What is kept of a frame: the whole of it or its largest face, in grey, as a square."""
 
-import dataclasses
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,19 +10,6 @@ from emocore.media.reading import Reading
 from emocore.media.resize import fit
 from emocore.media.video import Keep, Picture
 from emocore.tracks.faces import crop_face, largest_face
-
-
-@dataclass(frozen=True)
-class PictureConfig:
-    """Which pictures of a film a model of frames looks at: every n-th, scaled to a square, whole or the face alone."""
-
-    every: int = 20
-    pixels: int = 256
-    faces: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return dataclasses.asdict(self)
 
 
 def make_picture(

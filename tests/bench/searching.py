@@ -21,7 +21,7 @@ from sklearn.svm import SVC
 
 from emocore.datasets.examples import labelled, load_examples
 from emocore.datasets.protocols import Fold
-from emocore.features.family import FeatureConfig
+from emocore.features.article import ARTICLE
 from emocore.models.fitting import Recipe
 from emocore.models.parameters import defaults_of
 from emocore.models.space_file import read_space
@@ -52,7 +52,7 @@ def main() -> None:
     for name, default in (("samples", 50), ("pairs", 3), ("seeds", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
-    examples = labelled(load_examples([options.features], "columns", "speech", FeatureConfig()))
+    examples = labelled(load_examples([options.features], [ARTICLE], "speech"))
     none = np.zeros(0, np.int64)
     fold = Fold("all", np.arange(len(examples.soft)), none, none)
     for model in options.models:

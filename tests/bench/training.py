@@ -15,8 +15,9 @@ import numpy as np
 
 from emocore.labels import EMOTIONS
 from emocore.models.augment import NONE
+from emocore.models.catalogue import network_spec
 from emocore.models.fitting import Recipe
-from emocore.models.network_settings import NetworkSettings, default_settings
+from emocore.models.network_settings import NetworkSettings
 from emocore.pipeline.training.distributed import FrameSource, fit_network
 from emocore.schema import pictures_schema, rows_to_table
 from emocore.storage.tables import write_table
@@ -35,7 +36,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
     settings = dataclasses.replace(
-        default_settings("cnn"),
+        network_spec("cnn").settings,
         pixels=options.pixels,
         epochs=EPOCHS,
         steps_per_epoch=options.images // 32,

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from emocore.corpora.listing import list_corpora
-from emocore.features.family import FeatureConfig
-from emocore.media.reading import Reading
+from emocore.features.article import ARTICLE, ARTICLE_FRAMES
+from emocore.features.pictures import PICTURES
 from emocore.pipeline.featurize import Featurized, featurize
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -59,9 +59,9 @@ def run_job(work: Path, each: int, first_seed: int = 0) -> Job:
 
 def featurize_folder(folder: Path, out: Path) -> Featurized:
     """Featurize with every second picture, as the readers of fuzzing.py do."""
-    reading = Reading(every=2, seconds_per_file=SECONDS)
+    families = [ARTICLE, ARTICLE_FRAMES, PICTURES.with_input(every=2)]
     listing = list_corpora([folder], stills=True)
-    return featurize(listing, str(out), FeatureConfig(), mfcc=True, reading=reading, options={})
+    return featurize(listing, str(out), families, options={}, seconds_per_file=SECONDS)
 
 
 def outcomes_of(features: Path) -> dict[str, list[str]]:

@@ -11,12 +11,13 @@ from scipy.special import expit, softmax
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
 from emocore.models.augment import NONE
-from emocore.models.network_settings import FACE_EMOTIONS, NetworkSettings, default_settings
+from emocore.models.catalogue import network_spec
+from emocore.models.network_settings import FACE_EMOTIONS, NetworkSettings
 
 SMALL = NetworkSettings(
     pixels=16, filters=(4, 8), dense=16, batch_size=16, learning_rate=0.01, schedule="constant", augmentation=NONE
 )
-FACE = default_settings("face-cnn")
+FACE = network_spec("face-cnn").settings
 KNOWN = np.isin(EMOTIONS, ["happy", "sad", "angry"])
 
 
@@ -86,7 +87,7 @@ def test_cnn_is_the_articles_sequence():
 
 @pytest.mark.parametrize("name", ["cnn", "face-cnn"])
 def test_statistics_are_of_all_workers_and_no_bias_precedes_them(name):
-    layers = build(name, default_settings(name)).layers
+    layers = build(name, network_spec(name).settings).layers
     assert all(layer.synchronized for layer in layers if type(layer).__name__ == "BatchNormalization")
     assert not any(layer.use_bias for layer in layers if type(layer).__name__ == "Conv2D")
 
@@ -195,7 +196,7 @@ def base():
 
 
 def test_article_transfer_is_the_base_without_its_head_and_two_convolutions(base):
-    network = build("transfer", default_settings("transfer"), base)
+    network = build("transfer", network_spec("transfer").settings, base)
     kept = len(base.layers) - 5
     assert [layer.name.split("_")[0] for layer in network.layers[kept:]] == ["head"] * 4
     convolutions = [layer for layer in network.layers[kept:] if type(layer).__name__ == "Conv2D"]
@@ -208,7 +209,7 @@ def test_article_transfer_is_the_base_without_its_head_and_two_convolutions(base
 
 @pytest.mark.parametrize(("recipe", "moves"), [("article", False), ("fine-tune", True)])
 def test_the_trunk_learns_once_it_is_thawed_and_its_statistics_never(base, recipe, moves):
-    settings = dataclasses.replace(default_settings("transfer"), recipe=recipe, frozen_epochs=1, batch_size=8)
+    settings = dataclasses.replace(network_spec("transfer").settings, recipe=recipe, frozen_epochs=1, batch_size=8)
     made = stepper("transfer", settings, base=base)
     kept = len(base.layers) - 5
 
@@ -233,7 +234,7 @@ def test_the_trunk_learns_once_it_is_thawed_and_its_statistics_never(base, recip
 
 
 def test_fine_tuning_starts_from_the_answers_of_the_base(base):
-    settings = dataclasses.replace(default_settings("transfer"), recipe="fine-tune")
+    settings = dataclasses.replace(network_spec("transfer").settings, recipe="fine-tune")
     x = pictures(4, 48)[0][..., None].astype("f4")
     mine = np.asarray(build("transfer", settings, base)(x))
     theirs = np.asarray(base(x))

@@ -4,15 +4,14 @@ import struct
 import wave
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from ray._raylet import PlacementGroupID
 from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
 
-from emocore.features.article import COLUMNS
-from emocore.features.family import FeatureConfig
+from emocore.features.article import ARTICLE, COLUMNS
+from emocore.features.catalogue import to_json
 from emocore.labels import EMOTIONS
-from emocore.schema import CLIPS, SCHEMA_VERSION, rows_to_table
+from emocore.schema import CLIPS, SCHEMA_VERSION, features_schema, rows_to_table
 from emocore.storage.local import write_json
 from emocore.storage.tables import write_table
 
@@ -48,8 +47,7 @@ def write_features():
     centres = dict(zip(EMOTIONS, np.random.default_rng(1).normal(size=(len(EMOTIONS), len(COLUMNS))), strict=True))
     one_hot = dict(zip(EMOTIONS, np.eye(len(EMOTIONS), dtype=np.float32), strict=True))
 
-    def write(folder, rows, *, signal=0.2, config=None, **manifest):
-        config = config or FeatureConfig()
+    def write(folder, rows, *, signal=0.2, family=ARTICLE, **manifest):
         clips, columns = [], []
         for row in rows:
             noise = np.random.default_rng(list(row["clip"].encode())).normal(size=len(COLUMNS))
@@ -58,16 +56,19 @@ def write_features():
             soft = row.get("soft", one_hot.get(row.get("emotion"), np.zeros(len(EMOTIONS), np.float32)))
             clips.append({**known, "duration_seconds": 3.0, **row, "soft_label": soft})
         values = np.asarray(columns, np.float32)
-        audio = {"clip": [row["clip"] for row in rows], **{name: values[:, i] for i, name in enumerate(COLUMNS)}}
+        window = {"track": 0, "window": 0, "start_seconds": 0.0, "end_seconds": 3.62, "state": "ok"}
+        audio = [
+            {"clip": row["clip"], **window, **dict(zip(COLUMNS, numbers, strict=True))}
+            for row, numbers in zip(rows, values.tolist(), strict=True)
+        ]
+        schema = features_schema(family.shape, family.columns)
         write_table(rows_to_table(clips, CLIPS), folder / "clips" / "000000.parquet")
-        write_table(pa.table(audio), folder / "audio" / "000000.parquet")
+        write_table(rows_to_table(audio, schema), folder / "features" / "article" / "000000.parquet")
         facts = {
             "kind": "features",
             "schema_version": SCHEMA_VERSION,
-            "features": config.to_json(),
-            "features_hash": config.hash(),
+            "families": to_json([family]),
             "fingerprint": f"{folder.name}-{len(rows)}",
-            "mfcc": False,
             "synthetic": True,
         }
         write_json(folder / "manifest.json", facts | manifest)

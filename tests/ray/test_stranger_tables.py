@@ -66,7 +66,8 @@ def test_the_pickle_would_run(marker, tmp_path, poison):
 
 
 @pytest.mark.parametrize(
-    ("table", "column"), [("clips", "path"), ("clips", "clip"), ("audio", "clip"), ("audio", "rms_mean")]
+    ("table", "column"),
+    [("clips", "path"), ("clips", "clip"), ("features/article", "clip"), ("features/article", "rms_mean")],
 )
 def test_feature_tables(table, column, features, tmp_path, poison, refused):
     theirs = shutil.copytree(features, tmp_path / "F")
@@ -84,7 +85,7 @@ def test_every_command_that_fits(command, features, tmp_path, poison, refused):
 
 def test_frames_of_mfcc(features, tmp_path, poison, refused):
     theirs = shutil.copytree(features, tmp_path / "F")
-    poison(next((theirs / "mfcc").glob("*.parquet")), "frames")
+    poison(next((theirs / "features" / "article-frames").glob("*.parquet")), "values")
     refused("train", theirs, "--model", "audio-conv1d", "--out", tmp_path / "RUN")
 
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import av
 import numpy as np
-import pyarrow as pa
 import pytest
 import soundfile
 
-from emocore.features.article import COLUMNS
-from emocore.features.family import FeatureConfig
+from emocore.features.article import ARTICLE, ARTICLE_FRAMES
+from emocore.features.catalogue import to_json
 from emocore.labels import EMOTIONS
-from emocore.schema import CLIPS, MFCC_FRAMES, SCHEMA_VERSION, rows_to_table
+from emocore.schema import CLIPS, SCHEMA_VERSION, features_schema, rows_to_table
 from emocore.storage.tables import write_table
 
 NO_RAY = "tests/unit never starts Ray: what needs it belongs in tests/ray"
@@ -112,28 +111,25 @@ def clip_row(clip, emotion="happy", **others):
     return {"clip": clip, **row, **others}
 
 
-def write_features(folder: Path, rows, columns, frames=None, config=None, **manifest):
-    """Write a FEATURES folder: CLIPS rows, float[n, 160] columns and float[n, 157, 39] frames by clip."""
-    config = config or FeatureConfig()
+def write_features(folder: Path, rows, columns, frames=None, families=None, **manifest):
+    """Write a FEATURES folder: CLIPS rows, float[n, 160] columns and float[n, 157, 39] frames by clip.
+
+    `families`: what the manifest speaks of; those that are written, unless given.
+    """
     write_table(rows_to_table(rows, CLIPS), folder / "clips" / "000000.parquet")
     heard = [row["clip"] for row in rows if row["clip"] in columns]
-    made = {
-        "audio": ([("clip", "string"), *((name, "float32") for name in COLUMNS)], columns),
-        "mfcc": ([("clip", "string"), ("frames", MFCC_FRAMES)], frames),
-    }
-    for name, (fields, values) in made.items():
-        if values is not None:
-            schema = pa_schema(fields)
-            # Last clip first: nothing says that the tables have one order.
-            content = [dict(zip(schema.names, (clip, *cells(values[clip])), strict=True)) for clip in reversed(heard)]
-            write_table(rows_to_table(content, schema), folder / name / "000000.parquet")
+    written = {ARTICLE: columns, **({ARTICLE_FRAMES: frames} if frames is not None else {})}
+    for family, values in written.items():
+        # Last clip first: nothing says that the tables have one order.
+        window = {"track": 0, "window": 0, "start_seconds": 0.0, "end_seconds": 3.62, "state": "ok"}
+        content = [{"clip": clip, **window, **cells(values[clip], family)} for clip in reversed(heard)]
+        schema = features_schema(family.shape, family.columns)
+        write_table(rows_to_table(content, schema), folder / "features" / family.name / "000000.parquet")
     content = {
         "kind": "features",
         "schema_version": SCHEMA_VERSION,
-        "features": config.to_json(),
-        "features_hash": config.hash(),
+        "families": to_json(families or written),
         "fingerprint": "0" * 16,
-        "mfcc": frames is not None,
         "synthetic": False,
         **manifest,
     }
@@ -141,12 +137,9 @@ def write_features(folder: Path, rows, columns, frames=None, config=None, **mani
     return str(folder)
 
 
-def cells(values):
-    return [float(value) for value in values] if values.ndim == 1 else [values]
-
-
-def pa_schema(fields):
-    return pa.schema([(name, getattr(pa, kind)() if isinstance(kind, str) else kind) for name, kind in fields])
+def cells(values, family):
+    named = zip(family.columns, values, strict=True) if family.columns else [("values", values)]
+    return {name: float(value) if family.columns else value for name, value in named}
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ MAY_IMPORT = {  # room → rooms below it; the ground floor is for all
         *("storage", "media", "tracks", "features", "corpora", "datasets", "models", "evaluation", "reports"),
         "exports",
     },
-    "jobs": {"pipeline", "corpora", "media", "storage", "reports"},
+    "jobs": {"pipeline", "corpora", "features", "media", "storage", "reports"},
 }
 ONLY_IN = {  # third party → the folders that may name it
     "ray": ("emocore/pipeline/",),

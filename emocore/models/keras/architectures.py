@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from emocore.labels import EMOTIONS
+from emocore.models.catalogue import network_spec
 from emocore.models.keras.face_cnn import HEAD_LAYERS, build_face_network
 from emocore.models.network_settings import FACE_EMOTIONS, NetworkSettings
 
@@ -13,15 +14,12 @@ _SMALLEST_MAP = 8  # pixels: the convolutions of `cnn` stop where their map woul
 
 
 def build_network(name: str, settings: NetworkSettings, base: Any = None) -> Any:
-    """Return the network, in Keras's current precision and scope, with logits [n, emotions_of(name)].
+    """Return the network, in Keras's current precision and scope, with logits [n, emotions].
 
     `base`: a face-cnn whose weights the trunk of `transfer` takes; None leaves them to chance.
     """
-    if name == "face-cnn":
-        return build_face_network(len(FACE_EMOTIONS), settings.dropout)
-    if name == "cnn":
-        return _build_cnn(settings)
-    return _build_transfer(settings, base)
+    build = network_spec(name).build
+    return build(settings) if base is None else build(settings, base)
 
 
 def set_trunk(network: Any, settings: NetworkSettings, epoch: int) -> bool:
@@ -38,7 +36,7 @@ def set_trunk(network: Any, settings: NetworkSettings, epoch: int) -> bool:
     return changed
 
 
-def _build_cnn(settings: NetworkSettings) -> Any:
+def build_cnn(settings: NetworkSettings) -> Any:
     """The article's sequence of convolution, ReLU, max-pooling, batch normalisation and dropout, then dense layers."""
     layers: list[Any] = [
         keras.layers.Input((settings.pixels, settings.pixels, 1)),
@@ -69,7 +67,8 @@ def _build_cnn(settings: NetworkSettings) -> Any:
     return keras.Sequential(layers, name="cnn")
 
 
-def _build_transfer(settings: NetworkSettings, base: Any) -> Any:
+def build_transfer(settings: NetworkSettings, base: Any) -> Any:
+    """The trunk of a face-cnn, whose weights it takes from `base` where that is not None, and a head of its own."""
     # Built anew: the base may have been loaded in another precision, and outside the strategy's scope.
     face = build_face_network(len(FACE_EMOTIONS), settings.dropout)
     if base is not None:

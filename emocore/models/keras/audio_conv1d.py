@@ -1,7 +1,7 @@
 """A one-dimensional CNN over the MFCC frames: the other reading of the article's audio network."""
 
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -9,7 +9,6 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from emocore.errors import UserError
-from emocore.features.family import Inputs
 from emocore.labels import EMOTIONS
 from emocore.models.audio_settings import DEFAULTS
 from emocore.models.base import Classifier, Pair, Parts, Settings
@@ -18,8 +17,6 @@ from emocore.models.keras.devices import use_cpu, use_gpu
 
 class Conv1dClassifier(Classifier):
     """Three convolutions over time, averaged, and a dense layer of eight logits; `device` "cuda" in settings: a GPU."""
-
-    inputs: ClassVar[Inputs] = "frames"
 
     def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None:
         self.settings = {**DEFAULTS, **(settings or {})}

@@ -12,8 +12,9 @@ from scipy.special import expit, softmax
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
 from emocore.media.resize import fit_all
+from emocore.models.catalogue import input_pixels, network_spec
 from emocore.models.keras.architectures import build_network
-from emocore.models.network_settings import NetworkSettings, emotions_of, input_pixels
+from emocore.models.network_settings import NetworkSettings
 
 _BATCH = 64
 
@@ -27,11 +28,11 @@ class FrameNetwork:
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return float64[n, 8] for grey pictures uint8[n, h, w]; each row sums to 1, an unknown emotion has 0.
 
-        Pictures of another size are resized. face-cnn sees each also mirrored, and gives the mean.
+        Pictures of another size are resized. A mirrored network sees each both ways, and gives the mean.
         """
         ready = fit_all(images, input_pixels(self.name, self.settings))
         values = self._shares(self._logits(ready))
-        if self.name == "face-cnn":
+        if network_spec(self.name).mirrored:
             values = (values + self._shares(self._logits(ready[:, :, ::-1]))) / 2
         return values
 
@@ -57,11 +58,11 @@ class FrameNetwork:
             np.asarray(self.network(padded[i : i + _BATCH, ..., None].astype(np.float32), training=False))
             for i in range(0, len(padded), _BATCH)
         ]
-        outputs = len(emotions_of(self.name))
+        outputs = len(network_spec(self.name).emotions)
         return np.concatenate([np.zeros((0, outputs)), *parts])[: len(images)].astype(np.float64)
 
     def _shares(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        columns = [EMOTIONS.index(emotion) for emotion in emotions_of(self.name)]
+        columns = [EMOTIONS.index(emotion) for emotion in network_spec(self.name).emotions]
         known = self.known[columns]
         shares = np.zeros((len(logits), len(EMOTIONS)))
         if self.settings.output == "sigmoid":

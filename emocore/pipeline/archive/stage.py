@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import ray
 
 from emocore.features.extract import PLANNED, Sink, featurize_batch
-from emocore.features.family import FeatureConfig
+from emocore.features.family import FeatureFamily
 from emocore.media.reading import Reading
 from emocore.pipeline import cluster
 from emocore.pipeline.archive.journal import JOURNALS, Journal
@@ -56,8 +56,8 @@ class Stage(Protocol):
         """The tables with none or several rows a clip."""
 
     @property
-    def features(self) -> FeatureConfig:
-        """How sound becomes columns."""
+    def families(self) -> tuple[FeatureFamily, ...]:
+        """What is computed of sound, and looked at in films."""
 
     @property
     def reading(self) -> Reading:
@@ -86,7 +86,7 @@ def read_shard(shard: pa.Table, stage: Stage, out: Path, sink: Sink | None) -> R
     number = number_of(shard)
     journal = open_journal(f"{number:06d}", out, stage.reading.seconds_per_file)
     planned = shard.select(PLANNED.names)
-    table = featurize_batch(planned, stage.features, stage.reading, journal.guard, sink)
+    table = featurize_batch(planned, stage.families, stage.reading, journal.guard, sink)
     failures = failure_rows(table, journal.deaths, shard[ATTEMPTS_BEFORE])
     return ReadShard(number, table.filter(pc.is_null(table["reason"])), failures, journal.seconds)
 

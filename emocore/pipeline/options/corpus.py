@@ -7,8 +7,7 @@ import tyro
 
 from emocore.corpora.listing import Listing, list_corpora
 from emocore.errors import UserError
-from emocore.features.family import FeatureConfig
-from emocore.media.audio import Level
+from emocore.features.family import FeatureFamily, Level
 from emocore.pipeline.options.files import FileOptions
 
 
@@ -27,11 +26,10 @@ class CorpusOptions(FileOptions):
     level: Level | None = None
     """loudness as recorded, or with every clip's peak at full scale; as-is unless feature tables say otherwise"""
 
-    def features(self, base: FeatureConfig | None = None) -> FeatureConfig:
-        """Return the feature configuration: what was asked for, and `base` for what was not."""
-        base = base or FeatureConfig()
-        rate = base.sample_rate_hz if self.sample_rate_hz is None else self.sample_rate_hz
-        return FeatureConfig(rate, self.level or base.level)
+    def heard(self, family: FeatureFamily) -> FeatureFamily:
+        """Return a family of sound with the rate and level that were asked for."""
+        asked = {"sample_rate_hz": self.sample_rate_hz, "level": self.level}
+        return family.with_input(**{name: value for name, value in asked.items() if value is not None})
 
     def list(self, roots: tuple[str, ...], stills: bool = False) -> Listing:
         """List the corpora; with `stills` images are media too. Raises UserError."""

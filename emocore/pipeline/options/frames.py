@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from emocore.cli import check_positive
 from emocore.errors import UserError
+from emocore.features.family import FrameInput
 from emocore.media.resize import MAX_PIXELS_A_SIDE, MIN_PIXELS
 from emocore.models.aggregation import How
-from emocore.models.catalogue import FRAME_MODELS
-from emocore.tracks.pictures import PictureConfig
+from emocore.models.catalogue import FRAME_MODELS, find_model, network_spec
 
 _SETTINGS = (
     *("epochs", "steps_per_epoch", "batch_size", "learning_rate", "patience"),
@@ -34,7 +34,7 @@ class PictureOptions:
     def __post_init__(self) -> None:
         check_counts(self)
 
-    def pictures(self, base: PictureConfig) -> PictureConfig:
+    def pictures(self, base: FrameInput) -> FrameInput:
         """Return which pictures are read: what was asked for, and `base` for what was not."""
         every = base.every if self.every is None else self.every
         return dataclasses.replace(base, every=every, faces=base.faces or self.faces)
@@ -74,7 +74,7 @@ class NetworkOptions(PictureOptions):
         if self.pixels is not None and not MIN_PIXELS <= self.pixels <= MAX_PIXELS_A_SIDE:
             raise UserError(f"--pixels must be from {MIN_PIXELS} to {MAX_PIXELS_A_SIDE}: got {self.pixels}.")
 
-    def pictures(self, base: PictureConfig) -> PictureConfig:
+    def pictures(self, base: FrameInput) -> FrameInput:
         """Return which pictures are read: what was asked for, and `base` for what was not."""
         pictures = super().pictures(base)
         return pictures if self.pixels is None else dataclasses.replace(pictures, pixels=self.pixels)
@@ -97,8 +97,10 @@ def given(options: PictureOptions, kind: type[PictureOptions]) -> dict[str, Any]
 def check_read_by(model: str, options: PictureOptions, kind: type[PictureOptions]) -> None:
     """Raise UserError for an option of this kind that the model does not read."""
     for option, value in given(options, kind).items():
-        readers = ("transfer",) if option in ("--recipe", "--base") else FRAME_MODELS
-        if model not in readers:
+        begins = option in ("--recipe", "--base")
+        readers = tuple(name for name in FRAME_MODELS if network_spec(name).base) if begins else FRAME_MODELS
+        spec = find_model(model)
+        if not spec.network or (begins and not spec.network.base):
             shown = option if value is True else f"{option} {value}"
             raise UserError(f"{shown} is read by {', '.join(readers)}, not by {model}: leave it out.")
 

@@ -9,7 +9,7 @@ import tyro
 
 from emocore.datasets.protocols import PROTOCOLS
 from emocore.errors import UserError
-from emocore.models.parameters import SEARCHED
+from emocore.models.catalogue import SEARCHED, can_search, find_model
 from emocore.pipeline.options.corpus import CorpusOptions
 from emocore.pipeline.options.frames import NetworkOptions
 from emocore.pipeline.options.search import Search, SearchOptions
@@ -45,7 +45,7 @@ class RunOptions(NetworkOptions, CorpusOptions):
 
     def is_balanced(self, model: str) -> bool:
         """Whether every emotion weighs the same in training, where no earlier run says so."""
-        return model != "face-cnn" if self.class_weight is None else self.class_weight == "balanced"
+        return find_model(model).balanced if self.class_weight is None else self.class_weight == "balanced"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class TuneOptions(SearchOptions, TrainOptions):
     def __post_init__(self) -> None:
         TrainOptions.__post_init__(self)
         SearchOptions.__post_init__(self)
-        if self.model not in SEARCHED:
+        if not can_search(self.model):
             raise UserError(f"--model {self.model!r} is not for this command: choose one of {', '.join(SEARCHED)}.")
 
 
@@ -96,7 +96,8 @@ def protocol_of(options: TrainOptions | EvaluateOptions, clips: pa.Table) -> str
     if options.protocol is not None:
         return options.protocol
     sides = set(clips["split"].to_pylist())
-    return "given" if options.model == "face-cnn" and {"train", "test"} <= sides else "all"
+    own = find_model(options.model).protocol
+    return own if {"train", "test"} <= sides else "all"
 
 
 def check_protocol(protocol: str | None, known: Sequence[str], why: str) -> None:

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from emocore.errors import UserError
-from emocore.models.parameters import SEARCHED
+from emocore.models.catalogue import ON_GPUS, SEARCHED, can_search, find_model
 from emocore.pipeline.options.frames import flag
 
 Search = Literal["random", "grid", "random+grid", "bayes", "asha"]
-ON_GPUS = ("xgboost", "audio-conv1d")
 _WITH_SEARCH = ("samples", "folds", "space", "gpus_per_trial")
 
 
@@ -57,10 +56,11 @@ def check_search(model: str, options: SearchOptions) -> None:
             if value is not None:
                 raise UserError(f"{flag(name)} {value} is read with --search: give that too, or leave it out.")
         return
-    if model not in SEARCHED:
+    if not can_search(model):
         raise UserError(f"--search is for one of {', '.join(SEARCHED)}: got --model {model}.")
-    if options.gpus_per_trial and model not in ON_GPUS:
-        remedy = "give --workers and --gpus-per-worker" if model == "cnn" else "leave it out"
+    spec = find_model(model)
+    if options.gpus_per_trial and not spec.trial_gpus:
+        remedy = "give --workers and --gpus-per-worker" if spec.sees else "leave it out"
         raise UserError(
             f"--gpus-per-trial {options.gpus_per_trial:g} is read by {' and '.join(ON_GPUS)}, not by {model}: {remedy}."
         )

@@ -23,9 +23,10 @@ from emocore.errors import UserError
 from emocore.labels import EMOTIONS
 from emocore.models.base import Settings, class_weights
 from emocore.models.bundle import bundle_folder
+from emocore.models.catalogue import input_pixels, network_spec
 from emocore.models.fitting import Recipe
 from emocore.models.keras.checkpoints import drop_checkpoints, last_checkpoint
-from emocore.models.network_settings import NetworkSettings, emotions_of, input_pixels
+from emocore.models.network_settings import NetworkSettings
 from emocore.pipeline import cluster
 from emocore.pipeline.training.epoch_log import Reporter, follow
 from emocore.pipeline.training.frame_stream import EqualShares, FrameSource, count_frames, stream
@@ -67,7 +68,7 @@ def fit_network(
     """
     if (work / _DONE).is_dir():
         return _load(work)
-    emotions, pixels = emotions_of(recipe.model), input_pixels(recipe.model, settings)
+    emotions, pixels = network_spec(recipe.model).emotions, input_pixels(recipe.model, settings)
     frames, held = (_usable(source, emotions) for source in (train, validation))
     weights = _weights(recipe, train, frames)
     _check_shares(settings, frames)
@@ -205,7 +206,7 @@ def _task(
     work: Path,
 ) -> Task:
     total = sum(frames.values())
-    base = _base(settings) if recipe.model == "transfer" else None
+    base = _base(settings, network_spec(recipe.model).base)
     shown = np.sum([train.labels[clip] for clip in frames], axis=0) > 0
     names = json.dumps([recipe.model, recipe.seed, asdict(settings), sorted(frames.items())]).encode() + (base or b"")
     return Task(
@@ -225,10 +226,12 @@ def _task(
     )
 
 
-def _base(settings: NetworkSettings) -> bytes:
-    path = Path(settings.base) if settings.base else bundle_folder("face-cnn") / "model.keras"
+def _base(settings: NetworkSettings, name: str | None) -> bytes | None:
+    if name is None:
+        return None
+    path = Path(settings.base) if settings.base else bundle_folder(name) / "model.keras"
     if not path.is_file():
-        raise UserError(f"{path} does not exist: give --base the model.keras of a trained face-cnn.")
+        raise UserError(f"{path} does not exist: give --base the model.keras of a trained {name}.")
     return path.read_bytes()
 
 

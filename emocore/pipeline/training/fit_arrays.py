@@ -10,12 +10,12 @@ import pyarrow as pa
 import ray
 from numpy.typing import NDArray
 
-from emocore.datasets.examples import ArrayExamples
+from emocore.datasets.examples import Examples
 from emocore.datasets.groups import Rows, groups
 from emocore.datasets.protocols import Fold, draw_validation, inner_folds
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
-from emocore.models.catalogue import inputs_of_model
+from emocore.models.catalogue import find_model
 from emocore.models.fitting import InnerFit, Recipe, fit_final, fit_inner
 from emocore.pipeline import cluster
 from emocore.pipeline.training.folds import FoldResult, Split, actors_apart, check_folds, keep_result, load_kept
@@ -26,7 +26,7 @@ INNER_FOLDS = 3
 
 
 def run_folds(
-    examples: ArrayExamples,
+    examples: Examples,
     folds: Sequence[Fold],
     recipe: Recipe,
     group_column: str | None,
@@ -67,8 +67,7 @@ def inner_splits(
     n: int = INNER_FOLDS,
 ) -> list[Split]:
     """Part a fold's training clips by actor; its own validation clips, where it has such, are the only inner fold."""
-    # Models of columns choose nothing as they fit.
-    chooses = inputs_of_model(recipe.model) == "frames"
+    chooses = find_model(recipe.model).chooses
     if len(fold.validation):
         return [Split(fold.train, fold.validation if chooses else fold.validation[:0], fold.validation)]
     group = groups(clips, group_column).values

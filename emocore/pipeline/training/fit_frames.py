@@ -10,14 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from emocore.datasets.frames import FrameExamples
+from emocore.datasets.examples import Examples
+from emocore.datasets.frames import frames_of
 from emocore.datasets.groups import Rows
 from emocore.datasets.protocols import Fold
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
 from emocore.models.aggregation import How, logarithms, tempered
+from emocore.models.catalogue import network_spec
 from emocore.models.fitting import Recipe
-from emocore.models.network_settings import NetworkSettings, emotions_of
+from emocore.models.network_settings import NetworkSettings
 from emocore.models.predictions import answer_clips
 from emocore.pipeline import cluster
 from emocore.pipeline.training.distributed import FrameSource, fit_network
@@ -50,7 +52,7 @@ class FramePlan:
 
 
 def run_frame_folds(
-    examples: FrameExamples,
+    examples: Examples,
     folds: Sequence[Fold],
     plan: FramePlan,
     group_column: str | None,
@@ -83,7 +85,7 @@ def check_frame_folds(
 ) -> None:
     """Raise UserError as `check_folds`, and for an emotion that the model or its training clips do not show."""
     check_folds(clips, soft, folds, group_column)
-    known = np.isin(EMOTIONS, emotions_of(model))
+    known = np.isin(EMOTIONS, network_spec(model).emotions)
     for fold in folds:
         learnt = soft[np.concatenate([fold.train, fold.validation])].sum(axis=0) > 0
         for emotion in _emotions(learnt & ~known):
@@ -97,9 +99,9 @@ def check_frame_folds(
             )
 
 
-def _run_fold(examples: FrameExamples, fold: Fold, plan: FramePlan, work: Path) -> FoldResult:
+def _run_fold(examples: Examples, fold: Fold, plan: FramePlan, work: Path) -> FoldResult:
     train, validation = (
-        FrameSource(examples.folders, dict(zip(_names(examples, rows), examples.soft[rows], strict=True)))
+        FrameSource(frames_of(examples).folders, dict(zip(_names(examples, rows), examples.soft[rows], strict=True)))
         for rows in (fold.train, fold.validation)
     )
     fitted = fit_network(plan.recipe, plan.settings, train, validation, work, plan.side_by_side)
@@ -132,7 +134,7 @@ def _keep_log(work: Path, log: Path) -> None:
         (work / "tensorboard").rename(log)
 
 
-def _names(examples: FrameExamples, rows: Rows) -> list[str]:
+def _names(examples: Examples, rows: Rows) -> list[str]:
     names: list[str] = examples.clips["clip"].take(pa.array(rows)).to_pylist()
     return names
 

@@ -11,7 +11,8 @@ import pyarrow as pa
 import ray
 from numpy.typing import NDArray
 
-from emocore.datasets.frames import FrameExamples, frame_files, images_of, read_frames
+from emocore.datasets.examples import Examples
+from emocore.datasets.frames import frame_files, frames_of, images_of, read_frames
 from emocore.datasets.groups import Rows
 from emocore.errors import UserError
 from emocore.models.bundle import bundle_folder, bundle_hash, readable
@@ -79,11 +80,12 @@ def _problem(network: NetworkPlace) -> str | None:
     return None
 
 
-def score_frames(examples: FrameExamples, rows: Rows, network: NetworkPlace) -> pa.Table:
+def score_frames(examples: Examples, rows: Rows, network: NetworkPlace) -> pa.Table:
     """Return FRAME_LABELS of all usable frames of these clips, sorted by clip and frame."""
     cluster.connect()
+    inputs = frames_of(examples)
     clips = frozenset(examples.clips["clip"].take(pa.array(rows)).to_pylist())
-    files = [str(path) for path in frame_files(examples.folders)]
+    files = [str(path) for path in frame_files(inputs.folders)]
     tasks = min(len(files), _TASKS_A_CPU * cluster.cpus())
     task: Callable[..., Any] = _score_files
     data = ray.data.from_arrow([pa.table({"file": files[i::tasks]}) for i in range(tasks)]).map_batches(
@@ -94,7 +96,7 @@ def score_frames(examples: FrameExamples, rows: Rows, network: NetworkPlace) -> 
         fn_kwargs={"clips": clips, "network": network},
     )
     parts = [FRAME_LABELS.empty_table()]
-    with Counter("score", int(examples.n_frames[rows].sum()), "frames") as counter:
+    with Counter("score", int(inputs.n_frames[rows].sum()), "frames") as counter:
         batches: Iterator[pa.Table] = iter(data.iter_batches(batch_size=None, batch_format="pyarrow"))
         for part in batches:
             parts.append(part.cast(FRAME_LABELS))

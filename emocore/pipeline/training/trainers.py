@@ -1,6 +1,6 @@
 """The two ways to fit a model: from arrays that one process holds, or from frames that are read as they are needed."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -9,25 +9,25 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from emocore.datasets.duplicates import join_copies, leave_out_copies, with_validation
-from emocore.datasets.examples import ArrayExamples
-from emocore.datasets.frames import FrameExamples, pictures_of
+from emocore.datasets.examples import Examples
+from emocore.datasets.frames import frames_of, pictures_of
 from emocore.datasets.leakage import check_unseen
 from emocore.datasets.protocols import Fold, make_folds
 from emocore.datasets.selection import Media
 from emocore.errors import UserError
-from emocore.features.family import FeatureConfig
+from emocore.features.family import FeatureFamily, FrameInput
+from emocore.features.pictures import PICTURES
 from emocore.models.aggregation import How
-from emocore.models.base import Settings
+from emocore.models.base import NetworkSpec, Settings
 from emocore.models.bundle import bundle_folder, bundle_hash, known_clips
-from emocore.models.catalogue import inputs_of_model
+from emocore.models.catalogue import find_model, network_spec
 from emocore.models.fitting import Recipe
-from emocore.models.network_settings import FACE_PIXELS, NetworkSettings, changed
-from emocore.pipeline.inputs import Data, load_arrays, load_frames
+from emocore.models.network_settings import NetworkSettings, changed
+from emocore.pipeline.inputs import Data, heard_families, load_inputs
 from emocore.pipeline.options.run import RunOptions
 from emocore.pipeline.training.fit_arrays import run_folds
 from emocore.pipeline.training.fit_frames import FramePlan, check_frame_folds, run_frame_folds
 from emocore.pipeline.training.folds import KEPT, FoldResult, check_folds
-from emocore.tracks.pictures import PictureConfig
 
 
 class Parts(NamedTuple):
@@ -78,19 +78,19 @@ class Fitter(Protocol):
 
 @dataclass(frozen=True)
 class ArrayFitter:
-    """Models of columns and of MFCC frames, a task a fit; `features`: what a finished RUN asks for."""
+    """Models that are fitted in memory, a task a fit; `families`: what a finished RUN asks for, by name."""
 
     options: RunOptions
     recipe: Recipe
-    features: FeatureConfig | None = None
+    families: dict[str, FeatureFamily] = field(default_factory=dict)
     media: Media = "audio"
     estimate: str = "inner-folds"
     base: Path | None = None
 
-    def load(self, data: Data, out: Path) -> ArrayExamples:
+    def load(self, data: Data, out: Path) -> Examples:
         """Return the examples, with arrays."""
-        inputs = inputs_of_model(self.recipe.model)
-        return load_arrays(data, out, self.options, inputs, self.options.channel, self.features)
+        families = heard_families(data, self.options, find_model(self.recipe.model), self.families)
+        return load_inputs(data, out, self.options, self.options.channel, families)
 
     def part(self, protocol: str, clips: pa.Table) -> Parts:
         """Return the protocol's folds."""
@@ -101,7 +101,7 @@ class ArrayFitter:
         """Raise UserError for folds that cannot be fitted."""
         check_folds(clips, soft, folds, self.options.group_column)
 
-    def fit(self, examples: ArrayExamples, folds: list[Fold], out: Path, keep: bool) -> list[FoldResult]:
+    def fit(self, examples: Examples, folds: list[Fold], out: Path, keep: bool) -> list[FoldResult]:
         """Fit and score the folds."""
         options, kept = self.options, out / KEPT if keep else None
         return run_folds(examples, folds, self.recipe, options.group_column, options.cpus_per_fit, kept)
@@ -110,7 +110,7 @@ class ArrayFitter:
         """Return the fitter of other settings."""
         return replace(self, recipe=replace(self.recipe, settings={**self.recipe.settings, **setting}))
 
-    def facts(self, examples: ArrayExamples, result: FoldResult) -> dict[str, Any]:
+    def facts(self, examples: Examples, result: FoldResult) -> dict[str, Any]:
         """Return what a bundle says of its settings and inputs."""
         return {"settings": {**self.recipe.settings, **result.setting}, **examples.made_by()}
 
@@ -121,26 +121,32 @@ class ArrayFitter:
 
 @dataclass(frozen=True)
 class FrameFitter:
-    """Models of frames, a fold at a time; `reading`: the pictures that a finished RUN asks for."""
+    """Models of frames, a fold at a time; `reads`: the pictures that a finished RUN asks for."""
 
     options: RunOptions
     recipe: Recipe
     settings: NetworkSettings
     combine: How
-    reading: PictureConfig | None = None
+    reads: FrameInput | None = None
     media: Media = "frames"
     estimate: str = "validation"
 
     @property
     def base(self) -> Path | None:
         """The bundle that the training begins from."""
-        if self.recipe.model != "transfer":
+        base = self._network.base
+        if base is None:
             return None
-        return Path(self.settings.base).parent if self.settings.base else bundle_folder("face-cnn")
+        return Path(self.settings.base).parent if self.settings.base else bundle_folder(base)
 
-    def load(self, data: Data, out: Path) -> FrameExamples:
+    @property
+    def _network(self) -> NetworkSpec:
+        return network_spec(self.recipe.model)
+
+    def load(self, data: Data, out: Path) -> Examples:
         """Return the examples, whose pictures stay on disk."""
-        return load_frames(data, out, self.options, self.options.channel, self._pictures(data))
+        reads = self._pictures(data)
+        return load_inputs(data, out, self.options, self.options.channel, [replace(PICTURES, reads=reads)])
 
     def part(self, protocol: str, clips: pa.Table) -> Parts:
         """Return the protocol's folds, each with validation clips; copies of a file stand on one side."""
@@ -158,23 +164,24 @@ class FrameFitter:
         """Raise UserError for folds that cannot be fitted."""
         check_frame_folds(clips, soft, folds, self.recipe.model, self.options.group_column)
 
-    def fit(self, examples: FrameExamples, folds: list[Fold], out: Path, keep: bool) -> list[FoldResult]:
+    def fit(self, examples: Examples, folds: list[Fold], out: Path, keep: bool) -> list[FoldResult]:
         """Fit and score the folds. Raises UserError where the base was trained on what chooses or tests."""
         if self.base:
             for fold in folds:
                 held = examples.clips.take(np.concatenate([fold.validation, fold.test]))
-                check_unseen(known_clips(self.base), held, f"{fold.name} of transfer, whose base is {self.base},")
+                name = f"{fold.name} of {self.recipe.model}, whose base is {self.base},"
+                check_unseen(known_clips(self.base), held, name)
         return run_frame_folds(examples, folds, self.plan(examples), self.options.group_column, out, keep)
 
     def with_setting(self, setting: Settings) -> Self:
         """Return the fitter of other settings."""
         return replace(self, settings=changed(self.settings, setting))
 
-    def plan(self, examples: FrameExamples) -> FramePlan:
+    def plan(self, examples: Examples) -> FramePlan:
         """Return what is fitted on these examples."""
         return FramePlan(self.recipe, self._settings(examples), self.combine)
 
-    def facts(self, examples: FrameExamples, result: FoldResult) -> dict[str, Any]:
+    def facts(self, examples: Examples, result: FoldResult) -> dict[str, Any]:
         """Return what a bundle says of its settings and inputs."""
         settings = {**asdict(self._settings(examples)), **result.setting}
         begun = {"base_hash": bundle_hash(self.base)} if self.base else {}
@@ -184,15 +191,18 @@ class FrameFitter:
         """Return nothing: no setting is searched."""
         return {}
 
-    def _settings(self, examples: FrameExamples) -> NetworkSettings:
-        if self.recipe.model != "cnn":  # the others look at faces of one size, whatever the pictures' size
+    def _settings(self, examples: Examples) -> NetworkSettings:
+        if self._network.input_pixels:  # it takes pictures of one size, whatever the size of those that are kept
             return self.settings
-        return replace(self.settings, pixels=examples.reading.pixels)
+        return replace(self.settings, pixels=frames_of(examples).reads.pixels)
 
-    def _pictures(self, data: Data) -> PictureConfig:
-        default = PictureConfig(pixels=FACE_PIXELS if self.recipe.model == "face-cnn" else 256)
-        found = self.options.pictures(self.reading or (pictures_of(data.features[0]) if data.features else default))
-        if self.recipe.model != "transfer" or self.settings.recipe != "fine-tune" or found.faces:
+    def _pictures(self, data: Data) -> FrameInput:
+        default = FrameInput(pixels=self._network.frame_pixels)
+        if data.features:
+            there = pictures_of(data.features[0]).reads
+            default = there if isinstance(there, FrameInput) else default
+        found = self.options.pictures(self.reads or default)
+        if not self._network.base or self.settings.recipe != "fine-tune" or found.faces:
             return found
         if data.features:
             raise UserError(

@@ -16,6 +16,7 @@ from ray.train.collective import broadcast_from_rank_zero
 from ray.train.v2.api.report_config import CheckpointUploadMode
 
 from emocore.errors import UserError
+from emocore.models.catalogue import network_spec
 from emocore.models.keras.batches import Feeder, endless, shuffle_rows
 from emocore.models.keras.checkpoints import last_checkpoint, read_checkpoint, write_checkpoint
 from emocore.models.network_settings import NetworkSettings
@@ -212,15 +213,15 @@ class _Training:
 
 
 def _load_base(task: Task) -> Any:
-    if task.base is None:
+    name = network_spec(task.model).base
+    if task.base is None or name is None:
         return None
     from emocore.models.keras.frame_network import load_keras  # noqa: PLC0415 - imports TensorFlow
-    from emocore.models.network_settings import default_settings  # noqa: PLC0415 - beside the next
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(task.base)
-        return load_keras(path, "face-cnn", default_settings("face-cnn"))
+        return load_keras(path, name, network_spec(name).settings)
 
 
 def _disk_problem(error: OSError, folder: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import ray
 
-from emocore.datasets.frames import FrameExamples
+from emocore.datasets.examples import Examples
 from emocore.datasets.protocols import Fold
 from emocore.errors import UserError
 from emocore.models.base import Settings
@@ -29,7 +29,7 @@ _NEARLY = 0.99  # of a fold: its clips are not scored yet
 class FrameCandidates:
     """Settings of a network of frames, each trained by Ray Train, fold after fold; `work`: on shared storage."""
 
-    examples: FrameExamples
+    examples: Examples
     folds: list[Fold]  # with validation clips, which choose the epoch, and test clips, which are scored
     plan: FramePlan
     group_column: str | None
@@ -80,7 +80,7 @@ class FrameCandidates:
 
 
 @ray.remote(num_cpus=0, max_retries=0)
-def _fit(examples: FrameExamples, fold: Fold, plan: FramePlan, group_column: str | None, out: Path) -> float:
+def _fit(examples: Examples, fold: Fold, plan: FramePlan, group_column: str | None, out: Path) -> float:
     (result,) = run_frame_folds(examples, [fold], plan, group_column, out, keep=True)
     return mean_recall(examples.truth[result.rows], result.probabilities)
 

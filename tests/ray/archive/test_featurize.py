@@ -13,19 +13,19 @@ import pytest
 from emocore.corpora.synthetic.corpus import DemoSettings, plan, write_clip
 from emocore.errors import REASONS, STAGES, TooManyFailures, UserError
 from emocore.features import extract as stage
-from emocore.features.article import COLUMNS
-from emocore.features.family import FeatureConfig
+from emocore.features.article import ARTICLE, COLUMNS
 from emocore.media.reading import SOUND_ONLY
 from emocore.pipeline.archive import plan as planning
 from emocore.pipeline.archive import shards
 from emocore.pipeline.archive import update as rounds
 from emocore.pipeline.archive.stage import run_shard
 from emocore.pipeline.featurize import Featurizing
-from emocore.schema import CLIPS, FAILURES, MFCC_FRAMES, SCHEMA_VERSION, VERSION_KEY
+from emocore.schema import CLIPS, FAILURES, SCHEMA_VERSION, VERSION_KEY, features_schema
 from emocore.storage.local import read_json
 
 pytestmark = pytest.mark.usefixtures("cluster")
 SAID_BY_THE_NAME = ("modality", "channel", "emotion", "intensity", "statement", "repetition", "actor", "gender")
+AUDIO, MFCC = "features/article", "features/article-frames"
 CONTRACT = {"clip", "take", "path", "content_id", "duration_seconds", "state", *SAID_BY_THE_NAME}
 
 
@@ -50,27 +50,32 @@ def mtimes(folder):
 
 def sounds(folder):
     """File name → its 160 columns."""
-    audio, clips = read(folder, "audio"), read(folder, "clips")
+    audio, clips = read(folder, AUDIO), read(folder, "clips")
     names = dict(zip(clips["clip"].to_pylist(), clips["path"].to_pylist(), strict=True))
     values = np.column_stack([audio[name].to_numpy() for name in COLUMNS])
     return {names[clip].rpartition("/")[2]: row for clip, row in zip(audio["clip"].to_pylist(), values, strict=True)}
 
 
 def test_the_folder_has_the_parts_and_columns_of_the_contract(features, corpus):
-    assert visible(features) == {"config.json", "manifest.json", "clips", "audio", "mfcc"}  # no failures here
-    clips, audio, mfcc = (read(features, part) for part in ("clips", "audio", "mfcc"))
+    assert visible(features) == {"config.json", "manifest.json", "clips", "features"}  # no failures here
+    assert visible(features / "features") == {"article", "article-frames"}
+    clips, audio, mfcc = (read(features, part) for part in ("clips", AUDIO, MFCC))
     assert set(clips.column_names) >= CONTRACT and clips.schema.remove_metadata() == CLIPS
-    assert audio.column_names == ["clip", *COLUMNS] and len(COLUMNS) == 160
+    keys = ["clip", "track", "window", "start_seconds", "end_seconds", "state"]
+    assert audio.column_names == [*keys, *COLUMNS] and len(COLUMNS) == 160
+    assert set(audio["window"].to_pylist()) == set(audio["track"].to_pylist()) == {0}
+    assert set(audio["end_seconds"].to_pylist()) == {3.622313}  # the article's stretch, filled up with silence
     assert {audio.schema.field(name).type for name in COLUMNS} == {pa.float32()}
-    assert mfcc.schema.remove_metadata() == pa.schema([("clip", pa.string()), ("frames", MFCC_FRAMES)])
+    assert mfcc.schema.remove_metadata() == features_schema((157, 39), ())
     assert clips["clip"].to_pylist() == sorted(path.stem for path in corpus.rglob("*.wav"))
     assert audio["clip"] == clips["clip"] == mfcc["clip"]
     for file in features.rglob("*.parquet"):
         assert pq.read_schema(file).metadata[VERSION_KEY] == SCHEMA_VERSION.encode()
     manifest = read_json(features / "manifest.json")
-    assert manifest["clips"] == 64 and manifest["failures"] == 0 and manifest["mfcc"] is True
-    assert manifest["schema_version"] == SCHEMA_VERSION and manifest["features_hash"] == FeatureConfig().hash()
-    assert manifest["features"] == {"sample_rate_hz": 22_050, "level": "as-is"} and manifest["seed"] == 0
+    assert manifest["clips"] == 64 and manifest["failures"] == 0
+    assert manifest["schema_version"] == SCHEMA_VERSION and manifest["families"] == to_json([ARTICLE, ARTICLE_FRAMES])
+    reads = manifest["families"]["article"]["reads"]
+    assert reads == {"sample_rate_hz": 22_050, "level": "as-is"} and manifest["seed"] == 0
     assert manifest["fingerprint"] and manifest["versions"]["librosa"]
 
 
@@ -93,7 +98,7 @@ def test_a_row_says_what_the_name_says_and_holds_what_librosa_hears(features):
     mfcc = librosa.feature.mfcc(y=signal, sr=rate, n_mfcc=13)
     heard = sounds(features)[f"{clip}.wav"]
     np.testing.assert_allclose(heard[:13], mfcc.mean(axis=1), rtol=1e-3, atol=1e-2)
-    frames = read(features, "mfcc")
+    frames = read(features, MFCC)
     index = frames["clip"].to_pylist().index(clip)
     tensor = frames["frames"].combine_chunks().to_numpy_ndarray()[index]
     np.testing.assert_allclose(tensor[:, :13], mfcc.T, rtol=1e-3, atol=1e-2)
@@ -146,7 +151,7 @@ def test_equal_bytes_are_computed_once(zoo, zoo_names, features_of, tmp_path, mo
         features_of(zoo, tmp_path / "F")
     monkeypatch.setattr(stage, "_featurize_file", spy)
     for shard in planned:
-        run_shard(shard, Featurizing(FeatureConfig(), SOUND_ONLY), tmp_path / "G")
+        run_shard(shard, Featurizing((ARTICLE,), SOUND_ONLY), tmp_path / "G")
     assert len(opened) == len(set(opened)) == sum(shard.num_rows for shard in planned) - 2
     assert sum(path.endswith(zoo_names[2]) for path in opened) == 1
 
@@ -164,7 +169,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(features, corpus, features_
     features_of(corpus, out, frames=True)
     assert len(list((out / "clips").iterdir())) == 8
     lost = [out / "manifest.json", out / "clips" / "000002.parquet", out / "clips" / "000007.parquet"]
-    for file in [*lost, out / "mfcc" / "000007.parquet", out / "audio" / "000007.parquet"]:
+    for file in [*lost, out / MFCC / "000007.parquet", out / AUDIO / "000007.parquet"]:
         file.unlink()
     kept = mtimes(out)
     done = features_of(corpus, out, frames=True)
@@ -172,7 +177,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(features, corpus, features_
     after = mtimes(out)
     touched = {file.name for file in kept if after.get(file) != kept[file] and file.suffix == ".parquet"}
     assert touched == {"000002.parquet", "000007.parquet"}  # what was left of them
-    for part in ("clips", "audio", "mfcc"):  # and one shard or eight is the same
+    for part in ("clips", "audio", MFCC):  # and one shard or eight is the same
         assert read(out, part) == read(features, part)
 
 
@@ -222,7 +227,7 @@ def test_a_corpus_of_broken_files_alone_is_a_table_of_failures(features_of, tmp_
 
 @pytest.mark.parametrize(
     ("changed", "name"),
-    [({"seed": 1}, "options.seed"), ({"config": FeatureConfig(level="peak")}, "features_hash")],
+    [({"seed": 1}, "options.seed"), ({"families": [ARTICLE.with_input(level="peak")]}, "families.article.reads.level")],
 )
 def test_other_options_are_refused_by_name(features, corpus, features_of, changed, name):
     before = mtimes(features)
@@ -241,7 +246,7 @@ def test_a_corpus_that_grows_is_featurized_where_it_grew(corpus, features, featu
     shutil.copytree(corpus / "Actor_02", root / "Actor_02")
     done = features_of(root, out, frames=True)
     assert (done.clips, done.already_finished) == (32, False)
-    for part in ("clips", "audio", "mfcc"):
+    for part in ("clips", "audio", MFCC):
         assert mtimes(out)[out / part / "000000.parquet"] == before[out / part / "000000.parquet"]
         assert len(list((out / part).iterdir())) == 2
     assert read_json(out / "manifest.json")["fingerprint"] != fingerprint
@@ -269,7 +274,7 @@ def test_a_label_that_is_corrected_decodes_nothing(tone, write_wav, features_of,
     }
     for name, row in sounds(tmp_path / "F").items():
         np.testing.assert_array_equal(row, numbers[name])
-    assert read(tmp_path / "F", "mfcc")["clip"].to_pylist() == ["a.wav", "b.wav"]
+    assert read(tmp_path / "F", MFCC)["clip"].to_pylist() == ["a.wav", "b.wav"]
 
 
 def test_a_folder_with_other_things_is_refused(corpus, features_of, tmp_path):
@@ -306,7 +311,7 @@ def test_peak_level_makes_loud_and_quiet_copies_equal(tone, write_wav, features_
     loud = 4 * tone(440, peak=6_000)
     for name, samples in {"loud.wav": loud, "quiet.wav": loud // 4}.items():
         write_wav(tmp_path / "corpus" / name, samples)
-    features_of(tmp_path / "corpus", tmp_path / "peak", config=FeatureConfig(level="peak"))
+    features_of(tmp_path / "corpus", tmp_path / "peak", families=[ARTICLE.with_input(level="peak")])
     features_of(tmp_path / "corpus", tmp_path / "as-is")
     peak, as_is = sounds(tmp_path / "peak"), sounds(tmp_path / "as-is")
     np.testing.assert_allclose(peak["loud.wav"], peak["quiet.wav"], rtol=1e-5, atol=1e-5)

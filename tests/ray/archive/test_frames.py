@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from emocore.corpora.listing import list_corpora
-from emocore.features.family import FeatureConfig
-from emocore.media.reading import Reading
+from emocore.features.article import ARTICLE
+from emocore.features.pictures import PICTURES
 from emocore.pipeline import featurize as featurizing
 from emocore.pipeline.archive import plan as planning
 from emocore.pipeline.archive import shards
@@ -67,10 +67,8 @@ def run():
         return featurizing.featurize(
             list_corpora([str(root)]),
             str(out),
-            FeatureConfig(),
-            mfcc=False,
-            reading=Reading(every),
-            options={"every": every, **options},
+            [ARTICLE, PICTURES.with_input(every=every)],
+            options=options,
         )
 
     return call
@@ -108,7 +106,7 @@ def pictures(folder):
 def test_the_pictures_have_the_schema_of_the_contract(features):
     table = read(features, "frames")
     assert table.schema.remove_metadata() == pictures_schema(256)
-    assert table.schema.names == ["clip", "frame_index", "time_seconds", "state", "box", "image"]
+    assert table.schema.names == ["clip", "track", "frame_index", "time_seconds", "state", "box", "image"]
     assert table.schema.field("image").type == pa.fixed_shape_tensor(pa.uint8(), [256, 256])
     assert table["box"].null_count == table.num_rows
     assert all(column.null_count == 0 for column in table.drop("box").columns)

@@ -7,8 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from emocore.corpora.listing import list_corpora
-from emocore.features.family import FeatureConfig
-from emocore.media.reading import Reading
+from emocore.features.article import ARTICLE
 from emocore.pipeline import featurize as featurizing
 from emocore.pipeline.archive import plan as planning
 from emocore.pipeline.archive import shards
@@ -76,10 +75,9 @@ def run(folder, tmp_path, monkeypatch):
         done = featurizing.featurize(
             list_corpora([str(folder)]),
             str(out),
-            FeatureConfig(),
-            mfcc=False,
-            reading=Reading(**reading),
+            [ARTICLE],
             options={},
+            **reading,
         )
         return done, *rows_of(out, "clips")
 

@@ -102,7 +102,7 @@ def test_stills_are_clips_with_labels_and_one_picture(featurized, corpus):
             np.testing.assert_array_equal(picture["image"], shrunk)
     copy = clips["Training.zip!/Training/sad/0.jpg"]
     assert copy["duplicate_of"] == f"{corpus}/PublicTest.zip!/PublicTest/sad/0.jpg"
-    assert read_tables(featurized / "whole" / "audio").num_rows == 0
+    assert read_tables(featurized / "whole" / "features" / "article").num_rows == 0
 
 
 def test_broken_stills_are_failures(featurized, corpus):

@@ -19,10 +19,11 @@ from emocore.errors import UserError
 from emocore.labels import EMOTIONS
 from emocore.models.augment import NONE
 from emocore.models.bundle import bundle_folder
+from emocore.models.catalogue import network_spec
 from emocore.models.fitting import Recipe
 from emocore.models.keras.batches import endless
 from emocore.models.keras.checkpoints import last_checkpoint, read_checkpoint
-from emocore.models.network_settings import NetworkSettings, default_settings
+from emocore.models.network_settings import NetworkSettings
 from emocore.pipeline import cluster as ray_cluster
 from emocore.pipeline.training.distributed import fit_network
 from emocore.pipeline.training.frame_stream import EqualShares, FrameSource, chunks, count_frames, stream
@@ -57,7 +58,9 @@ def write_frames(folder, counts, *, skip=(), seed=0):
             image[0, :2] = divmod(number, 256)
             labels[clip] = np.eye(8, dtype="f4")[(file + i // 2) % 8]
             state = "no_face" if number in skip else "ok"
-            rows.append({"clip": clip, "frame_index": i % 2, "time_seconds": 0.0, "state": state, "image": image})
+            rows.append(
+                {"clip": clip, "track": 0, "frame_index": i % 2, "time_seconds": 0.0, "state": state, "image": image}
+            )
             number += 1
         write_table(rows_to_table(rows, pictures_schema(PIXELS)), folder / "frames" / f"{file:06d}.parquet")
     return FrameSource((folder,), labels)
@@ -284,7 +287,7 @@ def test_transfer_begins_from_the_shipped_faces(cluster, frames, tmp_path, recip
     from emocore.models.keras.frame_network import FrameNetwork  # noqa: PLC0415 - imports TensorFlow
 
     settings = dataclasses.replace(
-        default_settings("transfer"), recipe=recipe, workers=workers, epochs=2, frozen_epochs=1, steps_per_epoch=2
+        network_spec("transfer").settings, recipe=recipe, workers=workers, epochs=2, frozen_epochs=1, steps_per_epoch=2
     )
     fitted = fit_network(Recipe("transfer"), settings, frames, NOBODY, tmp_path / "work")
     for name, content in fitted.files.items():
@@ -326,7 +329,7 @@ def test_a_loss_that_is_no_number_stops_with_one_sentence(cluster, frames, tmp_p
 def test_what_cannot_be_trained_is_said_before_anything_starts(cluster, frames, tmp_path, model, change, sentence):
     if change.get("workers") == 16 and ray_cluster.cpus() >= 16:
         pytest.skip("a machine with so many CPUs has room for 16 workers")
-    settings = dataclasses.replace(default_settings("cnn"), **{"pixels": PIXELS, **change})
+    settings = dataclasses.replace(network_spec("cnn").settings, **{"pixels": PIXELS, **change})
     with pytest.raises(UserError, match=sentence):
         fit_network(Recipe(model), settings, frames, NOBODY, tmp_path)
     assert list(tmp_path.iterdir()) == []

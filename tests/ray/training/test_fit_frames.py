@@ -11,11 +11,12 @@ import pytest
 
 from emocore.datasets.protocols import Fold
 from emocore.errors import UserError
-from emocore.features.family import FeatureConfig
+from emocore.features.catalogue import to_json
+from emocore.features.pictures import PICTURES
 from emocore.labels import EMOTIONS
 from emocore.models.bundle import save_bundle, training_clips
+from emocore.models.catalogue import network_spec
 from emocore.models.fitting import Recipe
-from emocore.models.network_settings import default_settings
 from emocore.models.predictions import answer_frames
 from emocore.pipeline.options.run import EvaluateOptions, TrainOptions
 from emocore.pipeline.runs import evaluate, train
@@ -43,17 +44,16 @@ def write_seen(folder, rows):
         for row in rows
     ]
     pictures = [
-        {"clip": row["clip"], "frame_index": 20 * i, "time_seconds": 0.8 * i, "state": "ok"}
+        {"clip": row["clip"], "track": 0, "frame_index": 20 * i, "time_seconds": 0.8 * i, "state": "ok"}
         | {"image": np.zeros((PIXELS, PIXELS), np.uint8)}
         for row in rows
         for i in range(2)
     ]
     write_table(rows_to_table(clips, CLIPS), folder / "clips" / "000000.parquet")
     write_table(rows_to_table(pictures, pictures_schema(PIXELS)), folder / "frames" / "000000.parquet")
-    config = FeatureConfig()
-    manifest = {"schema_version": SCHEMA_VERSION, "features": config.to_json(), "features_hash": config.hash()}
-    manifest |= {"fingerprint": folder.name, "mfcc": False, "synthetic": True}
-    write_json(folder / "manifest.json", manifest | {"every": 20, "pixels": PIXELS, "faces": False})
+    families = to_json([PICTURES.with_input(pixels=PIXELS)])
+    manifest = {"schema_version": SCHEMA_VERSION, "families": families, "synthetic": True}
+    write_json(folder / "manifest.json", manifest | {"fingerprint": folder.name})
     return folder
 
 
@@ -70,7 +70,9 @@ class StandIn:
         self.plans.append(plan)
         rows = fold.test if len(fold.test) else fold.validation
         clips = examples.clips["clip"].take(pa.array(rows)).to_pylist()
-        heads = [{"clip": clip, "frame_index": 20 * i, "time_seconds": 0.0} for clip in clips for i in range(2)]
+        heads = [
+            {"clip": clip, "track": 0, "frame_index": 20 * i, "time_seconds": 0.0} for clip in clips for i in range(2)
+        ]
         frames = answer_frames(rows_to_table(heads, FRAME_LABELS), np.full((len(heads), 8), 0.125))
         shares = np.full((len(rows), 8), 0.125)
         history = [{"epoch": 1, "loss": 2.0}]
@@ -184,7 +186,7 @@ def test_faces_are_trained_and_tested_as_the_corpus_says_without_what_the_test_h
     metrics = train(TrainOptions(data=(str(fer),), out=str(tmp_path / "R"), model="face-cnn")).metrics
     (fold,), (plan,) = told.folds, told.plans
     assert metrics["protocol"] == "given" and metrics["left_out"]["also_in_test"] == 2
-    assert metrics["reading"]["pixels"] == 48 and not plan.recipe.balanced
+    assert metrics["families"]["pictures"]["reads"]["pixels"] == 48 and not plan.recipe.balanced
     assert (len(fold.train) + len(fold.validation), len(fold.validation), len(fold.test)) == (34, 3, 6)
     clips = pq.read_table(tmp_path / "R" / "features" / "clips").sort_by("clip")
     contents = [
@@ -233,8 +235,8 @@ def test_the_base_of_transfer_is_a_face_cnn(seen, stand_in, tmp_path):
         train(TrainOptions(**told, base=str(tmp_path / "cnn")))
     with pytest.raises(UserError, match="nowhere holds no finished model"):
         train(TrainOptions(**told, base="nowhere"))
-    facts = {"temperature": 1.0, "combine": "vote", "reading": {"every": 20, "pixels": 48, "faces": False}}
-    facts["settings"] = dataclasses.asdict(default_settings("face-cnn"))
+    facts = {"temperature": 1.0, "combine": "vote", "families": to_json([PICTURES.with_input(pixels=48)])}
+    facts["settings"] = dataclasses.asdict(network_spec("face-cnn").settings)
     save_bundle(tmp_path / "B" / "model", {"model.keras": b"1"}, Recipe("face-cnn"), CLIPS.empty_table(), facts)
     plans = stand_in().plans
     train(TrainOptions(**told, base=str(tmp_path / "B")))
@@ -251,8 +253,8 @@ def test_the_base_of_transfer_is_a_face_cnn(seen, stand_in, tmp_path):
 
 def test_what_the_base_was_trained_on_neither_chooses_nor_tests(seen, stand_in, tmp_path):
     stand_in()
-    facts = {"temperature": 1.0, "combine": "vote", "reading": {"every": 20, "pixels": 48, "faces": False}}
-    facts["settings"] = dataclasses.asdict(default_settings("face-cnn"))
+    facts = {"temperature": 1.0, "combine": "vote", "families": to_json([PICTURES.with_input(pixels=48)])}
+    facts["settings"] = dataclasses.asdict(network_spec("face-cnn").settings)
     clips = pq.read_table(seen / "clips").sort_by("clip")
     save_bundle(tmp_path / "B" / "model", {}, Recipe("face-cnn"), clips.slice(0, 1), facts)
     told = {"data": (str(seen),), "out": str(tmp_path / "R"), "model": "transfer", "base": str(tmp_path / "B")}

@@ -12,11 +12,12 @@ import pytest
 
 from emocore.corpora.listing import list_corpora
 from emocore.corpora.synthetic.corpus import DemoSettings, plan, write_clip, write_notice
-from emocore.datasets.frames import frame_files, images_of, load_frame_examples, read_frames
+from emocore.datasets.frames import frame_files, frames_of, images_of, load_frame_examples, read_frames
 from emocore.errors import UserError
-from emocore.features.family import FeatureConfig
+from emocore.features.article import ARTICLE
+from emocore.features.catalogue import to_json
+from emocore.features.pictures import PICTURES
 from emocore.labels import EMOTIONS
-from emocore.media.reading import Reading
 from emocore.models.aggregation import tempered
 from emocore.models.bundle import save_bundle
 from emocore.models.fitting import Recipe
@@ -29,7 +30,6 @@ from emocore.pipeline.options.run import EvaluateOptions, TrainOptions
 from emocore.pipeline.runs import evaluate, train
 from emocore.schema import CLIPS, FRAME_LABELS, FRAME_PREDICTIONS, LABELS, PREDICTIONS, PROBABILITIES, rows_to_table
 from emocore.storage.local import read_json
-from emocore.tracks.pictures import PictureConfig
 
 pytestmark = pytest.mark.usefixtures("cluster")
 PIXELS = 32
@@ -68,8 +68,8 @@ def faces(tmp_path_factory):
 
 def pictures_of(root, out, every=20):
     listing = list_corpora([str(root)], stills=True)
-    reading = Reading(every, PIXELS)
-    featurize(listing, str(out), FeatureConfig(), mfcc=False, reading=reading, options={"every": every})
+    families = [ARTICLE, PICTURES.with_input(every=every, pixels=PIXELS)]
+    featurize(listing, str(out), families, options={})
     return out
 
 
@@ -95,7 +95,7 @@ def untrained(tmp_path_factory):
     files = {path.name: path.read_bytes() for path in (root / "files").iterdir()}
     facts = {
         "settings": dataclasses.asdict(settings),
-        **{"temperature": 0.7, "combine": "mean-log", "reading": PictureConfig(20, PIXELS).to_json()},
+        **{"temperature": 0.7, "combine": "mean-log", "families": to_json([PICTURES.with_input(pixels=PIXELS)])},
     }
     training = rows_to_table([{"clip": "seen", "take": "seen", "path": "/seen", "content_id": "-"}], CLIPS)
     save_bundle(root / "model", files, Recipe("cnn"), training, facts)
@@ -132,9 +132,11 @@ def expected(untrained, features, how="mean-log"):
     from emocore.models.keras.frame_network import FrameNetwork  # noqa: PLC0415 - TensorFlow
 
     network = FrameNetwork.load(untrained / "model", "cnn")
-    examples = load_frame_examples([str(features)], "speech", PictureConfig(20, PIXELS))
+    examples = load_frame_examples([str(features)], "speech", PICTURES.with_input(pixels=PIXELS))
     clips = examples.clips["clip"].to_pylist()
-    frames = pa.concat_tables([part for path in frame_files(examples.folders) for part in read_frames(path, clips)])
+    frames = pa.concat_tables(
+        [part for path in frame_files(frames_of(examples).folders) for part in read_frames(path, clips)]
+    )
     shares = network.probabilities(images_of(frames)).astype("f4")
     table = pa.table({"clip": frames["clip"], **{name: shares[:, i] for i, name in enumerate(PROBABILITIES)}})
     return dict(zip(clips, tempered(answer_clips(table, clips, how), 0.7), strict=True))
@@ -158,7 +160,10 @@ def test_as_is_every_clip_is_answered_from_all_its_frames(untrained, features, t
     right = [row["predicted"] == truth[row["clip"]] for row in frames.select(["clip", "predicted"]).to_pylist()]
     metrics = summary.metrics
     assert (metrics["n_frames"], metrics["frame_accuracy"]) == (len(right), pytest.approx(np.mean(right)))
-    assert metrics["reading"] == {"every": 20, "pixels": PIXELS, "faces": False} and metrics["n"] == 12
+    assert (
+        metrics["families"]["pictures"]["reads"] == {"every": 20, "pixels": PIXELS, "faces": False}
+        and metrics["n"] == 12
+    )
     assert "Single frames:" in (tmp_path / "R" / "report.html").read_text()
     assert score(tmp_path / "R", features, model=untrained).already_finished
 
@@ -246,7 +251,7 @@ def test_pictures_without_a_face_are_no_answer(untrained, faces, tmp_path):
 def test_nothing_to_see_is_one_sentence(untrained, corpus, tmp_path):
     with pytest.raises(UserError, match="holds no pictures, which this model reads: featurize with --frames"):
         listing = list_corpora([str(corpus)])
-        featurize(listing, str(tmp_path / "F"), FeatureConfig(), mfcc=False, options={})
+        featurize(listing, str(tmp_path / "F"), [ARTICLE], options={})
         score(tmp_path / "R", tmp_path / "F", model=untrained)
 
 
@@ -304,7 +309,10 @@ def test_a_trained_run(trained, films, tmp_path):
     assert [row["epoch"] for row in history] == [1, 2] and all(np.isfinite(row["loss"]) for row in history)
     assert metrics["chosen"]["all"]["epoch"] in (1, 2)
     card = json.loads((out / "model" / "bundle.json").read_text())
-    assert card["reading"] == {"every": 20, "pixels": PIXELS, "faces": False} and card["combine"] == "mean-log"
+    assert (
+        card["families"]["pictures"]["reads"] == {"every": 20, "pixels": PIXELS, "faces": False}
+        and card["combine"] == "mean-log"
+    )
     assert card["settings"]["pixels"] == PIXELS and card["settings"]["epochs"] == 2
     assert train(TrainOptions(data=(str(films),), out=str(out), model="cnn", pixels=PIXELS, **QUICK)).already_finished
     report = (out / "report.html").read_text()

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_info
 from emocore.datasets.examples import labelled, load_examples
 from emocore.datasets.protocols import make_folds
 from emocore.errors import UserError
-from emocore.features.family import FeatureConfig
+from emocore.features.article import ARTICLE, ARTICLE_FRAMES
 from emocore.labels import EMOTIONS
 from emocore.models import classical
 from emocore.models.bundle import load_bundle
@@ -206,9 +206,7 @@ def test_train_on_all_estimates_by_inner_folds(features, run):
     assert visible(out) == EVALUATED | {"model"}
     assert metrics["estimate"] == "inner-folds" and metrics["n"] == 64 == len(by_clip(out))
     assert load_bundle(str(out)).card["n"] == 64
-    in_sample = load_bundle(str(out)).probabilities(
-        load_examples([str(features)], "columns", "speech", FeatureConfig()).x
-    )
+    in_sample = load_bundle(str(out)).probabilities(load_examples([str(features)], [ARTICLE], "speech").x)
     assert not np.allclose(in_sample, shares(predictions(out)), atol=0.05)
 
 
@@ -272,7 +270,7 @@ def test_the_same_seed_gives_the_same_predictions(acted, write_features, run, tm
 
 
 def test_a_forest_grows_by_its_seed_whatever_else_runs(four):
-    examples = labelled(load_examples([str(four)], "columns", "speech", FeatureConfig()))
+    examples = labelled(load_examples([str(four)], [ARTICLE], "speech"))
     folds, _ = make_folds("loso", examples.clips)
     forests = [Recipe("random-forest", seed, settings={"n_estimators": 20}) for seed in (3, 3, 4)]
     first, again, other = (
@@ -327,7 +325,7 @@ def test_as_is_scores_a_bundle_on_people_it_never_heard(bundle, newcomer, featur
     metrics = read_json(out / "metrics.json")
     assert visible(out) == EVALUATED
     assert (metrics["protocol"], metrics["model"], metrics["n"]) == ("as-is", "svc", 16)
-    data = load_examples([str(tmp_path / "F")], "columns", "speech", FeatureConfig())
+    data = load_examples([str(tmp_path / "F")], [ARTICLE], "speech")
     expected = load_bundle(str(bundle)).probabilities(data.x)
     np.testing.assert_allclose(shares(predictions(out)), expected, atol=1e-6)
     assert predictions(out)["clip"].to_pylist() == data.clips["clip"].to_pylist()
@@ -438,7 +436,7 @@ def test_a_run_can_stand_for_its_recipe(acted, write_features, run, tmp_path):
 
 def test_features_made_otherwise_do_not_fit_a_bundle(acted, write_features, run, tmp_path):
     trained = run(train, write_features(tmp_path / "F", acted([1, 2])), protocol="all")
-    peak = write_features(tmp_path / "peak", acted([3]), config=FeatureConfig(level="peak"))
+    peak = write_features(tmp_path / "peak", acted([3]), family=ARTICLE.with_input(level="peak"))
     with pytest.raises(UserError, match=r"peak was featurized with level = peak, as-is is asked for"):
         run(evaluate, peak, model=trained, protocol="as-is")
     with pytest.raises(UserError, match="was featurized with level"):
@@ -446,7 +444,7 @@ def test_features_made_otherwise_do_not_fit_a_bundle(acted, write_features, run,
 
 
 def test_a_bundle_carries_its_level_to_a_corpus(newcomer, acted, write_features, run, tmp_path):
-    peak = write_features(tmp_path / "peak", acted([1, 2]), config=FeatureConfig(level="peak"))
+    peak = write_features(tmp_path / "peak", acted([1, 2]), family=ARTICLE.with_input(level="peak"))
     trained = run(train, peak, protocol="all")
     out = run(evaluate, newcomer, model=trained, protocol="as-is")
     assert read_json(out / "features" / "manifest.json")["features"]["level"] == "peak"
@@ -459,7 +457,7 @@ def test_tables_of_another_schema_version_are_refused(four, run, tmp_path):
     (tmp_path / "manifest" / "manifest.json").write_text(json.dumps(facts))
     with pytest.raises(UserError, match="has schema version 0, this release reads 1: featurize the corpus again"):
         run(evaluate, tmp_path / "manifest")
-    file = tmp_path / "table" / "audio" / "000000.parquet"
+    file = tmp_path / "table" / "features" / "article" / "000000.parquet"
     table = pq.read_table(file)
     pq.write_table(table.replace_schema_metadata({b"emocore_schema_version": b"7"}), file)
     with pytest.raises(UserError, match=r"000000.parquet has schema version 7, this release reads 1"):
@@ -487,7 +485,7 @@ def test_features_made_anew_in_the_same_place_are_other_data(newcomer, features_
     features_of(newcomer, tmp_path / "F")
     out = run(train, tmp_path / "F", protocol="all", out=tmp_path / "RUN")
     shutil.rmtree(tmp_path / "F")
-    features_of(newcomer, tmp_path / "F", config=FeatureConfig(level="peak"))
+    features_of(newcomer, tmp_path / "F", family=ARTICLE.with_input(level="peak"))
     with pytest.raises(UserError, match="choose another --out"):
         run(train, tmp_path / "F", protocol="all", out=out)
 
@@ -545,7 +543,7 @@ def test_a_forest_fitted_on_two_cpus_labels_on_one(tmp_path):
 
 
 def test_the_convolution_over_frames_goes_the_whole_way(features, cluster):
-    examples = labelled(load_examples([str(features)], "frames", "speech", FeatureConfig()))
+    examples = labelled(load_examples([str(features)], [ARTICLE_FRAMES], "speech"))
     folds, _ = make_folds("loso", examples.clips)
     (result,) = run_folds(examples, folds[:1], Recipe("audio-conv1d", settings={"epochs": 2, "filters": 8}), None)
     assert result.probabilities.shape == (16, 8) and set(result.files) == {"model.keras", "known.npy"}

@@ -9,8 +9,8 @@ import ray
 
 from emocore.datasets.protocols import Fold
 from emocore.errors import UserError
+from emocore.models.catalogue import network_spec
 from emocore.models.fitting import Recipe
-from emocore.models.network_settings import default_settings
 from emocore.pipeline.training.fit_frames import FramePlan
 from emocore.pipeline.tuning import frame_objective as frame_candidates
 from emocore.pipeline.tuning.frame_objective import STOP, FrameCandidates
@@ -58,7 +58,7 @@ def reports(monkeypatch, tmp_path):
 
     def run(setting, in_parts, **options):
         monkeypatch.setattr(frame_candidates, "_fit", stand_in(tmp_path / "calls", **options))
-        plan = FramePlan(Recipe("cnn"), default_settings("cnn"), "mean-log")
+        plan = FramePlan(Recipe("cnn"), network_spec("cnn").settings, "mean-log")
         work = FrameCandidates(SimpleNamespace(), FOLDS, plan, "school", tmp_path / "work")
         return work.reports(setting, in_parts)
 

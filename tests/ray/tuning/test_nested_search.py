@@ -10,7 +10,7 @@ import pytest
 from emocore.datasets.examples import labelled, load_examples
 from emocore.datasets.protocols import make_folds
 from emocore.errors import UserError
-from emocore.features.family import FeatureConfig
+from emocore.features.article import ARTICLE
 from emocore.models.fitting import Recipe
 from emocore.pipeline.options.run import EvaluateOptions, TuneOptions
 from emocore.pipeline.runs import evaluate, tune
@@ -71,7 +71,7 @@ def test_a_search_in_each_fold_never_meets_its_test_clips(three, space, searches
     run, cut = tmp_path / "RUN", tmp_path / "CUT"
     metrics = score(three, run, space).metrics
     predictions, trials = read(run)
-    examples = labelled(load_examples([str(three)], "columns", "speech", FeatureConfig()))
+    examples = labelled(load_examples([str(three)], [ARTICLE], "speech"))
     actors = np.array(examples.clips["actor"].to_pylist())
     folds, _ = make_folds("loso", examples.clips)
     assert len(searches) == len(folds) == 3 and {fold.name for fold in folds} == set(ACTORS.values())
@@ -130,7 +130,7 @@ def test_validation_clips_of_a_given_split_take_part_in_the_search_and_test_clip
     told = {"data": (str(data),), "model": "svc", "space": space, "samples": 2, "folds": 3}
     metrics = tune(TuneOptions(out=str(tmp_path / "R"), protocol="given", **told)).metrics
     ((work, _),) = searches
-    actors = np.array(labelled(load_examples([str(data)], "columns", "speech", FeatureConfig())).clips["actor"])
+    actors = np.array(labelled(load_examples([str(data)], [ARTICLE], "speech")).clips["actor"])
     assert sorted(actors[split.held[0]] for split in work.splits) == ["01", "02", "03"]
     assert all(set(actors[np.concatenate(split)]) == {"01", "02", "03"} for split in work.splits)
     assert (metrics["estimate"], metrics["n"], metrics["protocol"]) == ("test", 16, "given")

@@ -17,7 +17,7 @@ from xgboost import XGBClassifier
 from emocore.datasets.examples import labelled, load_examples
 from emocore.datasets.protocols import inner_folds, make_folds
 from emocore.errors import UserError
-from emocore.features.family import FeatureConfig
+from emocore.features.article import ARTICLE
 from emocore.models.bundle import load_bundle
 from emocore.models.fitting import Recipe
 from emocore.models.spaces import setting_key
@@ -87,7 +87,7 @@ def test_scores_are_those_of_a_grid_search_of_scikit_learn(model, four, tmp_path
     tune(TuneOptions(**told))
     found = {setting_key(json.loads(row["setting"])): row for row in trials_of(tmp_path / "RUN").to_pylist()}
 
-    examples = labelled(load_examples([str(four)], "columns", "speech", FeatureConfig()))
+    examples = labelled(load_examples([str(four)], [ARTICLE], "speech"))
     parts = inner_folds(examples.clips, np.arange(64), 2, 7)
     x, y = examples.x.astype("f8" if model == "svc" else "f4"), examples.truth
     grid = GridSearchCV(estimator, parameters, scoring="balanced_accuracy", cv=parts, refit=False)
@@ -140,7 +140,7 @@ def test_a_run_holds_all_that_was_tried_and_a_model_with_the_best(tuned):
 
 def test_the_model_is_one_that_was_fitted_with_these_settings(tuned, four):
     _, run = tuned
-    examples = labelled(load_examples([str(four)], "columns", "speech", FeatureConfig()))
+    examples = labelled(load_examples([str(four)], [ARTICLE], "speech"))
     (fold,), _ = make_folds("all", examples.clips)
     setting = load_bundle(str(run)).card["settings"]
     (plain,) = run_folds(examples, [fold], Recipe("svc", settings=setting), None)
@@ -163,7 +163,7 @@ def test_a_tuned_run_labels_and_is_evaluated_with_its_settings(tuned, four, tone
     told = {"data": (str(four),), "model": str(run), "protocol": "loso"}
     metrics = evaluate(EvaluateOptions(out=str(tmp_path / "E"), **told)).metrics
     assert "search" not in metrics and not (tmp_path / "E" / "trials.parquet").exists()
-    examples = labelled(load_examples([str(four)], "columns", "speech", FeatureConfig()))
+    examples = labelled(load_examples([str(four)], [ARTICLE], "speech"))
     recipe = Recipe("svc", settings=load_bundle(str(run)).card["settings"])
     plain = run_folds(examples, make_folds("loso", examples.clips)[0], recipe, None)
     right = np.concatenate([examples.truth[r.rows] == r.probabilities.argmax(axis=1) for r in plain])

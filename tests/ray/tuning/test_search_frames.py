@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from emocore.errors import UserError
-from emocore.features.family import FeatureConfig
+from emocore.features.catalogue import to_json
+from emocore.features.pictures import PICTURES
 from emocore.labels import EMOTIONS
 from emocore.models.bundle import load_bundle
 from emocore.models.predictions import answer_frames
@@ -39,17 +40,16 @@ def seen(acted, tmp_path_factory):
     light = dict(zip(SHOWN, (190, 60), strict=True))
     noise = np.random.default_rng(0)
     pictures = [
-        {"clip": row["clip"], "frame_index": 20 * i, "time_seconds": 0.8 * i, "state": "ok"}
+        {"clip": row["clip"], "track": 0, "frame_index": 20 * i, "time_seconds": 0.8 * i, "state": "ok"}
         | {"image": (light[row["emotion"]] + noise.integers(-50, 50, (PIXELS, PIXELS))).astype("u1")}
         for row in rows
         for i in range(2)
     ]
     write_table(rows_to_table(clips, CLIPS), folder / "clips" / "000000.parquet")
     write_table(rows_to_table(pictures, pictures_schema(PIXELS)), folder / "frames" / "000000.parquet")
-    config = FeatureConfig()
-    manifest = {"schema_version": SCHEMA_VERSION, "features": config.to_json(), "features_hash": config.hash()}
-    manifest |= {"fingerprint": "seen", "mfcc": False, "synthetic": True}
-    write_json(folder / "manifest.json", manifest | {"every": 20, "pixels": PIXELS, "faces": False})
+    families = to_json([PICTURES.with_input(pixels=PIXELS)])
+    manifest = {"schema_version": SCHEMA_VERSION, "families": families, "synthetic": True}
+    write_json(folder / "manifest.json", manifest | {"fingerprint": "seen"})
     return folder
 
 

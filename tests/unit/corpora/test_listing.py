@@ -66,6 +66,10 @@ def test_a_ravdess_corpus(tmp_path):
             "repetition": 1,
             "actor": "01",
             "gender": "male",
+            "age": None,
+            "language": None,
+            "segment_start_seconds": None,
+            "segment_end_seconds": None,
             "split": None,
             "extra": None,
         }

@@ -4,14 +4,17 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from emocore.datasets.examples import is_features, labelled, load_examples, read_manifest
 from emocore.errors import UserError
-from emocore.features.family import FeatureConfig
+from emocore.features.article import ARTICLE, ARTICLE_FRAMES
+from emocore.features.pictures import PICTURES
 from emocore.labels import EMOTIONS
+from emocore.storage.tables import read_tables, write_table
 
-CONFIG = FeatureConfig()
+LOUD = ARTICLE.with_input(level="peak")
 CLIPS = ["a.wav", "b.wav", "c.wav", "d.wav"]
 
 
@@ -30,15 +33,15 @@ def folder(tmp_path, make_clip, make_features):
     return make_features(tmp_path / "f", rows, columns_of(CLIPS), frames_of(CLIPS))
 
 
-def refused(*folders, inputs="columns", features=CONFIG):
+def refused(*folders, family=ARTICLE):
     with pytest.raises(UserError) as error:
-        load_examples(folders, inputs, "speech", features)
+        load_examples(folders, [family], "speech")
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
-def load(*folders, inputs="columns", channel="speech", features=CONFIG):
-    return load_examples(folders, inputs, channel, features)
+def load(*folders, family=ARTICLE, channel="speech"):
+    return load_examples(folders, [family], channel)
 
 
 def test_rows_belong_together_by_clip_not_by_position(folder):
@@ -47,7 +50,7 @@ def test_rows_belong_together_by_clip_not_by_position(folder):
     assert (examples.x.dtype, examples.x.shape) == (np.float32, (4, 160))
     np.testing.assert_array_equal(examples.x, np.stack(list(columns_of(CLIPS).values())))
     np.testing.assert_array_equal(examples.soft, np.eye(8)[:4])
-    frames = load(folder, inputs="frames").x
+    frames = load(folder, family=ARTICLE_FRAMES).x
     assert frames.shape == (4, 157, 39)
     np.testing.assert_array_equal(frames[:, 0, 0], [0, 1, 2, 3])
 
@@ -88,36 +91,50 @@ def test_of_a_take_the_audio_only_file_is_read(tmp_path, make_clip, make_feature
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (FeatureConfig(level="peak"), "level = as-is, peak is asked for"),
-        (FeatureConfig(16_000), "sample_rate_hz = 22050, 16000 is asked for"),
+        (LOUD, "level = as-is, peak is asked for"),
+        (ARTICLE.with_input(sample_rate_hz=16_000), "sample_rate_hz = 22050, 16000 is asked for"),
     ],
 )
 def test_features_made_otherwise(folder, asked, words):
-    assert refused(folder, features=asked) == (
+    assert refused(folder, family=asked) == (
         f"{folder} was featurized with {words}: featurize the corpus again with that setting."
     )
 
 
 def test_the_folder_that_differs_is_named(tmp_path, folder, make_clip, make_features):
-    loud = make_features(
-        tmp_path / "g", [make_clip("z")], {"z": np.zeros(160, "f4")}, config=FeatureConfig(level="peak")
-    )
+    loud = make_features(tmp_path / "g", [make_clip("z")], {"z": np.zeros(160, "f4")}, families=[LOUD])
     assert refused(folder, loud).startswith(f"{loud} was featurized with level = peak")
-    assert load(loud, features=FeatureConfig(level="peak")).features.level == "peak"
+    assert load(loud, family=LOUD).families == [LOUD]
 
 
 def test_missing_frames(tmp_path, make_clip, make_features):
     folder = make_features(tmp_path / "f", [make_clip("a.wav")], columns_of(["a.wav"]))
-    assert refused(folder, inputs="frames") == (
-        f"{folder} holds no MFCC frames, which this model reads: featurize with --mfcc."
+    assert refused(folder, family=ARTICLE_FRAMES) == (
+        f"{folder} holds article, and this model reads article-frames: featurize the corpus again with "
+        "--features article-frames."
     )
 
 
-def test_tables_of_pictures_alone(folder):
-    edit(folder, sound=False)
-    assert refused(folder) == (
-        f"{folder} was made for a model that sees, and this one hears: featurize the corpus again."
-    )
+def test_tables_of_pictures_alone(tmp_path, make_clip, make_features):
+    folder = make_features(tmp_path / "f", [make_clip("a.wav")], {}, families=[PICTURES])
+    assert refused(folder).startswith(f"{folder} holds pictures, and this model reads article: featurize")
+
+
+def test_of_a_clip_with_several_windows_the_first_is_read_whatever_their_order(tmp_path, folder):
+    file = tmp_path / "f" / "features" / "article" / "000000.parquet"
+    table = read_tables(file.parent)
+    others = [
+        table.set_column(2, table.field("window"), pa.array([number] * 4, pa.int32())).set_column(
+            table.column_names.index("mfcc_01_mean"), table.field("mfcc_01_mean"), pa.array([-9.0] * 4, pa.float32())
+        )
+        for number in (2, 1)
+    ]
+    write_table(pa.concat_tables([others[0], table, others[1]]), file)
+    examples = load(folder)
+    assert examples.clips["clip"].to_pylist() == CLIPS
+    assert examples.x[:, 0].tolist() == [0, 1_000, 2_000, 3_000]
+    write_table(pa.concat_tables([table, table.slice(0, 1)]), file)
+    assert "hold a window twice in article" in refused(folder)
 
 
 def test_one_clip_in_two_folders(tmp_path, folder, make_clip, make_features):
@@ -158,15 +175,16 @@ def edit(folder, **values):
 def test_manifests_of_another_release(folder):
     assert is_features(folder)
     assert read_manifest(folder)["fingerprint"] == "0" * 16
-    edit(folder, features_hash="0" * 16)
+    edit(folder, families={"article": {**ARTICLE.to_json(), "hash": "0" * 16}})
     assert refused(folder) == (
-        f"{folder} holds features that this release computes otherwise: featurize the corpus again."
+        f"{folder}: the features 'article' of then are not computed any more: make them again. "
+        "Featurize the corpus again."
     )
     edit(folder, schema_version="0")
-    assert refused(folder) == f"{folder} has schema version 0, this release reads 1: featurize the corpus again."
+    assert refused(folder) == f"{folder} has schema version 0, this release reads 2: featurize the corpus again."
 
 
-@pytest.mark.parametrize("content", ["", "{half", "[]", "null", "{}", '{"schema_version": "1", "features": 3}'])
+@pytest.mark.parametrize("content", ["", "{half", "[]", "null", "{}", '{"schema_version": "2", "families": 3}'])
 def test_a_manifest_that_is_none(folder, content):
     (Path(folder) / "manifest.json").write_text(content)
     assert refused(folder) == (

@@ -7,26 +7,30 @@ import pytest
 
 from emocore.datasets import frames as frame_examples
 from emocore.datasets.examples import labelled, with_actors
-from emocore.datasets.frames import frame_files, images_of, load_frame_examples, pictures_of, read_frames
+from emocore.datasets.frames import frame_files, frames_of, images_of, load_frame_examples, pictures_of, read_frames
 from emocore.errors import UserError
+from emocore.features.article import ARTICLE
+from emocore.features.catalogue import to_json
+from emocore.features.pictures import PICTURES
 from emocore.schema import pictures_schema, rows_to_table
 from emocore.storage.tables import write_table
-from emocore.tracks.pictures import PictureConfig
 
 PIXELS = 16
-READING = PictureConfig(20, PIXELS)
+READING = PICTURES.with_input(pixels=PIXELS)
 
 
 @pytest.fixture
 def make(tmp_path, make_clip, make_features):
     """Write FEATURES of clips: `shown` gives the states of each clip's pictures, in order."""
 
-    def write(name, shown, clips=None, **manifest):
+    def write(name, shown, clips=None, seen=None, **manifest):
         rows = [make_clip(clip, **(clips or {}).get(clip, {})) for clip in shown]
-        folder = make_features(tmp_path / name, rows, {}, **{"every": 20, "pixels": PIXELS, "faces": False, **manifest})
+        families = [READING if seen is None else seen]
+        folder = make_features(tmp_path / name, rows, {}, families=families, **manifest)
         pictures = [
             {
                 "clip": clip,
+                "track": 0,
                 "frame_index": 20 * i,
                 "time_seconds": 0.8 * i,
                 "state": state,
@@ -35,7 +39,7 @@ def make(tmp_path, make_clip, make_features):
             for row, (clip, states) in enumerate(shown.items())
             for i, state in enumerate(states)
         ]
-        if manifest.get("every", 20):
+        if families[0].modality == "video":
             write_table(rows_to_table(pictures, pictures_schema(PIXELS)), tmp_path / name / "frames" / "000000.parquet")
         return folder
 
@@ -57,9 +61,9 @@ def test_clips_with_a_usable_picture_and_why_others_are_left_out(make):
     shown = {"c": ["ok", "no_face", "ok"], "a": ["ok"], "n": ["no_face", "no_face"], "s": []}
     examples = load(make("f", shown, {"s": {"state": "no_video"}, "a": {"state": "no_audio"}}, failures=3))
     assert examples.clips["clip"].to_pylist() == ["a", "c"]
-    assert examples.n_frames.tolist() == [1, 2]
+    assert frames_of(examples).n_frames.tolist() == [1, 2]
     assert examples.left_out == {"failed": 3, "no_video": 1, "no_face": 1, "not_selected": 0}
-    assert examples.made_by() == {"reading": {"every": 20, "pixels": PIXELS, "faces": False}}
+    assert examples.made_by() == {"families": to_json([READING])}
     assert "n_frames" not in examples.clips.column_names
 
 
@@ -91,20 +95,20 @@ def test_of_a_take_the_film_with_sound_is_read_where_its_pictures_are_usable(mak
 def test_nothing_to_look_at_is_one_sentence(make):
     folder = make("f", {"a": [], "b": []})
     assert refused(folder) == f"{folder}: none of the 2 clips has pictures in it: give films or images."
-    faceless = make("g", {"a": ["no_face"], "b": []}, faces=True)
-    assert refused(faceless, reading=PictureConfig(20, PIXELS, True)) == (
+    faceless = make("g", {"a": ["no_face"], "b": []}, seen=READING.with_input(faces=True))
+    assert refused(faceless, reading=READING.with_input(faces=True)) == (
         f"{faceless}: none of the 2 clips has a face in its pictures: give others, or leave out --faces."
     )
-    sound = make("h", {"a": []}, every=None, pixels=None)
+    sound = make("h", {"a": []}, seen=ARTICLE)
     assert refused(sound) == f"{sound} holds no pictures, which this model reads: featurize with --frames."
 
 
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (PictureConfig(10, PIXELS), "every = 20, 10 is asked for"),
-        (PictureConfig(20, 48), f"pixels = {PIXELS}, 48 is asked for"),
-        (PictureConfig(20, PIXELS, True), "faces = False, True is asked for"),
+        (READING.with_input(every=10), "every = 20, 10 is asked for"),
+        (READING.with_input(pixels=48), f"pixels = {PIXELS}, 48 is asked for"),
+        (READING.with_input(faces=True), "faces = False, True is asked for"),
     ],
 )
 def test_pictures_made_otherwise(make, asked, words):
@@ -118,8 +122,8 @@ def test_pictures_made_otherwise(make, asked, words):
 def test_several_folders_are_one_set_and_share_no_clip(make):
     one, two = make("f", {"a": ["ok"]}), make("g", {"b": ["ok", "ok"]}, {"b": {"path": "/corpus/b"}}, synthetic=True)
     examples = load(one, two)
-    assert examples.n_frames.tolist() == [1, 2] and examples.synthetic
-    assert [path.parent.parent.name for path in frame_files(examples.folders)] == ["f", "g"]
+    assert frames_of(examples).n_frames.tolist() == [1, 2] and examples.synthetic
+    assert [path.parent.parent.name for path in frame_files(frames_of(examples).folders)] == ["f", "g"]
     three = make("h", {"a": ["ok"]}, {"a": {"path": "/elsewhere/a"}})
     assert refused(one, three) == f"{one} and {three} both hold a clip 'a': featurize their corpora into one folder."
 
@@ -133,14 +137,14 @@ def test_rows_go_together(make):
         )
     )
     known = labelled(examples)
-    assert known.clips["clip"].to_pylist() == ["a", "c"] and known.n_frames.tolist() == [1, 3]
+    assert known.clips["clip"].to_pylist() == ["a", "c"] and frames_of(known).n_frames.tolist() == [1, 3]
     assert known.left_out["unlabelled"] == 1
     assert with_actors(known, "^(.)").clips["actor"].to_pylist() == ["a", "c"]
 
 
 def test_frames_are_read_group_by_group_without_what_cannot_be_used(make):
     folder = make("f", {"a": ["ok", "no_face", "ok"], "b": ["ok"], "c": ["ok", "ok"]})
-    (path,) = frame_files(load(folder).folders)
+    (path,) = frame_files(frames_of(load(folder)).folders)
     table = pq.read_table(path)
     pq.write_table(table, path, row_group_size=2)
     parts = list(read_frames(path, {"a", "c"}))

@@ -1,30 +1,45 @@
 """What names a feature's definition, and what names an emotion."""
 
 import dataclasses
+import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from emocore.errors import UserError
-from emocore.features.family import FeatureConfig
+from emocore.features.article import ARTICLE, ARTICLE_FRAMES
+from emocore.features.catalogue import families_of, find_family, to_json
+from emocore.features.family import SoundInput
+from emocore.features.pictures import PICTURES
 from emocore.labels import ALIASES, EMOTIONS, is_emotion, parse_emotion
+from emocore.timeline import WHOLE_CLIP
 
 OTHER = {"sample_rate_hz": 16_000, "level": "peak"}
 
 
 def test_the_hash_follows_every_field_and_nothing_else():
-    assert set(OTHER) == {field.name for field in dataclasses.fields(FeatureConfig)}
-    hashes = {FeatureConfig().hash(), *(FeatureConfig(**{name: value}).hash() for name, value in OTHER.items())}
-    assert len(hashes) == 1 + len(OTHER)
-    assert FeatureConfig(**FeatureConfig(**OTHER).to_json()).hash() == FeatureConfig(**OTHER).hash()
+    assert set(OTHER) == {field.name for field in dataclasses.fields(SoundInput)}
+    others = [ARTICLE.with_input(**{name: value}) for name, value in OTHER.items()]
+    others += [dataclasses.replace(ARTICLE, version=2), dataclasses.replace(ARTICLE, grid=WHOLE_CLIP), ARTICLE_FRAMES]
+    hashes = {ARTICLE.hash(), *(other.hash() for other in others)}
+    assert len(hashes) == 1 + len(others)
     assert all(len(text) == 16 and int(text, 16) >= 0 for text in hashes)
+
+
+@pytest.mark.parametrize("family", [ARTICLE, ARTICLE_FRAMES.with_input(**OTHER), PICTURES.with_input(faces=True)])
+def test_a_family_is_what_a_manifest_says_of_it(family):
+    told = json.loads(json.dumps(to_json([family])))
+    assert families_of(told) == {family.name: family}
+    told[family.name]["hash"] = "0" * 16
+    with pytest.raises(UserError, match="are not computed any more"):
+        families_of(told)
 
 
 @pytest.mark.parametrize("rate", [0, -1, 3_999, 192_001])
 def test_a_rate_out_of_range_is_one_sentence(rate):
     with pytest.raises(UserError) as error:
-        FeatureConfig(rate)
+        SoundInput(rate)
     assert str(error.value) == (
         f"The sample rate must be from 4,000 to 192,000 Hz: got {rate}; 22,050 is the article's."
     )
@@ -32,7 +47,14 @@ def test_a_rate_out_of_range_is_one_sentence(rate):
 
 @pytest.mark.parametrize("rate", [4_000, 192_000])
 def test_the_ends_of_the_range_are_in_it(rate):
-    assert FeatureConfig(rate).sample_rate_hz == rate
+    assert SoundInput(rate).sample_rate_hz == rate
+
+
+def test_an_unknown_family_is_one_sentence():
+    with pytest.raises(UserError, match=r"^--features 'mel' is unknown: choose of article, article-frames, pictures"):
+        find_family("mel")
+    with pytest.raises(UserError, match=r"^--features nowhere_at_all:MEL cannot be imported"):
+        find_family("nowhere_at_all:MEL")
 
 
 FER2013 = {

@@ -12,15 +12,15 @@ import pyarrow as pa
 import pytest
 import soundfile
 
+from emocore.features import article
 from emocore.features import extract as stage
-from emocore.features.article import COLUMNS
-from emocore.features.extract import FEATURIZED, PLANNED, featurize_batch, inputs_of
-from emocore.features.family import FeatureConfig
+from emocore.features.article import ARTICLE, ARTICLE_FRAMES
+from emocore.features.extract import PLANNED, featurize_batch, featurized_schema, values_of, windows_of
 from emocore.media import source
 from emocore.media.reading import Reading
-from emocore.schema import CLIPS, rows_to_table
+from emocore.schema import CLIPS, features_schema, rows_to_table
 
-CONFIG = FeatureConfig()
+FAMILIES = (ARTICLE, ARTICLE_FRAMES)
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,10 @@ def plan(paths, **duplicate_of):
     return rows_to_table([{**row, "soft_label": np.eye(8, dtype="f4")[2]} for row in rows], PLANNED)
 
 
+def values(table, family):
+    return values_of(windows_of(table, family), family)
+
+
 def by_path(table):
     return {row["path"]: row for row in table.to_pylist()}
 
@@ -59,15 +63,15 @@ def reference_columns(signal):
 
 @pytest.mark.parametrize("level", ["as-is", "peak"])
 def test_features_are_librosas_of_the_prepared_signal(archive, level):
-    table = featurize_batch(plan([archive["other"]]), FeatureConfig(level=level))
+    table = featurize_batch(plan([archive["other"]]), [family.with_input(level=level) for family in FAMILIES])
     signal = librosa.load(archive["other"], sr=22_050)[0]
     columns, frames = reference_columns(signal / np.abs(signal).max() if level == "peak" else signal)
-    np.testing.assert_allclose(inputs_of(table, "columns"), columns[None], atol=2e-3, rtol=1e-4)
-    np.testing.assert_allclose(inputs_of(table, "frames"), frames[None], atol=2e-3, rtol=1e-4)
+    np.testing.assert_allclose(values(table, ARTICLE), columns[None], atol=2e-3, rtol=1e-4)
+    np.testing.assert_allclose(values(table, ARTICLE_FRAMES), frames[None], atol=2e-3, rtol=1e-4)
 
 
 def test_facts_of_a_file(archive):
-    (row,) = featurize_batch(plan([archive["ok"]]), CONFIG).to_pylist()
+    (row,) = featurize_batch(plan([archive["ok"]]), FAMILIES).to_pylist()
     assert row["content_id"] == hashlib.sha256(Path(archive["ok"]).read_bytes()).hexdigest()
     assert row["duration_seconds"] == pytest.approx(soundfile.info(archive["ok"]).duration)
     assert (row["state"], row["stage"], row["reason"], row["detail"]) == ("ok", None, None, None)
@@ -76,20 +80,24 @@ def test_facts_of_a_file(archive):
 
 @pytest.mark.parametrize("planned", [PLANNED.empty_table(), plan([]), PLANNED.empty_table().slice(0, 0)])
 def test_zero_rows(planned):
-    table = featurize_batch(planned, CONFIG)
-    assert table.schema.equals(FEATURIZED, check_metadata=True)
+    table = featurize_batch(planned, FAMILIES)
+    assert table.schema.equals(featurized_schema(FAMILIES), check_metadata=True)
     assert table.num_rows == 0
-    assert inputs_of(table, "columns").shape == (0, 160)
-    assert inputs_of(table, "frames").shape == (0, 157, 39)
+    assert values(table, ARTICLE).shape == (0, 160)
+    assert values(table, ARTICLE_FRAMES).shape == (0, 157, 39)
 
 
 def test_types_are_the_schemas_and_tensors_hold_no_null(archive):
-    table = featurize_batch(plan(archive.values()), CONFIG)
-    assert table.schema.equals(FEATURIZED, check_metadata=True)
+    table = featurize_batch(plan(archive.values()), FAMILIES)
+    assert table.schema.equals(featurized_schema(FAMILIES), check_metadata=True)
     table.validate(full=True)
-    for name in ("frames", "soft_label"):
-        assert table[name].null_count == 0
-        assert table[name].combine_chunks().storage.flatten().null_count == 0
+    assert table["soft_label"].null_count == 0
+    assert table["soft_label"].combine_chunks().storage.flatten().null_count == 0
+    for family in FAMILIES:
+        windows = windows_of(table, family)
+        windows.validate(full=True)
+        assert windows.schema == features_schema(family.shape, family.columns)
+        assert {windows[name].null_count for name in windows.column_names} == {0}
     assert table.select(CLIPS.names).schema.equals(CLIPS)
 
 
@@ -104,28 +112,30 @@ def test_types_are_the_schemas_and_tensors_hold_no_null(archive):
     ],
 )
 def test_what_cannot_be_heard(archive, name, state, fault):
-    table = featurize_batch(plan([archive[name]]), CONFIG)
+    table = featurize_batch(plan([archive[name]]), FAMILIES)
     (row,) = table.to_pylist()
     assert row["state"] == state
     assert (row["stage"], row["reason"]) == (fault or (None, None))
     assert bool(row["detail"]) == bool(fault)
     heard = name == "silent"
-    assert [row[column] is not None for column in COLUMNS] == [heard] * 160
-    assert bool(inputs_of(table, "frames").any()) == heard
+    for family in FAMILIES:
+        assert windows_of(table, family)["state"].to_pylist() == ["silent"] * heard
+        assert bool(values(table, family).any()) == heard
     assert (row["duration_seconds"] is not None) == (name in ("silent", "no_audio"))
     assert (row["content_id"] is not None) == (name != "gone")
 
 
 def test_a_fault_of_ours_hits_its_own_file_only(archive, monkeypatch):
-    original = stage.article_features
+    original = article.article_features
 
     def fragile(signal, rate):
         if len(signal) < 10_000:
             raise ZeroDivisionError("boom")
         return original(signal, rate)
 
-    monkeypatch.setattr(stage, "article_features", fragile)
-    rows = by_path(featurize_batch(plan([archive["other"], archive["ok"]]), CONFIG))
+    monkeypatch.setattr(article, "article_features", fragile)
+    article._both.cache_clear()
+    rows = by_path(featurize_batch(plan([archive["other"], archive["ok"]]), FAMILIES))
     bad = rows[archive["other"]]
     assert (bad["stage"], bad["reason"], bad["state"]) == ("featurize", "internal", None)
     assert "ZeroDivisionError: boom" in bad["detail"]
@@ -135,17 +145,19 @@ def test_a_fault_of_ours_hits_its_own_file_only(archive, monkeypatch):
 def test_input_is_not_changed(archive):
     planned = plan(archive.values())
     before = planned.to_pylist(), planned.schema
-    featurize_batch(planned, CONFIG)
+    featurize_batch(planned, FAMILIES)
     assert (planned.to_pylist(), planned.schema) == before
 
 
 def test_one_batch_two_batches_chunks_slices_and_any_order_give_the_same_rows(archive):
     planned = plan(archive.values(), copy=archive["ok"])
-    whole = featurize_batch(planned, CONFIG)
-    halves = pa.concat_tables([featurize_batch(planned.slice(0, 3), CONFIG), featurize_batch(planned.slice(3), CONFIG)])
-    chunked = featurize_batch(pa.concat_tables([planned.slice(0, 5), planned.slice(5)]), CONFIG)
+    whole = featurize_batch(planned, FAMILIES)
+    halves = pa.concat_tables(
+        [featurize_batch(planned.slice(0, 3), FAMILIES), featurize_batch(planned.slice(3), FAMILIES)]
+    )
+    chunked = featurize_batch(pa.concat_tables([planned.slice(0, 5), planned.slice(5)]), FAMILIES)
     order = np.random.default_rng(0).permutation(planned.num_rows)
-    shuffled = featurize_batch(planned.take(order), CONFIG).take(np.argsort(order))
+    shuffled = featurize_batch(planned.take(order), FAMILIES).take(np.argsort(order))
     for other in (halves, chunked, shuffled):
         assert other.combine_chunks().equals(whole.combine_chunks())
 
@@ -155,19 +167,19 @@ def test_equal_bytes_are_computed_once_and_each_has_its_row(archive, monkeypatch
     original = stage.open_source
     monkeypatch.setattr(stage, "open_source", lambda path, limit: opened.append(path) or original(path, limit))
     paths = [archive["ok"], archive["copy"], archive["other"]]
-    rows = by_path(featurize_batch(plan(paths, copy=archive["ok"]), CONFIG))
+    rows = by_path(featurize_batch(plan(paths, copy=archive["ok"]), FAMILIES))
     assert opened == [archive["ok"], archive["other"]]
     first, copy = rows[archive["ok"]], rows[archive["copy"]]
     assert (first["duplicate_of"], copy["duplicate_of"]) == (None, archive["ok"])
     own = {"clip", "path", "duplicate_of"}
     assert {k: v for k, v in first.items() if k not in own} == {k: v for k, v in copy.items() if k not in own}
-    assert copy["mfcc_01_mean"] != rows[archive["other"]]["mfcc_01_mean"]
+    assert copy["article"] != rows[archive["other"]]["article"]
 
 
 def test_a_copy_whose_first_is_in_another_batch_is_computed_from_its_own_bytes(archive):
-    alone = featurize_batch(plan([archive["copy"]], copy=archive["ok"]), CONFIG)
-    first = featurize_batch(plan([archive["ok"]]), CONFIG)
-    np.testing.assert_array_equal(inputs_of(alone, "columns"), inputs_of(first, "columns"))
+    alone = featurize_batch(plan([archive["copy"]], copy=archive["ok"]), FAMILIES)
+    first = featurize_batch(plan([archive["ok"]]), FAMILIES)
+    np.testing.assert_array_equal(values(alone, ARTICLE), values(first, ARTICLE))
 
 
 # The time that one file may take
@@ -189,7 +201,7 @@ class SlowStorage(io.BytesIO):
 
 
 def outcome_within(path, seconds):
-    (row,) = featurize_batch(plan([path]), CONFIG, Reading(seconds_per_file=seconds)).to_pylist()
+    (row,) = featurize_batch(plan([path]), FAMILIES, Reading(seconds_per_file=seconds)).to_pylist()
     return row["stage"], row["reason"], row["content_id"] is not None
 
 

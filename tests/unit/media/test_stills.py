@@ -12,7 +12,7 @@ from PIL import Image
 from emocore.corpora.listing import list_corpora, list_media
 from emocore.errors import MediaError, UserError
 from emocore.features.extract import PLANNED, featurize_batch
-from emocore.features.family import FeatureConfig
+from emocore.features.pictures import PICTURES
 from emocore.media import stills
 from emocore.media.reading import Reading, read_media
 from emocore.media.resize import fit
@@ -194,7 +194,9 @@ def test_the_rows_of_a_still(tmp_path):
     (tmp_path / "broken.png").write_bytes(encode(".png")[:-20])
     taken = []
     planned = rows_to_table([{"clip": path, "path": path, "soft_label": np.zeros(8, "f4")} for path in paths], PLANNED)
-    table = featurize_batch(planned, FeatureConfig(), Reading(20, 32), sink=lambda *taking: taken.append(taking))
+    table = featurize_batch(
+        planned, [PICTURES.with_input(pixels=32)], Reading(20, 32), sink=lambda *taking: taken.append(taking)
+    )
     good, bad = table.to_pylist()
     assert (good["state"], good["reason"], good["duration_seconds"]) == ("no_audio", None, None)
     assert (bad["state"], bad["stage"], bad["reason"]) == (None, "decode", "truncated")

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from emocore.errors import UserError
-from emocore.features.family import FeatureConfig
+from emocore.features.article import ARTICLE
+from emocore.features.catalogue import to_json
+from emocore.features.pictures import PICTURES
 from emocore.models import bundle as bundles
 from emocore.models.bundle import bundle_folder, bundle_hash, load_bundle, read_card, save_bundle, training_clips
 from emocore.models.catalogue import classifier_class
@@ -19,7 +21,8 @@ from emocore.probabilities import softmax
 from emocore.schema import CLIPS, rows_to_table
 from emocore.storage.tables import read_tables
 
-CONFIG = FeatureConfig(16_000, "peak")
+FAMILY = ARTICLE.with_input(sample_rate_hz=16_000, level="peak")
+SEEN = PICTURES.with_input(every=10, pixels=48, faces=True)
 RNG = np.random.default_rng(0)
 Y = np.repeat([1, 4, 6], 10)
 X = (RNG.standard_normal((30, 160)) + np.eye(160)[Y] * 3).astype("f4")
@@ -39,7 +42,7 @@ def fitted(request, tmp_path_factory):
 def run(fitted, tmp_path, make_clip):
     name, _, files = fitted
     training = rows_to_table([make_clip(f"c{i}.wav", actor="01", content_id="ab") for i in range(30)], CLIPS)
-    facts = {"temperature": 2.5, "features": CONFIG.to_json(), "features_hash": CONFIG.hash(), "settings": {}}
+    facts = {"temperature": 2.5, "families": to_json([FAMILY]), "settings": {}}
     save_bundle(tmp_path / "model", files, Recipe(name, seed=4), training, facts)
     return tmp_path
 
@@ -60,7 +63,7 @@ def test_round_trip(run, fitted):
     name, classifier, _ = fitted
     for path in (run, run / "model"):
         bundle = load_bundle(str(path))
-        assert (bundle.model, bundle.features, bundle.temperature) == (name, CONFIG, 2.5)
+        assert (bundle.model, bundle.family, bundle.temperature) == (name, FAMILY, 2.5)
         assert (bundle.card["seed"], bundle.card["balanced"], bundle.card["emotions"][0]) == (4, True, "neutral")
         shares = bundle.probabilities(X)
         np.testing.assert_array_equal(shares, softmax(classifier.logits(X), 2.5))
@@ -76,30 +79,30 @@ def test_the_clips_it_was_trained_on_come_along(run):
 
 
 def test_features_that_this_release_computes_otherwise(run):
-    change(run, features_hash="0123456789abcdef")
+    change(run, families={"article": {**FAMILY.to_json(), "hash": "0123456789abcdef"}})
     assert refused(run) == (
-        f"{run / 'model'} was trained on features 0123456789abcdef, this release computes {CONFIG.hash()}: "
-        "train it again."
+        f"{run / 'model'}: the features 'article' of then are not computed any more: make them again. "
+        "Train the model again."
     )
 
 
 def test_another_schema_version(run):
     change(run, schema_version="0")
-    assert refused(run) == f"{run / 'model'} has schema version 0, this release reads 1: train the model again."
+    assert refused(run) == f"{run / 'model'} has schema version 0, this release reads 2: train the model again."
 
 
 def test_another_schema_version_is_said_even_where_the_features_are_unknown(run):
-    change(run, schema_version="2", features={"sample_rate_hz": 16_000, "level": "peak", "windows": 3})
-    assert "schema version 2" in refused(run)
+    change(run, schema_version="3", features={"sample_rate_hz": 16_000, "level": "peak", "windows": 3})
+    assert "schema version 3" in refused(run)
 
 
-@pytest.mark.parametrize("content", [b"", b"{half", b"[]", b"null", b"{}", b'{"features": 3}', b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"{half", b"[]", b"null", b"{}", b'{"families": 3}', b"\xff\xfe"])
 def test_a_card_that_is_none(run, content):
     (run / "model" / "bundle.json").write_bytes(content)
     assert f"{run / 'model' / 'bundle.json'} is not the card of a bundle" in refused(run)
 
 
-@pytest.mark.parametrize("values", [{"temperature": "warm"}, {"features": {"rate": 1}}, {"temperature": None}])
+@pytest.mark.parametrize("values", [{"temperature": "warm"}, {"families": {"rate": 1}}, {"temperature": None}])
 def test_a_card_with_wrong_values(run, values):
     change(run, **values)
     assert "is not the card of a bundle" in refused(run)
@@ -162,7 +165,7 @@ def test_no_file_is_a_pickle(run):
 @pytest.fixture
 def frame_run(tmp_path, make_clip):
     """The bundle of a model of frames, whose network is never read here: that needs TensorFlow."""
-    facts = {"temperature": 1.5, "combine": "vote", "reading": {"every": 10, "pixels": 48, "faces": True}}
+    facts = {"temperature": 1.5, "combine": "vote", "families": to_json([SEEN])}
     facts["settings"] = dataclasses.asdict(NetworkSettings())
     save_bundle(tmp_path / "model", {"model.keras": b"-"}, Recipe("cnn"), rows_to_table([make_clip("a")], CLIPS), facts)
     return tmp_path
@@ -171,8 +174,13 @@ def frame_run(tmp_path, make_clip):
 @pytest.mark.parametrize(
     "values",
     [
-        *({"combine": "mean"}, {"combine": None}, {"reading": {"each": 3}}, {"reading": None}, {"temperature": -1}),
-        *({"reading": {"every": 0, "pixels": 48, "faces": True}}, {"settings": {}}, {"settings": {"x": 1}}),
+        *({"combine": "mean"}, {"combine": None}, {"families": {"each": 3}}, {"families": None}, {"temperature": -1}),
+        *(
+            {"families": to_json([SEEN.with_input(every=0)])},
+            {"families": to_json([ARTICLE])},
+            {"settings": {}},
+            {"settings": {"x": 1}},
+        ),
     ],
 )
 def test_a_card_of_frames_with_wrong_values(frame_run, values):
@@ -182,7 +190,8 @@ def test_a_card_of_frames_with_wrong_values(frame_run, values):
 
 def test_the_card_is_read_without_the_network(frame_run):
     card = read_card(str(frame_run))
-    assert (card["model"], card["combine"], card["reading"]["faces"]) == ("cnn", "vote", True)
+    assert (card["model"], card["combine"]) == ("cnn", "vote")
+    assert card["families"]["pictures"]["reads"]["faces"] is True
 
 
 def test_a_shipped_model_is_found_by_its_name_alone(tmp_path, monkeypatch, frame_run):

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from emocore.errors import UserError
 from emocore.models.base import class_weights, weighted_rows
-from emocore.models.catalogue import MODELS, classifier_class, inputs_of_model
+from emocore.models.catalogue import MODELS, classifier_class, find_model
 from emocore.probabilities import softmax
 
 SMALL = {"random-forest": {"n_estimators": 40}, "xgboost": {"n_estimators": 8}, "mlp": {"max_iter": 25}}
@@ -177,13 +177,14 @@ def test_defaults_are_those_of_the_readme():
 
 
 def test_names():
-    assert [inputs_of_model(name) for name in MODELS] == [*5 * ["columns"], "frames", *3 * ["pictures"]]
+    reads = [find_model(name).reads for name in MODELS]
+    assert reads == [*5 * [("article",)], ("article-frames",), *3 * [("pictures",)]]
     with pytest.raises(UserError) as error:
         classifier_class("svm")
     assert str(error.value) == (
         "--model 'svm' is unknown: choose one of svc, svc-linear, random-forest, xgboost, mlp, audio-conv1d, "
         "cnn, transfer, face-cnn, "
-        "or the folder of a run."
+        "my_module:NAME, or the folder of a run."
     )
 
 

@@ -19,9 +19,9 @@ from sklearn.svm import SVC
 
 from emocore.errors import UserError
 from emocore.models.audio_settings import DEFAULTS
-from emocore.models.catalogue import MODELS
+from emocore.models.catalogue import MODELS, network_spec
 from emocore.models.classical import ESTIMATORS, SklearnClassifier, XgboostClassifier
-from emocore.models.network_settings import NetworkSettings, default_settings
+from emocore.models.network_settings import NetworkSettings
 from emocore.models.parameters import OURS, SEARCHED, defaults_of, known_parameters
 from emocore.models.space_file import read_space
 from emocore.models.spaces import Choice, Range, Space, draw, grid, grid_around, setting_key
@@ -78,7 +78,7 @@ def test_what_is_drawn_makes_the_model(model):
             XgboostClassifier(model, settings=setting)
             assert xgboost.XGBClassifier(**setting).get_params().items() >= setting.items()
         elif model == "cnn":
-            made = NetworkSettings.from_json({**dataclasses.asdict(default_settings("cnn")), **setting})
+            made = NetworkSettings.from_json({**dataclasses.asdict(network_spec("cnn").settings), **setting})
             assert dataclasses.asdict(made).items() >= setting.items()
         else:
             assert set(setting) <= set(DEFAULTS)
@@ -92,7 +92,9 @@ def test_our_values_are_those_of_the_models():
         known = known_parameters(model)
         assert known == {name: expected[name] for name in known} and len(known) >= 4
     network = known_parameters("cnn")
-    assert NetworkSettings.from_json({**dataclasses.asdict(NetworkSettings()), **network}) == default_settings("cnn")
+    assert (
+        NetworkSettings.from_json({**dataclasses.asdict(NetworkSettings()), **network}) == network_spec("cnn").settings
+    )
 
 
 def test_the_values_that_we_state_of_xgboost_are_its_own():

@@ -7,8 +7,8 @@ import pytest
 
 from emocore.cli import options_to_json, parse
 from emocore.errors import UserError
+from emocore.features.family import FrameInput
 from emocore.pipeline.options.frames import NetworkOptions, PictureOptions, check_read_by, given
-from emocore.tracks.pictures import PictureConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +47,10 @@ def test_what_is_given_reaches_the_network():
 
 
 def test_pictures_are_those_asked_for_else_the_others():
-    base = PictureConfig(20, 48, True)
+    base = FrameInput(20, 48, True)
     assert options("").pictures(base) == base
-    assert options("--every 5 --pixels 96").pictures(PictureConfig()) == PictureConfig(5, 96)
-    assert options("--faces").pictures(PictureConfig()) == PictureConfig(faces=True)
+    assert options("--every 5 --pixels 96").pictures(FrameInput()) == FrameInput(5, 96)
+    assert options("--faces").pictures(FrameInput()) == FrameInput(faces=True)
 
 
 @pytest.mark.parametrize(

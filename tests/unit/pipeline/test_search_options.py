@@ -6,7 +6,8 @@ import pytest
 
 from emocore.cli import options_to_json, parse
 from emocore.errors import UserError
-from emocore.features.family import FeatureConfig
+from emocore.features.article import ARTICLE
+from emocore.features.catalogue import to_json
 from emocore.models.bundle import save_bundle
 from emocore.models.fitting import Recipe
 from emocore.models.parameters import SEARCHED
@@ -111,7 +112,7 @@ def test_a_model_that_cannot_be_tuned(folder, model):
 
 def test_a_search_starts_from_a_name_not_from_a_run(folder):
     (folder / "trained").mkdir()
-    heard = {"features": FeatureConfig().to_json(), "features_hash": FeatureConfig().hash(), "temperature": 1.0}
+    heard = {"families": to_json([ARTICLE]), "temperature": 1.0}
     save_bundle(folder / "trained" / "model", {}, Recipe("svc"), CLIPS.empty_table(), heard)
     assert refused(evaluate, scoring("trained", search="random")) == (
         "--search starts from a model's name, and --model trained is a RUN: give --model svc."

@@ -1,0 +1,52 @@
+"""The feature families by name. A new one is one line here and one file."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from emocore.errors import UserError
+from emocore.features.article import ARTICLE, ARTICLE_FRAMES
+from emocore.features.family import FeatureFamily, load_own
+from emocore.features.pictures import PICTURES
+
+FAMILIES: Mapping[str, FeatureFamily] = {family.name: family for family in (ARTICLE, ARTICLE_FRAMES, PICTURES)}
+
+
+def find_family(name: str) -> FeatureFamily:
+    """Return a family of the catalogue, or one of a module of the user's own, named `my_module:NAME`.
+
+    Raises UserError where there is none.
+    """
+    if ":" in name:
+        found, digest = load_own(name, FeatureFamily, "--features")
+        family: FeatureFamily = found
+        if family.name in FAMILIES:
+            raise UserError(f"--features {name} is called {family.name!r}, as one of emocore is: give it another name.")
+        return replace(family, module=name, source_hash=digest)
+    if name not in FAMILIES:
+        raise UserError(f"--features {name!r} is unknown: choose of {', '.join(FAMILIES)}, or give my_module:NAME.")
+    return FAMILIES[name]
+
+
+def family_of(name: str, told: Mapping[str, Any]) -> FeatureFamily:
+    """Return the family that a manifest or a bundle speaks of by `FeatureFamily.to_json`.
+
+    Raises UserError where this release, or the user's own module, computes it otherwise.
+    """
+    if not isinstance(told, Mapping):
+        raise ValueError(f"family {told!r}")
+    family = find_family(told["module"] if told.get("module") else name)
+    family = family.with_input(**told["reads"])
+    if family.hash() != told["hash"]:
+        raise UserError(f"the features {name!r} of then are not computed any more: make them again.")
+    return family
+
+
+def families_of(told: Mapping[str, Mapping[str, Any]]) -> dict[str, FeatureFamily]:
+    """Return the families that a manifest or a bundle speaks of, by name. Raises UserError as `family_of`."""
+    return {name: family_of(name, facts) for name, facts in told.items()}
+
+
+def to_json(families: Iterable[FeatureFamily]) -> dict[str, Any]:
+    """Return what a manifest or a bundle says of families."""
+    return {family.name: family.to_json() for family in families}
