@@ -44,6 +44,8 @@ def family_of(name: str, told: Mapping[str, Any]) -> FeatureFamily:
 
 def families_of(told: Mapping[str, Mapping[str, Any]]) -> dict[str, FeatureFamily]:
     """Return the families that a manifest or a bundle speaks of, by name. Raises UserError as `family_of`."""
+    if not isinstance(told, Mapping):
+        raise ValueError(f"families {told!r}")
     return {name: family_of(name, facts) for name, facts in told.items()}
 
 

@@ -19,7 +19,8 @@ import pyarrow as pa
 from decoding import FILMS, write_film
 
 from emocore.corpora.listing import list_corpora
-from emocore.features.family import FeatureConfig
+from emocore.features.article import ARTICLE
+from emocore.features.pictures import PICTURES
 from emocore.media.reading import Reading
 from emocore.pipeline import cluster
 from emocore.pipeline.archive.plan import Plan, cut_shards
@@ -30,7 +31,7 @@ from emocore.pipeline.featurize import Featurizing
 
 N_FILMS, ROUNDS = 200, 4
 UNLABELLED = {"soft_label": np.zeros(8, np.float32)}
-STAGE = Featurizing(FeatureConfig(), Reading(every=20))
+STAGE = Featurizing((ARTICLE, PICTURES), Reading(every=20))
 
 
 def main() -> None:

@@ -13,7 +13,8 @@ import pytest
 from emocore.corpora.synthetic.corpus import DemoSettings, plan, write_clip
 from emocore.errors import REASONS, STAGES, TooManyFailures, UserError
 from emocore.features import extract as stage
-from emocore.features.article import ARTICLE, COLUMNS
+from emocore.features.article import ARTICLE, ARTICLE_FRAMES, COLUMNS
+from emocore.features.catalogue import to_json
 from emocore.media.reading import SOUND_ONLY
 from emocore.pipeline.archive import plan as planning
 from emocore.pipeline.archive import shards
@@ -316,7 +317,7 @@ def test_peak_level_makes_loud_and_quiet_copies_equal(tone, write_wav, features_
     peak, as_is = sounds(tmp_path / "peak"), sounds(tmp_path / "as-is")
     np.testing.assert_allclose(peak["loud.wav"], peak["quiet.wav"], rtol=1e-5, atol=1e-5)
     assert as_is["loud.wav"][39] == pytest.approx(4 * as_is["quiet.wav"][39], rel=1e-3)  # the mean RMS
-    assert read_json(tmp_path / "peak" / "manifest.json")["features"]["level"] == "peak"
+    assert read_json(tmp_path / "peak" / "manifest.json")["families"]["article"]["reads"]["level"] == "peak"
 
 
 def test_a_zip_is_the_folder_that_it_holds(corpus, features, features_of, tmp_path):

@@ -137,7 +137,7 @@ def test_the_tables_are_those_of_the_schema_and_ray_reads_them(featurized):
     for name, faces in (("whole", False), ("faces", True)):
         folder = featurized / name
         manifest = read_json(folder / "manifest.json")
-        assert (manifest["every"], manifest["pixels"], manifest["faces"]) == (20, PIXELS, faces)
+        assert manifest["families"]["pictures"]["reads"] == {"every": 20, "pixels": PIXELS, "faces": faces}
         for file in (folder / "frames").glob("*.parquet"):
             assert pq.read_schema(file).remove_metadata() == pictures_schema(PIXELS)
             assert pq.read_metadata(file).num_row_groups == 1  # and not one a still

@@ -447,7 +447,7 @@ def test_a_bundle_carries_its_level_to_a_corpus(newcomer, acted, write_features,
     peak = write_features(tmp_path / "peak", acted([1, 2]), family=ARTICLE.with_input(level="peak"))
     trained = run(train, peak, protocol="all")
     out = run(evaluate, newcomer, model=trained, protocol="as-is")
-    assert read_json(out / "features" / "manifest.json")["features"]["level"] == "peak"
+    assert read_json(out / "features" / "manifest.json")["families"]["article"]["reads"]["level"] == "peak"
 
 
 def test_tables_of_another_schema_version_are_refused(four, run, tmp_path):
