@@ -3,14 +3,19 @@ PYTHON ?= python3
 EXTRA ?= cpu
 BIN := .venv/bin
 
-.PHONY: demo test check soak install clean
+.PHONY: demo test test-quick check soak install clean
 .DEFAULT_GOAL := demo
 
 demo: install
 	@$(BIN)/python jobs/demo.py --out runs/demo
 
+# Two lanes, each with a Ray of its own: tests/conftest.py says what goes where.
 test: install
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=15
+
+# What needs neither Ray nor TensorFlow in training: under a minute.
+test-quick: install
+	@$(BIN)/python -m pytest -n 2 --dist worksteal tests/unit
 
 check: install
 	@$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from hypothesis import settings
 
 from emocore.corpora.listing import list_corpora
 from emocore.corpora.synthetic.corpus import DemoSettings, plan, write_clip
@@ -17,9 +18,43 @@ from emocore.pipeline.featurize import featurize
 from emocore.pipeline.runs import train
 
 ROOT = Path(__file__).parents[1]
+TESTS = Path(__file__).parent
+
+# A test's first example pays for imports, and a busy machine for others: neither is a fault. A failure repeats.
+settings.register_profile("emocore", deadline=None, derandomize=True)
+settings.load_profile("emocore")
+
+PURE = "pure"
+NEEDS_RAY = ("ray/", "jobs/")
+# The files that take longest begin first, so that none of them is left to one lane at the end.
+LONGEST = (
+    "jobs/test_submit.py",
+    "ray/training/test_distributed.py",
+    "ray/training/test_seeing.py",
+    "jobs/test_jobs.py",
+)
 
 # A shell starts what runs behind it deaf to SIGINT, and children inherit that: the tests of Ctrl-C would wait in vain.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items):
+    """Without Ray first, as one group in one process that has not started it; of the others each file is a group."""
+    items.sort(key=_place)  # stable: the order inside a file stays
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item):
+    name = item.path.relative_to(TESTS).as_posix()
+    return name if name.startswith(NEEDS_RAY) else PURE
+
+
+def _place(item):
+    group = _group(item)
+    if group == PURE:
+        return -1
+    return LONGEST.index(group) if group in LONGEST else len(LONGEST)
 
 
 @dataclass(frozen=True)
