@@ -13,9 +13,9 @@ demo: install
 test: install
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=15
 
-# What needs neither Ray nor TensorFlow in training: under a minute.
+# What needs no Ray, without the slow ones: under a minute on two idle cores.
 test-quick: install
-	@$(BIN)/python -m pytest -n 2 --dist worksteal tests/unit
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" tests/unit
 
 check: install
 	@$(BIN)/ruff check .
