@@ -38,6 +38,7 @@ LONGEST = (
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
 def pytest_collection_modifyitems(items):
     """Without Ray first, as one group in one process that has not started it; of the others each file is a group."""
     items.sort(key=_place)  # stable: the order inside a file stays
