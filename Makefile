@@ -11,7 +11,7 @@ demo: install
 
 # Two lanes, each with a Ray of its own: tests/conftest.py says what goes where.
 test: install
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=15
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15
 
 # What needs no Ray, without the slow ones: under a minute on two idle cores.
 test-quick: install

@@ -24,7 +24,6 @@ TESTS = Path(__file__).parent
 settings.register_profile("emocore", deadline=None, derandomize=True)
 settings.load_profile("emocore")
 
-PURE = "pure"
 NEEDS_RAY = ("ray/", "jobs/")
 # The files that take longest begin first, so that none of them is left to one lane at the end.
 LONGEST = (
@@ -38,24 +37,16 @@ LONGEST = (
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
 def pytest_collection_modifyitems(items):
-    """Without Ray first, as one group in one process that has not started it; of the others each file is a group."""
+    """What needs no Ray first, in both lanes, so that it runs in processes that have not started it."""
     items.sort(key=_place)  # stable: the order inside a file stays
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-
-
-def _group(item):
-    name = item.path.relative_to(TESTS).as_posix()
-    return name if name.startswith(NEEDS_RAY) else PURE
 
 
 def _place(item):
-    group = _group(item)
-    if group == PURE:
+    name = item.path.relative_to(TESTS).as_posix()
+    if not name.startswith(NEEDS_RAY):
         return -1
-    return LONGEST.index(group) if group in LONGEST else len(LONGEST)
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
 @dataclass(frozen=True)
