@@ -3,14 +3,19 @@ PYTHON ?= python3
 EXTRA ?= cpu
 BIN := .venv/bin
 
-.PHONY: demo test check soak install clean
+.PHONY: demo test test-quick check soak install clean
 .DEFAULT_GOAL := demo
 
 demo: install
 	@$(BIN)/python jobs/demo.py --out runs/demo
 
+# Two lanes, each with a Ray of its own: tests/conftest.py says what goes where.
 test: install
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15
+
+# What needs no Ray, without the slow ones: under a minute on two idle cores.
+test-quick: install
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" tests/unit
 
 check: install
 	@$(BIN)/ruff check .

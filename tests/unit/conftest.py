@@ -31,9 +31,11 @@ def refuse(*arguments, **options):
 
 @pytest.fixture(autouse=True)
 def no_ray(monkeypatch):
-    """A test's body cannot import Ray; where a module above it has done so, `ray.init` (remote calls too) fails."""
+    """A test's body cannot import Ray; where a module above it has done so, `ray.init` and all calls to Ray fail."""
     if "ray" in sys.modules:
-        monkeypatch.setattr(sys.modules["ray"], "init", refuse)
+        ray = sys.modules["ray"]
+        monkeypatch.setattr(ray, "init", refuse)
+        monkeypatch.setattr(ray._private.worker.Worker, "check_connected", refuse)  # another test may have started it
     else:
         monkeypatch.setattr(sys, "meta_path", [RefuseRay(), *sys.meta_path])
 

@@ -1,4 +1,7 @@
-"""What each worker of Ray Train runs: the epochs of a training, from its last checkpoint on."""
+"""What each worker of a training runs: its epochs, from its last checkpoint on.
+
+The worker knows of the others by its session alone: by Ray Train's, or by one that a single process stands in for.
+"""
 
 import errno
 import math
@@ -7,7 +10,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import ray.train
@@ -64,25 +67,74 @@ class Progress:
         return self.epoch >= settings.epochs or self.epoch - self.best_epoch >= settings.patience
 
 
+class Session(Protocol):
+    """What a worker asks of those that train with it."""
+
+    rank: int  # 0: the one that writes the files
+
+    def strategy(self, task: Task) -> Any:
+        """Start TensorFlow as the task says, and return the strategy that joins this worker to the others."""
+
+    def shard(self, name: str) -> Any:
+        """Return this worker's share of the frames "train" or "validation"."""
+
+    def broadcast(self, value: Any) -> Any:
+        """Return the value of the worker of rank 0; each worker must call it."""
+
+    def report(self, figures: dict[str, Any], checkpoint: Path | None) -> None:
+        """Tell the driver of an epoch, and of its checkpoint where this worker wrote it."""
+
+
+class RaySession:
+    """The session of a worker that Ray Train started."""
+
+    def __init__(self) -> None:
+        self.rank = ray.train.get_context().get_world_rank()
+
+    def strategy(self, task: Task) -> Any:
+        """Start TensorFlow; its workers have met by what Meeting told them."""
+        from emocore.models.keras.devices import start_distributed  # noqa: PLC0415 - in the workers only
+
+        return start_distributed(task.threads, task.settings.gpus_per_worker, task.settings.precision)
+
+    def shard(self, name: str) -> Any:
+        """Return what EqualShares gave this worker."""
+        return ray.train.get_dataset_shard(name)
+
+    def broadcast(self, value: Any) -> Any:
+        """Return the value of the worker of rank 0."""
+        return broadcast_from_rank_zero(value)
+
+    def report(self, figures: dict[str, Any], checkpoint: Path | None) -> None:
+        """Report to the controller, which leaves the checkpoint where it is."""
+        ray.train.report(
+            figures,
+            checkpoint=Checkpoint.from_directory(checkpoint) if checkpoint else None,
+            checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD,
+        )
+
+
 def train_worker(config: dict[str, Any]) -> dict[str, Any]:
+    """What Ray Train calls on each worker, with {"task": Task}."""
+    return train_epochs(config["task"], RaySession())
+
+
+def train_epochs(task: Task, session: Session) -> dict[str, Any]:
     """Train; return {"problem": one sentence} where it cannot go on, else the progress. The same on all workers."""
-    task: Task = config["task"]
     try:
-        return _Training(task).run()
+        return _Training(task, session).run()
     except UserError as error:
         # Returned, not raised: Ray Train would try it again.
         return {"problem": str(error)}
 
 
 class _Training:
-    def __init__(self, task: Task) -> None:
-        self.task, self.settings = task, task.settings
-        context = ray.train.get_context()
-        self.rank, self.chief = context.get_world_rank(), context.get_world_rank() == 0
+    def __init__(self, task: Task, session: Session) -> None:
+        self.task, self.settings, self.session = task, task.settings, session
+        self.chief = session.rank == 0
+        strategy = session.strategy(task)
         # TensorFlow is imported in the workers only.
-        from emocore.models.keras.devices import start_distributed, summarize, summary_writer  # noqa: PLC0415
-
-        strategy = start_distributed(task.threads, task.settings.gpus_per_worker, task.settings.precision)
+        from emocore.models.keras.devices import summarize, summary_writer  # noqa: PLC0415
         from emocore.models.keras.train_step import Stepper  # noqa: PLC0415 - after its threads and precision are set
 
         base = _load_base(task)
@@ -93,10 +145,9 @@ class _Training:
     def run(self) -> dict[str, Any]:
         self._restore()
         task = self.task
-        train, validation = ray.train.get_dataset_shard("train"), None
-        if task.validated:
-            validation = ray.train.get_dataset_shard("validation")
-        seed, first = (task.seed, self.rank), self.stepper.iterations
+        train = self.session.shard("train")
+        validation = self.session.shard("validation") if task.validated else None
+        seed, first = (task.seed, self.session.rank), self.stepper.iterations
         frames = endless(
             lambda: chunks(train),
             task.share,
@@ -109,9 +160,9 @@ class _Training:
         with feeder as batches:
             while not self.progress.is_over(self.settings):
                 self._run_epoch(batches, validation)
-                if broadcast_from_rank_zero((Path(task.folder).parent / STOP).exists()):
+                if self.session.broadcast((Path(task.folder).parent / STOP).exists()):
                     raise UserError(f"The training was told to stop after epoch {self.progress.epoch}.")
-        problem = broadcast_from_rank_zero(self._finish() if self.chief else None)  # nobody leaves before it is there
+        problem = self.session.broadcast(self._finish() if self.chief else None)  # nobody leaves before it is there
         if problem:
             raise UserError(problem)
         return vars(self.progress)
@@ -150,11 +201,7 @@ class _Training:
         checkpoint = self._save()
         if self.writer:
             self._summarize(self.writer, figures)
-        ray.train.report(
-            {**figures, "epochs": self.settings.epochs},
-            checkpoint=checkpoint,
-            checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD,
-        )
+        self.session.report({**figures, "epochs": self.settings.epochs}, checkpoint)
 
     def _check(self, loss: float, epoch: int) -> None:
         if not math.isfinite(loss):
@@ -166,13 +213,13 @@ class _Training:
 
     def _check_equal(self) -> None:
         digest = self.stepper.digest()
-        if not self.stepper.agree(digest == broadcast_from_rank_zero(digest)):
+        if not self.stepper.agree(digest == self.session.broadcast(digest)):
             raise UserError(
                 f"The workers' weights differ after epoch {self.progress.epoch} of training {self.task.model}, which "
                 "must not be: repeat the command to go on from the epoch before, and report it if it happens again."
             )
 
-    def _save(self) -> Checkpoint | None:
+    def _save(self) -> Path | None:
         path, problem = None, None
         if self.chief:
             facts = {**vars(self.progress), "fingerprint": self.task.fingerprint}
@@ -181,14 +228,14 @@ class _Training:
                 path = write_checkpoint(Path(self.task.folder), self.progress.epoch, groups, facts)
             except OSError as error:
                 problem = _disk_problem(error, self.task.folder)
-        problem = broadcast_from_rank_zero(problem)
+        problem = self.session.broadcast(problem)
         if problem:
             raise UserError(problem)
-        return Checkpoint.from_directory(path) if path else None
+        return path
 
     def _restore(self) -> None:
         last = last_checkpoint(Path(self.task.folder)) if self.chief else None
-        name = broadcast_from_rank_zero(last.name if last else None)
+        name = self.session.broadcast(last.name if last else None)
         if name is None:
             return
         groups, facts = read_checkpoint(Path(self.task.folder) / name)

@@ -224,13 +224,21 @@ def train_long(frames, work):
     train = write_frames(frames / "train", [24, 24])
     validation = write_frames(frames / "validation", [10, 6], seed=1)
     settings = dataclasses.replace(
-        TINY, precision="auto", epochs=6, steps_per_epoch=5, batch_size=10, patience=6, dropout=0.2, average=0.9
+        TINY,
+        workers=2,
+        precision="auto",
+        epochs=6,
+        steps_per_epoch=5,
+        batch_size=10,
+        patience=6,
+        dropout=0.2,
+        average=0.9,
     )
     return fit_network(Recipe("cnn", seed=1), settings, train, validation, work)
 
 
-def test_a_driver_killed_and_a_checkpoint_that_cannot_be_written(cluster, tmp_path, capsys):
-    """The same call goes on from the last checkpoint: after SIGKILL, and after a fault of the disk."""
+def test_a_driver_killed_goes_on_from_its_last_checkpoint(cluster, tmp_path, capsys):
+    """Two workers with validation: what one process begins, the same call in another ends."""
     work, run = tmp_path / "work", tmp_path / "work" / "run"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("RAY_ADDRESS", None)
@@ -245,13 +253,6 @@ def test_a_driver_killed_and_a_checkpoint_that_cannot_be_written(cluster, tmp_pa
     before = read_checkpoint(last_checkpoint(run)).facts
     done = before["epoch"]
     assert 2 <= done < 6
-    blocked = run / f".epoch-{done + 1:06d}.tmp"
-    blocked.write_text("a file where a folder should be made")
-    with pytest.raises(UserError, match=r"/run could not be written \(File exists\)"):
-        train_long(tmp_path, work)
-    assert read_checkpoint(last_checkpoint(run)).facts == before
-    blocked.unlink()
-    capsys.readouterr()
     fitted = train_long(tmp_path, work)
     assert f"epoch {done + 1} of 6" in capsys.readouterr().out
     assert [entry["epoch"] for entry in fitted.history] == [1, 2, 3, 4, 5, 6]
@@ -261,33 +262,11 @@ def test_a_driver_killed_and_a_checkpoint_that_cannot_be_written(cluster, tmp_pa
     assert last_checkpoint(run).name == "epoch-000006"
 
 
-def test_two_workers_stop_early_and_keep_the_best_weights(cluster, frames, tmp_path):
-    """Validation labels that are never right: the more is learnt, the worse it becomes."""
-    from emocore.models.keras.frame_network import FrameNetwork  # noqa: PLC0415 - imports TensorFlow
-
-    wrong = {clip: np.roll(soft, 1) for clip, soft in frames.labels.items()}
-    held = dataclasses.replace(frames, labels=wrong)
-    settings = dataclasses.replace(TINY, workers=2, epochs=9, patience=2, average=0.0)
-    fitted = fit_network(Recipe("cnn", balanced=False), settings, frames, held, tmp_path / "work")
-    losses = [entry["val_loss"] for entry in fitted.history]
-    best = int(np.argmin(losses))
-    assert len(losses) == best + 1 + settings.patience < 9 and fitted.chosen == {"epoch": best + 1}
-    for name, content in fitted.files.items():
-        (tmp_path / name).write_bytes(content)
-    images, soft = all_frames(held)
-    logits = np.asarray(FrameNetwork.load(tmp_path, "cnn").network(images[..., None].astype("f4"), training=False))
-    logits = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    loss = -(logits * soft).sum(axis=1).mean()
-    assert loss == pytest.approx(losses[best], rel=1e-4)
-    assert abs(loss - losses[-1]) > 1e-2
-
-
-@pytest.mark.parametrize(("recipe", "workers"), [("article", 1), ("fine-tune", 2)])
-def test_transfer_begins_from_the_shipped_faces(cluster, frames, tmp_path, recipe, workers):
+def test_two_workers_fine_tune_from_the_shipped_faces(cluster, frames, tmp_path):
     from emocore.models.keras.frame_network import FrameNetwork  # noqa: PLC0415 - imports TensorFlow
 
     settings = dataclasses.replace(
-        network_spec("transfer").settings, recipe=recipe, workers=workers, epochs=2, frozen_epochs=1, steps_per_epoch=2
+        network_spec("transfer").settings, recipe="fine-tune", workers=2, epochs=2, frozen_epochs=1, steps_per_epoch=2
     )
     fitted = fit_network(Recipe("transfer"), settings, frames, NOBODY, tmp_path / "work")
     for name, content in fitted.files.items():
@@ -300,20 +279,8 @@ def test_transfer_begins_from_the_shipped_faces(cluster, frames, tmp_path, recip
         name: [np.array_equal(a, b) for a, b in zip(trunk, of_base, strict=False) if a.name == name] for name in names
     }
     assert all(same["moving_mean"]) and len(same["moving_mean"]) > 5  # the statistics stay the base's
-    assert all(same["kernel"]) if recipe == "article" else not any(same["kernel"])
+    assert not any(same["kernel"])
     assert len(fitted.history) == 2 and all(np.isfinite(entry["loss"]) for entry in fitted.history)
-
-
-def test_a_loss_that_is_no_number_stops_with_one_sentence(cluster, frames, tmp_path):
-    # The loss of the first step, which is all of epoch 1, is that of the first weights.
-    settings = dataclasses.replace(TINY, learning_rate=1e300, steps_per_epoch=1)
-    with pytest.raises(UserError) as error:
-        fit_network(Recipe("cnn"), settings, frames, NOBODY, tmp_path)
-    assert str(error.value) == (
-        "The loss became NaN in epoch 2 of training cnn: lower --learning-rate, with another --out; the checkpoint of "
-        f"epoch 1 is kept in {tmp_path / 'run'}."
-    )
-    assert last_checkpoint(tmp_path / "run").name == "epoch-000001"
 
 
 @pytest.mark.parametrize(

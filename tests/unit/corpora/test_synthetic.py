@@ -120,6 +120,7 @@ def test_the_mouth_moves_with_the_voice() -> None:
     assert np.corrcoef(dark, rms)[0, 1] > 0.6
 
 
+@pytest.mark.slow
 def test_unseen_actors_beat_three_times_chance_and_stay_imperfect() -> None:
     clips = [clip for clip in plan(DemoSettings(video=False)) if clip.statement == "kids"]
     columns = np.array([article_features(signal_of(clip), 22_050)[0] for clip in clips])
@@ -134,6 +135,7 @@ def test_unseen_actors_beat_three_times_chance_and_stay_imperfect() -> None:
     assert 3 / 8 < np.mean(predicted == soft.argmax(axis=1)) < 0.9
 
 
+@pytest.mark.slow
 def test_generate_writes_all_says_synthetic_and_keeps_what_is_there(tmp_path: Path) -> None:
     heard: list[tuple[int, int]] = []
     settings = DemoSettings(actors=1, video=False)

@@ -44,7 +44,7 @@ def test_uar_leaves_out_absent_emotions():
 
 
 @given(st.lists(st.tuples(labels, labels), min_size=1, max_size=40), st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_laws(pairs, random):
     def run(rows):
         truth, predicted, actors = (np.array(c) for c in zip(*rows, strict=True))
