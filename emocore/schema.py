@@ -41,7 +41,9 @@ CLIPS = pa.schema(
         pa.field("duplicate_of", pa.string()),  # the path of the first file with the same bytes
         pa.field("duration_seconds", pa.float64()),
         pa.field("sound_begin_seconds", pa.float64()),  # on the clock of the pictures; null without sound
-        pa.field("state", pa.string()),  # ok | silent | no_audio | no_video
+        pa.field("bandwidth_hz", pa.float32()),  # up to which its sound carries energy; null without sound
+        pa.field("sound_tracks", pa.int32()),  # how many it has: one of them was read
+        pa.field("state", pa.string()),  # ok | silent | too_short | no_audio | no_video
     ]
 )
 FAILURES = pa.schema(
@@ -79,6 +81,8 @@ LABELS = pa.schema(
         ("duration_seconds", pa.float64()),
         *_ANSWER,  # null where there was nothing to predict from: see state
         *_SHARES,
+        ("bandwidth_hz", pa.float32()),
+        ("sound_tracks", pa.int32()),
         ("state", pa.string()),
     ]
 )

@@ -13,7 +13,8 @@ from emocore.errors import MediaError
 from emocore.features.article import COLUMNS, N_FRAMES, N_MFCC, N_SAMPLES, article_features
 from emocore.features.compile import compile_features
 from emocore.features.family import FeatureConfig, Inputs
-from emocore.media.audio import is_silent, prepare
+from emocore.media.audio import prepare, sound_state
+from emocore.media.bandwidth import bandwidth_hz
 from emocore.media.limit import TimeLimit
 from emocore.media.reading import SOUND_ONLY, Media, Reading, read_media
 from emocore.media.source import content_id, open_source
@@ -43,6 +44,8 @@ class _Result:
     columns: NDArray[np.float32] | None = None
     frames: NDArray[np.float32] | None = None
     sound_begin_seconds: float | None = None
+    bandwidth_hz: float | None = None
+    sound_tracks: int | None = None
 
 
 Guard = Callable[[str], AbstractContextManager[object]]
@@ -126,12 +129,26 @@ def _compute(identity: str, media: Media, config: FeatureConfig, reading: Readin
     sound = media.sound
     if sound is None:
         state = "no_audio" if reading.sound else "no_video" if media.pictures is None else "ok"
-        return _Result(identity, media.duration_seconds, state=state)
+        return _Result(identity, media.duration_seconds, state=state, sound_tracks=media.sound_tracks)
     signal = prepare(sound, config.sample_rate_hz, config.level)
     columns, frames = article_features(signal, config.sample_rate_hz)
+    if not (np.isfinite(columns).all() and np.isfinite(frames).all()):
+        raise MediaError("featurize", "not_finite", "the features of its sound hold NaN or infinity")
     used = sound.signal[: round(N_SAMPLES / config.sample_rate_hz * sound.sample_rate_hz)]
-    state = "silent" if is_silent(used) else "no_video" if reading.every and media.pictures is None else "ok"
-    return _Result(identity, sound.duration_seconds, state, None, columns, frames, media.sound_begin_seconds)
+    state = sound_state(used, sound.sample_rate_hz)
+    if state == "ok" and reading.every and media.pictures is None:
+        state = "no_video"
+    return _Result(
+        identity,
+        sound.duration_seconds,
+        state,
+        None,
+        columns,
+        frames,
+        media.sound_begin_seconds,
+        bandwidth_hz(sound.signal, sound.sample_rate_hz),
+        media.sound_tracks,
+    )
 
 
 def _to_table(planned: pa.Table, results: list[_Result]) -> pa.Table:
@@ -139,6 +156,8 @@ def _to_table(planned: pa.Table, results: list[_Result]) -> pa.Table:
         "content_id": [r.content_id for r in results],
         "duration_seconds": [r.duration_seconds for r in results],
         "sound_begin_seconds": [r.sound_begin_seconds for r in results],
+        "bandwidth_hz": [r.bandwidth_hz for r in results],
+        "sound_tracks": [r.sound_tracks for r in results],
         "state": [r.state for r in results],
         "stage": [r.fault and r.fault.stage for r in results],
         "reason": [r.fault and r.fault.reason for r in results],

@@ -354,7 +354,7 @@ def bombs(shared_media):
         "wav-block.wav", patch(wav, (fmt + 12, b"\xff\xff")), "unsupported", "broken", "read", "truncated", "no_samples"
     )
     add("wav-bits.wav", patch(wav, (fmt + 14, b"\xff\xff")), "unsupported", "broken")
-    add("wav-length.wav", patch(wav, (wav.index(b"data") + 4, b"\xfe\xff\xff\xff")), "truncated")
+    add("wav-length.wav", patch(wav, (wav.index(b"data") + 4, b"\xff\xff\xff\xef")), "truncated")
     add(
         "wav-chunk.wav", patch(wav, (wav.index(b"data"), b"junk\xfe\xff\xff\xff")), "unsupported", "broken", "truncated"
     )
