@@ -1,10 +1,12 @@
 """Open a media container without letting it open anything else."""
 
 import io
+import math
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from typing import NamedTuple
 
 import av
 from av.container import InputContainer
@@ -28,6 +30,8 @@ MAX_PIXELS = 2**26  # 67 million; 8K has 33
 _WAV_PROBE_BYTES = 4_096
 _NEAR_BYTES = 2**16  # 2³¹ and 2³², less some header, are what recorders state where they cannot know the length
 _HEADER_BYTES = 2**16  # within which Matroska's description of the whole is looked for
+_ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")  # these two by Microsoft's specification, 10.2
+_ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _SEGMENT, _INFO, _DURATION = 0x18538067, 0x1549A966, 0x4489  # RFC 9559, 5.1.2
 _OPTIONS = {
     "format_whitelist": ",".join((*DEMUXERS, "mp4", "m4a", "3gp", "3g2", "mj2", "webm")),
@@ -42,11 +46,13 @@ def open_container(stream: Bytes) -> InputContainer:
     head = stream.read(12)
     if head[:4] == b"RIFX":  # FFmpeg takes its samples for little-endian ones, which makes noise of them
         raise MediaError("open", "unsupported", "a big-endian WAV (RIFX): write it as an ordinary WAV (RIFF)")
-    is_wav = head[:4] == b"RIFF" and head[8:] == b"WAVE"
-    if is_wav:
-        _check_wav_whole(stream)
+    chunks = next((layout for layout in _CHUNKS if head.startswith(layout.begin)), None)
+    if chunks:
+        _check_whole(stream, chunks)
+    if head == _ASF_HEADER[:12]:
+        _check_asf_whole(stream)
     stream.seek(0)
-    probe = {"probesize": str(_WAV_PROBE_BYTES)} if is_wav else {}
+    probe = {"probesize": str(_WAV_PROBE_BYTES)} if head[:4] == b"RIFF" and head[8:] == b"WAVE" else {}
     try:
         return av.open(
             stream, mode="r", options=_CODEC_OPTIONS, container_options=_OPTIONS | probe, metadata_errors="replace"
@@ -57,25 +63,71 @@ def open_container(stream: Bytes) -> InputContainer:
         raise MediaError("open", "broken", f"the container cannot be opened ({error})") from error
 
 
-def _check_wav_whole(stream: Bytes) -> None:
-    """Raise MediaError where the data chunk states more bytes than follow: FFmpeg reads such a file as a short one."""
-    byte_rate = 0
-    while len(chunk := stream.read(8)) == 8:
-        name, stated = struct.unpack("<4sI", chunk)
-        start = stream.tell()
-        if name == b"fmt ":
-            byte_rate = int.from_bytes(stream.read(12)[8:], "little")
+class _Chunks(NamedTuple):
+    """How a container of samples lays out its chunks: what it begins with, and where the first chunk is."""
+
+    begin: bytes
+    first: int
+    header: str  # of a chunk, for struct: a name, and the size of what follows
+    size_has_header: bool
+    align: int
+    byte_rate: Callable[[Bytes], float]  # of the chunk that describes the samples
+
+
+def _wav_byte_rate(stream: Bytes) -> float:
+    return float(struct.unpack("<8xI", stream.read(12))[0])
+
+
+def _caf_byte_rate(stream: Bytes) -> float:
+    rate, bytes_, frames = struct.unpack(">d8xII", stream.read(24))
+    return float(rate * bytes_ / frames) if frames and math.isfinite(rate) else 0.0
+
+
+_CHUNKS = (
+    _Chunks(b"RIFF", 12, "<4sI", False, 2, _wav_byte_rate),
+    _Chunks(b"riff\x2e\x91\xcf\x11", 40, "<4s12xQ", True, 8, _wav_byte_rate),  # Sony Wave64
+    _Chunks(b"caff", 8, ">4sq", False, 1, _caf_byte_rate),
+)
+
+
+def _check_whole(stream: Bytes, layout: _Chunks) -> None:
+    """Raise MediaError where the samples' chunk states more than follows: FFmpeg reads such a file as a short one."""
+    byte_rate, at = 0.0, layout.first
+    header = struct.calcsize(layout.header)
+    end = stream.seek(0, io.SEEK_END)
+    while at + header <= end:
+        stream.seek(at)
+        name, size = struct.unpack(layout.header, stream.read(header))
+        at += header
+        stated = size - header if layout.size_has_header else size
+        if name in (b"fmt ", b"desc") and end - at >= 24:
+            byte_rate = layout.byte_rate(stream)
         if name == b"data":
-            held = stream.seek(0, io.SEEK_END) - start
-            grace = missing_allowed(stated / byte_rate) * byte_rate if byte_rate and held else 0.0
+            held = end - at
+            grace = missing_allowed(stated / byte_rate) * byte_rate if byte_rate > 0 and held else 0.0
             if stated - held > grace and not _is_placeholder(stated):
                 raise MediaError("open", "truncated", f"{held} bytes of samples where the header states {stated}")
             return
-        stream.seek(start + stated + stated % 2)
+        if stated < 0:
+            return
+        at += stated + -stated % layout.align
+
+
+def _check_asf_whole(stream: Bytes) -> None:
+    """Raise MediaError where the file properties state a larger file: FFmpeg only leaves out how long it lasts."""
+    stream.seek(0)
+    head = stream.read(_HEADER_BYTES)
+    at = head.find(_ASF_FILE_PROPERTIES)
+    if at < 0 or at + 92 > len(head):
+        return
+    (stated,), (flags,) = struct.unpack_from("<Q", head, at + 40), struct.unpack_from("<I", head, at + 88)
+    held = stream.seek(0, io.SEEK_END)
+    if not flags & 1 and held < 0.99 * stated and not _is_placeholder(stated):  # 1: a broadcast, of no length
+        raise MediaError("open", "truncated", f"{held} bytes where the header states {stated}")
 
 
 def _is_placeholder(stated: int) -> bool:
-    return stated == 0 or abs(stated - 2**31) <= _NEAR_BYTES or stated >= 2**32 - _NEAR_BYTES
+    return stated <= 0 or abs(stated - 2**31) <= _NEAR_BYTES or abs(stated - 2**32) <= _NEAR_BYTES or stated >= 2**62
 
 
 def missing_allowed(seconds: float) -> float:
@@ -132,12 +184,18 @@ def _ebml_number(content: bytes, at: int, keep_marker: bool) -> tuple[int, int]:
     return number if keep_marker else number & ((1 << 7 * length) - 1), at + length
 
 
+def _counts_otherwise(container: InputContainer, stream: Stream) -> bool:
+    # Of packed samples these two state a number that FFmpeg takes for one of samples: 96 s of a GSM file of 0.6 s.
+    is_packed = stream.type == "audio" and not stream.codec_context.name.startswith("pcm_")
+    return container.format.name in ("aiff", "w64") and is_packed
+
+
 def stated_seconds(container: InputContainer, stream: Stream, states_length: bool = True) -> float | None:
     """Return how long the header says that the stream lasts; None where it does not say, or only estimates.
 
     `states_length`: whether it says so of the whole, by the function of this name.
     """
-    if not EXACT_DURATION.intersection(container.format.name.split(",")):
+    if not EXACT_DURATION.intersection(container.format.name.split(",")) or _counts_otherwise(container, stream):
         return None
     if states_length and stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)

@@ -16,7 +16,7 @@ import tyro
 
 from emocore.cli import options_to_json
 from emocore.corpora.listing import check_media, failure_table, walk_media
-from emocore.corpora.scan import Row
+from emocore.corpora.scan import Row, describe_passed_over
 from emocore.corpora.synthetic.notice import is_synthetic
 from emocore.datasets.frames import FRAMES
 from emocore.errors import UserError
@@ -138,16 +138,18 @@ def label(options: LabelOptions) -> Labelled:
     with output_folder(options.out, config, SUMMARY, FREE_OPTIONS) as folder, Archive(folder.path) as archive:
         started = time.monotonic()
         failures: list[Row] = []
+        passed_over: Counter[str] = Counter()
 
         def listed() -> Iterator[tuple[Row, Iterator[str]]]:
             failures.clear()
-            return walk_media(options.media, failures, stills=stills)
+            passed_over.clear()
+            return walk_media(options.media, failures, stills=stills, passed_over=passed_over)
 
         stage = _stage(options, bundle, model_hash)
         update = Update(stage, folder.path, SUMMARY, options, options.max_failures, options.gpus_per_worker)
         changed = update.run(archive, listed, lambda: failure_table(failures))
-        if changed or not folder.finished:
-            _conclude(folder.path, options, archive, bundle, model_hash, time.monotonic() - started)
+        if changed or not folder.finished or passed_over != read_json(folder.path / SUMMARY).get("passed_over"):
+            _conclude(folder.path, options, archive, bundle, model_hash, passed_over, time.monotonic() - started)
         return Labelled(read_json(folder.path / SUMMARY), not changed and folder.finished)
 
 
@@ -156,8 +158,10 @@ def dry_run(options: LabelOptions) -> list[str]:
     bundle, model_hash = _checked(options)
     check_config(Path(options.out), _config(options, model_hash), FREE_OPTIONS)
     stage = _stage(options, bundle, model_hash)
-    listed = walk_media(options.media, [], stills=isinstance(bundle, FrameBundle))
-    return describe_run(stage, Path(options.out), listed, retry_failed=options.retry_failed, seed=options.seed)
+    passed_over: Counter[str] = Counter()
+    listed = walk_media(options.media, [], stills=isinstance(bundle, FrameBundle), passed_over=passed_over)
+    lines = describe_run(stage, Path(options.out), listed, retry_failed=options.retry_failed, seed=options.seed)
+    return [*lines, describe_passed_over(passed_over)] if passed_over else lines
 
 
 def _checked(options: LabelOptions) -> tuple[Bundle | FrameBundle, str]:
@@ -202,6 +206,7 @@ def _conclude(
     archive: Archive,
     bundle: Bundle | FrameBundle,
     model_hash: str,
+    passed_over: Counter[str],
     seconds: float,
 ) -> None:
     """Count what the tables hold, a shard at a time, and write the report and, last, the summary."""
@@ -213,6 +218,7 @@ def _conclude(
         "labels": counts.files,
         "failures": failures.num_rows,
         "failures_by_reason": dict(Counter(failures["reason"].to_pylist()).most_common()),
+        "passed_over": dict(passed_over.most_common()),
         "states": dict(counts.states.most_common()),
         "predicted": dict(counts.predicted.most_common()),
         **(_seen(out, options, bundle) if isinstance(bundle, FrameBundle) else {}),
