@@ -1,5 +1,6 @@
 """Open a media container without letting it open anything else."""
 
+import errno
 import io
 import math
 import re
@@ -55,12 +56,33 @@ def open_container(stream: Bytes) -> InputContainer:
     probe = {"probesize": str(_WAV_PROBE_BYTES)} if head[:4] == b"RIFF" and head[8:] == b"WAVE" else {}
     try:
         return av.open(
-            stream, mode="r", options=_CODEC_OPTIONS, container_options=_OPTIONS | probe, metadata_errors="replace"
+            _Seekable(stream),
+            mode="r",
+            options=_CODEC_OPTIONS,
+            container_options=_OPTIONS | probe,
+            metadata_errors="replace",
         )
     except (av.error.InvalidDataError, av.error.ArgumentError) as error:
         raise MediaError("open", "unsupported", f"no readable media container ({error.strerror})") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise MediaError("open", "broken", f"the container cannot be opened ({error})") from error
+
+
+class _Seekable:
+    """The stream, for FFmpeg: a place that cannot be is answered for by a number, as PyAV writes out exceptions."""
+
+    def __init__(self, stream: Bytes) -> None:
+        self.stream = stream
+        self.read, self.tell, self.seekable = stream.read, stream.tell, stream.seekable
+        if isinstance(name := getattr(stream, "name", None), str):
+            self.name = name
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Return the new place, or the number of an error."""
+        try:
+            return self.stream.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -errno.EINVAL
 
 
 class _Chunks(NamedTuple):
@@ -186,8 +208,9 @@ def _ebml_number(content: bytes, at: int, keep_marker: bool) -> tuple[int, int]:
 
 def _counts_otherwise(container: InputContainer, stream: Stream) -> bool:
     # Of packed samples these two state a number that FFmpeg takes for one of samples: 96 s of a GSM file of 0.6 s.
-    is_packed = stream.type == "audio" and not stream.codec_context.name.startswith("pcm_")
-    return container.format.name in ("aiff", "w64") and is_packed
+    if container.format.name not in ("aiff", "w64"):
+        return False
+    return stream.codec_context is None or not stream.codec_context.name.startswith("pcm_")
 
 
 def stated_seconds(container: InputContainer, stream: Stream, states_length: bool = True) -> float | None:

@@ -9,7 +9,8 @@ import pytest
 
 HERE = Path(__file__).parent
 STILLS = {"a.bmp", "a.jpg", "a.png"}
-CONTAINERS = {"a.avi", "a.flac", "a.m4a", "a.mkv", "a.mp3", "a.mp4", "a.ogg", "a.wav", "a.webm", *STILLS}
+SOUNDS = {"a.aif", "a.amr", "a.au", "a.caf", "a.flac", "a.m4a", "a.mp3", "a.ogg", "a.w64", "a.wav"}
+CONTAINERS = {"a.avi", "a.flv", "a.mkv", "a.mp4", "a.mpg", "a.ts", "a.webm", "a.wmv", *SOUNDS, *STILLS}
 EACH = 50
 FILES = "files"
 

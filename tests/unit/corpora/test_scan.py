@@ -1,5 +1,6 @@
 """What the walk passes over is counted by suffix, so that no file of an archive goes without a word."""
 
+import os
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -64,7 +65,7 @@ def test_a_linked_folder_counts_once(tmp_path):
 
 
 def test_a_suffix_that_is_no_text_can_be_written(tmp_path):
-    Path(bytes(tmp_path) + b"/a.\xff").write_bytes(b"x")
+    Path(os.fsdecode(bytes(tmp_path) + b"/a.\xff")).write_bytes(b"x")
     counts, _ = passed_over(put(tmp_path, "a.wav"))
     assert list(counts.values()) == [1]
     assert "".join(counts).encode()
