@@ -1,5 +1,6 @@
 """The two ways in which an input can be wrong: the user's (one sentence, exit code 2) and a file's (a failures row)."""
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 Stage = Literal["list", "open", "decode", "featurize", "predict", "write"]
@@ -42,3 +43,11 @@ class MediaError(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason} ({self.stage}): {self.detail}"
+
+
+class UnansweredClips(Exception):
+    """A model has no answer for some clips of a shard, for reasons of theirs: the others keep their answers."""
+
+    def __init__(self, faults: Mapping[str, MediaError]) -> None:
+        super().__init__(faults)
+        self.faults = faults  # by clip

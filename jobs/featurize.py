@@ -35,7 +35,8 @@ class Featurize(ArchiveOptions, CorpusOptions):
     """keep the largest face of each picture, cropped with a margin; the whole picture where none is found"""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        ArchiveOptions.__post_init__(self)
+        CorpusOptions.__post_init__(self)
         check_positive("--every", self.every)
         if not self.frames and (self.faces or self.pixels is not None):
             option = "--faces" if self.faces else f"--pixels {self.pixels}"
@@ -47,7 +48,13 @@ class Featurize(ArchiveOptions, CorpusOptions):
     def reading(self) -> Reading:
         """What is read of a file."""
         every = self.every if self.frames else None
-        return Reading(every, self.pixels or DEFAULT_PIXELS, self.faces, seconds_per_file=self.seconds_per_file)
+        return Reading(
+            every,
+            self.pixels or DEFAULT_PIXELS,
+            self.faces,
+            sound_track=self.sound_track,
+            seconds_per_file=self.seconds_per_file,
+        )
 
 
 def main(options: Featurize) -> None:

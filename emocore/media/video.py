@@ -213,7 +213,7 @@ class PictureMaker:
         plane = self.converter.reformat(frame, format="bgr24", threads=1).planes[0]
         rows: NDArray[np.uint8] = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
         bgr = rows[:, : 3 * plane.width].reshape(plane.height, plane.width, 3)
-        grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
+        grey = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)
         seconds = float(self.begins + _since_begin(index, frame, self.stream))
         return self.keep(
             index, seconds, upright(as_wide_as_shown(grey, self.stream.sample_aspect_ratio), _matrix(frame))

@@ -19,14 +19,14 @@ from emocore.corpora.listing import check_media, failure_table, walk_media
 from emocore.corpora.scan import Row, describe_passed_over
 from emocore.corpora.synthetic.notice import is_synthetic
 from emocore.datasets.frames import FRAMES
-from emocore.errors import UserError
+from emocore.errors import UnansweredClips, UserError
 from emocore.features.extract import inputs_of
 from emocore.features.family import FeatureConfig
 from emocore.labels import EMOTIONS
 from emocore.media.reading import Reading
 from emocore.models.bundle import Bundle, FrameBundle, bundle_folder, bundle_hash, load_bundle
 from emocore.models.catalogue import SHIPPED, inputs_of_model
-from emocore.models.predictions import label_rows
+from emocore.models.predictions import answers_of, label_rows
 from emocore.pipeline.archive.database import Archive
 from emocore.pipeline.archive.dry_run import describe_run
 from emocore.pipeline.archive.stage import TIMINGS, TIMINGS_FOLDER, Stage
@@ -64,6 +64,7 @@ class LabelOptions(ArchiveOptions, PictureOptions, FileOptions):
     several share one; 0: without; files are read and answered for by the same processes unless given"""
 
     def __post_init__(self) -> None:
+        ArchiveOptions.__post_init__(self)
         FileOptions.__post_init__(self)
         PictureOptions.__post_init__(self)
         gpus = self.gpus_per_worker
@@ -90,12 +91,19 @@ class Labeller:
             raise UserError(f"{model_dir} changed while it was in use: label with a finished model.")
 
     def __call__(self, featurized: pa.Table) -> pa.Table:
-        """Return LABELS rows for FEATURIZED rows without faults; a state other than ok has a null answer."""
+        """Return LABELS rows for FEATURIZED rows without faults; a state other than ok has a null answer.
+
+        Raises UnansweredClips.
+        """
         heard = pc.equal(featurized["state"], "ok").to_numpy(zero_copy_only=False)
         probabilities = np.zeros((featurized.num_rows, len(EMOTIONS)))
         if heard.any():
             x = inputs_of(featurized.filter(pa.array(heard)), self.bundle.classifier.inputs)
-            probabilities[heard] = self.bundle.probabilities(x)
+            given, faults = answers_of(lambda rows: self.bundle.probabilities(x[rows]), len(x))
+            if faults:
+                clips = featurized["clip"].filter(pa.array(heard)).to_pylist()
+                raise UnansweredClips({clips[row]: fault for row, fault in faults.items()})
+            probabilities[heard] = given
         return label_rows(featurized, probabilities, heard, featurized["state"].to_pylist())
 
 
@@ -171,6 +179,10 @@ def _checked(options: LabelOptions) -> tuple[Bundle | FrameBundle, str]:
     bundle = load_bundle(options.model)
     check_read_by(bundle.model, options, PictureOptions)
     check_media(options.media, stills=isinstance(bundle, FrameBundle))
+    if options.sound_track and isinstance(bundle, FrameBundle):
+        raise UserError(
+            f"--sound-track {options.sound_track} chooses a sound, and {bundle.model} listens to none: leave it out."
+        )
     if options.gpus_per_worker and inputs_of_model(bundle.model) == "columns":
         raise UserError(
             f"--gpus-per-worker {options.gpus_per_worker:g} changes nothing for {bundle.model}, which computes on "
@@ -196,7 +208,7 @@ def _stage(options: LabelOptions, bundle: Bundle | FrameBundle, model_hash: str)
         network = finished_network(options.model, bundle.model)
         reading = Reading(**pictures, sound=False, seconds_per_file=options.seconds_per_file)
         return FrameLabelling(network, options.combine or bundle.combine, bundle.temperature, reading, FeatureConfig())
-    reading = Reading(seconds_per_file=options.seconds_per_file)
+    reading = Reading(seconds_per_file=options.seconds_per_file, sound_track=options.sound_track)
     return SoundLabelling(str(bundle_folder(options.model)), model_hash, bundle.features, reading)
 
 
