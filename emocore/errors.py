@@ -14,7 +14,7 @@ Reason = Literal[
     "truncated",  # less sound or fewer pictures than its header states
     "no_pictures",  # a film without a single picture
     "no_samples",  # a sound track without a single sample
-    "not_finite",  # the samples hold NaN or infinity
+    "not_finite",  # samples, features or answers hold NaN, infinity, or what no sound can be
     "too_slow",  # over the time that one file may take
     "killed",  # ended the process that read it, twice
     "too_large",  # over a limit on lengths or sizes

@@ -125,7 +125,7 @@ def test_files_that_name_others_open_none(references_only):
 @linux
 def test_the_same_files_open_the_baits_and_connect_where_ffmpeg_is_left_to_itself(references_only):
     run, calls = references_only("unguarded")
-    opened = {f"opened {run.work}/files/bait.ts", f"opened {run.work}/elsewhere/bait.ts"}
+    opened = {f"opened {run.work}/files/.bait.ts", f"opened {run.work}/elsewhere/.bait.ts"}
     assert opened <= set(run.bugs)
     assert f"{run.watch.connections} connections" in run.bugs
     assert run.watch.connections > 0

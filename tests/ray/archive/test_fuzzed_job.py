@@ -62,7 +62,7 @@ def stumbling():
 
         def read_media(stream, reading):
             if stream.name.endswith("a.wav-0.wav"):
-                (Path(stream.name).parents[1] / "elsewhere" / "bait.ts").read_bytes()
+                (Path(stream.name).parents[1] / "elsewhere" / ".bait.ts").read_bytes()
                 raise ZeroDivisionError
             return original(stream, reading)
 
@@ -78,5 +78,5 @@ def stumbling():
 def test_a_mistake_of_ours_and_a_bait_opened_by_a_worker_would_be_told(whole_job, cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "_run_task", stumbling())
     job = whole_job.run_job(tmp_path / "work", 1)
-    opened = [f"opened {tmp_path / 'work' / 'elsewhere' / 'bait.ts'}"] if sys.platform == "linux" else []
+    opened = [f"opened {tmp_path / 'work' / 'elsewhere' / '.bait.ts'}"] if sys.platform == "linux" else []
     assert job.bugs == [*opened, "a.wav-0.wav: ['internal']"]
