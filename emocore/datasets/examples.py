@@ -118,6 +118,7 @@ def load_examples(folders: Sequence[str], inputs: Inputs, channel: Channel, feat
     left_out = {
         "failed": sum(manifest.get("failures", 0) for manifest in manifests.values()),
         "silent": states["silent"],
+        "too_short": states["too_short"],
         "no_audio": states["no_audio"],
         "not_selected": usable.num_rows - chosen.num_rows,
     }
