@@ -19,8 +19,8 @@ from emocore.errors import MediaError
 from emocore.media.audio import MAX_SECONDS
 from emocore.media.container import MAX_PIXELS
 from emocore.media.resize import DEFAULT_PIXELS, fit
+from emocore.media.upright import as_wide_as_shown, upright
 
-LEAST_ASPECT = Fraction(1, 4)
 MOST_WAITING = 128  # packets whose place is unknown; H.264 and HEVC reorder 16 pictures at most
 MAX_PICTURES = 4_096
 MAX_PICTURES_BYTES = 2**28  # of a file, held until it was read to its end
@@ -223,41 +223,6 @@ class PictureMaker:
 def _matrix(frame: Any) -> NDArray[np.int32] | None:
     stated = frame.side_data.get(SideDataType.DISPLAYMATRIX)
     return None if stated is None else np.frombuffer(bytes(stated), np.int32)
-
-
-def as_wide_as_shown(grey: NDArray[np.uint8], aspect: Fraction | None) -> NDArray[np.uint8]:
-    """Return uint8[height, width] with square pixels, where they are `aspect` times as wide as high.
-
-    Films from tape and disc have others (DV, DVD, HDV); what is beyond a quarter or four is no film's, and left.
-
-    >>> as_wide_as_shown(np.zeros((576, 720), np.uint8), Fraction(64, 45)).shape
-    (576, 1024)
-    """
-    height, width = grey.shape
-    if not aspect or aspect == 1 or not LEAST_ASPECT <= aspect <= 1 / LEAST_ASPECT:
-        return grey
-    shown = max(1, round(width * aspect))
-    if shown * height > MAX_PIXELS:
-        return grey
-    interpolation = cv2.INTER_LINEAR if shown > width else cv2.INTER_AREA
-    return np.asarray(cv2.resize(grey, (shown, height), interpolation=interpolation), np.uint8)
-
-
-def upright(grey: NDArray[np.uint8], matrix: NDArray[np.int32] | None) -> NDArray[np.uint8]:
-    """Return uint8[height, width] turned and mirrored as a display matrix int32[9] says (ISO/IEC 14496-12, 6.2.2).
-
-    A point (x, y) is shown at (a·x + c·y, b·x + d·y); of other angles the nearest quarter turn is taken.
-
-    >>> upright(np.array([[1, 2]], np.uint8), np.array([-65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30], np.int32)).tolist()
-    [[2, 1]]
-    """
-    if matrix is None or len(matrix) != 9:
-        return np.ascontiguousarray(grey)
-    a, b, c, d = (int(matrix[place]) for place in (0, 1, 3, 4))
-    if abs(a) + abs(d) < abs(b) + abs(c):
-        grey, a, d = grey.T, c, b
-    across, down = (-1 if a < 0 else 1), (-1 if d < 0 else 1)
-    return np.ascontiguousarray(grey[::down, ::across])
 
 
 def _since_begin(index: int, frame: Any, stream: VideoStream) -> Fraction:

@@ -15,7 +15,8 @@ from emocore.errors import MediaError
 from emocore.media import reading, video
 from emocore.media.reading import Reading, read_media
 from emocore.media.source import open_source
-from emocore.media.video import Picture, as_wide_as_shown
+from emocore.media.upright import as_wide_as_shown
+from emocore.media.video import Picture
 
 PICTURES = 45
 WIDTH, HEIGHT = 160, 120
