@@ -60,11 +60,11 @@ def stumbling():
 
         original = stage.read_media
 
-        def read_media(stream, reading):
+        def read_media(stream, reading, keep=None):
             if stream.name.endswith("a.wav-0.wav"):
                 (Path(stream.name).parents[1] / "elsewhere" / ".bait.ts").read_bytes()
                 raise ZeroDivisionError
-            return original(stream, reading)
+            return original(stream, reading, keep)
 
         stage.read_media = read_media
         try:

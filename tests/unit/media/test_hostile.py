@@ -455,8 +455,9 @@ def environment():
 @pytest.mark.parametrize("place", [-1, 2**63, -(2**70)])
 def test_a_place_that_cannot_be_is_answered_for_by_a_number(media_files, place):
     """PyAV writes an exception of ours out, with lines of the files that it names, whatever else becomes of it."""
-    for stream in (io.BytesIO(b"abc"), Path(media_files.bytes("a.bin", b"abc")).open("rb")):
-        with stream:
+    path = media_files.bytes("a.bin", b"abc")
+    for opened in (lambda _: io.BytesIO(b"abc"), open_source):
+        with opened(path) as stream:
             assert _Seekable(stream).seek(place) < 0
             assert _Seekable(stream).seek(-1, io.SEEK_END) == 2
             assert stream.read() == b"c"
