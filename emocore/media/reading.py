@@ -218,9 +218,9 @@ def _check_length(stated: list[float | None]) -> None:
 
 
 def _film(container: InputContainer) -> VideoStream | None:
-    """Return the first video stream that is a film, not the picture of a cover."""
-    cover = Disposition.attached_pic
-    return next((stream for stream in container.streams.video if not stream.disposition & cover), None)
+    """Return the film that the file marks as its default, or else the first: not the picture of a cover."""
+    films = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    return min(films, key=lambda film: not film.disposition & Disposition.default, default=None)
 
 
 def _finish(pictures: PictureCollector, stated: float | None) -> list[Picture]:

@@ -190,6 +190,24 @@ def test_a_track_that_cannot_be_decoded_gives_way(media_files, monkeypatch):
         listen(path, sound_track=1)
 
 
+@pytest.mark.parametrize(("default", "level"), [(0, 50), (1, 200)])
+def test_of_two_films_the_default_is_seen(media_files, default, level):
+    path = str(media_files.folder / "a.mkv")
+    with av.open(path, "w") as container:
+        films = [container.add_stream("mpeg4", rate=25) for _ in range(2)]
+        for place, film in enumerate(films):
+            film.width, film.height, film.pix_fmt = 64, 64, "yuv420p"
+            film.disposition = av.stream.Disposition.default if place == default else 0
+        for i in range(3):
+            for film, grey in zip(films, (50, 200), strict=True):
+                frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), grey, np.uint8), format="rgb24")
+                frame.pts = i
+                container.mux(film.encode(frame))
+        for film in films:
+            container.mux(film.encode(None))
+    assert listen(path, every=1).pictures[0].image.mean() == pytest.approx(level, abs=4)
+
+
 # Is there anything?
 
 
