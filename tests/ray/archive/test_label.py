@@ -263,7 +263,7 @@ def test_what_is_passed_over_is_said_and_what_a_model_cannot_bear_costs_itself(n
     soundfile.write(media / "huge.wav", sound * np.float32(1e20), rate, subtype="FLOAT")
     for name in ("notes.txt", "README", ".hidden"):
         (media / name).write_text("x")
-    told = "passed over as no media: 1 .txt, 1 without a suffix"
+    told = "passed over as no media: 1 without a suffix, 1 .txt"
     command = ("label", media, "--model", bundle, "--out", out)
     assert told in job(*command, "--dry-run").out
     done = job(*command)
