@@ -1,5 +1,6 @@
 """The two ways in which an input can be wrong: the user's (one sentence, exit code 2) and a file's (a failures row)."""
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 Stage = Literal["list", "open", "decode", "featurize", "predict", "write"]
@@ -13,7 +14,7 @@ Reason = Literal[
     "truncated",  # less sound or fewer pictures than its header states
     "no_pictures",  # a film without a single picture
     "no_samples",  # a sound track without a single sample
-    "not_finite",  # the samples hold NaN or infinity
+    "not_finite",  # samples, features or answers hold NaN, infinity, or what no sound can be
     "too_slow",  # over the time that one file may take
     "killed",  # ended the process that read it, twice
     "too_large",  # over a limit on lengths or sizes
@@ -42,3 +43,11 @@ class MediaError(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason} ({self.stage}): {self.detail}"
+
+
+class UnansweredClips(Exception):
+    """A model has no answer for some clips of a shard, for reasons of theirs: the others keep their answers."""
+
+    def __init__(self, faults: Mapping[str, MediaError]) -> None:
+        super().__init__(faults)
+        self.faults = faults  # by clip

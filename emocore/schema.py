@@ -44,8 +44,8 @@ CLIPS = pa.schema(
         pa.field("duplicate_of", pa.string()),  # the path of the first file with the same bytes
         pa.field("duration_seconds", pa.float64()),
         pa.field("sound_begin_seconds", pa.float64()),  # on the clock of the pictures; null without sound
-        pa.field("bandwidth_hz", pa.float32()),  # up to which the sound has energy; null without sound
-        pa.field("sound_tracks", pa.int32()),  # how many the file has
+        pa.field("bandwidth_hz", pa.float32()),  # up to which its sound carries energy; null without sound
+        pa.field("sound_tracks", pa.int32()),  # how many it has: one of them was read
         pa.field("state", pa.string()),  # ok | silent | too_short | no_audio | no_video
     ]
 )

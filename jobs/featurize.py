@@ -40,7 +40,8 @@ class Featurize(ArchiveOptions, CorpusOptions):
     """keep the largest face of each picture, cropped with a margin; the whole picture where none is found"""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        ArchiveOptions.__post_init__(self)
+        CorpusOptions.__post_init__(self)
         check_positive("--every", self.every)
         if not self.frames and (self.faces or self.pixels is not None):
             option = "--faces" if self.faces else f"--pixels {self.pixels}"
@@ -68,6 +69,7 @@ def main(options: Featurize) -> None:
         options.families,
         options=options_to_json(options, leave_out=("out", "max_failures", *NOT_OF_THE_TABLES), paths=("corpora",)),
         seconds_per_file=options.seconds_per_file,
+        sound_track=options.sound_track,
         max_failures=options.max_failures,
         archive_options=options,
     )

@@ -4,6 +4,7 @@
 from pathlib import Path
 
 from emocore.cli import run_job
+from emocore.corpora.scan import describe_passed_over
 from emocore.pipeline.label import LabelOptions, dry_run, label
 
 
@@ -23,6 +24,8 @@ def main(options: Label) -> None:
         f"{options.out} {state}: {done.summary['labels']:,} labels, {done.summary['failures']:,} failures"
         + (f" ({reasons})" if reasons else "")
     )
+    if done.summary["passed_over"]:
+        print(describe_passed_over(done.summary["passed_over"]))
     print(Path(options.out) / "report.html")
 
 

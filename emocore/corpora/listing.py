@@ -1,5 +1,6 @@
 """What a corpus or an archive holds, before any file is opened: clips with labels, and failures."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -87,29 +88,30 @@ def check_media(roots: Sequence[str | Path], *, stills: bool = False) -> None:
 
 
 def walk_media(
-    roots: Sequence[str | Path], failures: list[Row], *, stills: bool = False
+    roots: Sequence[str | Path], failures: list[Row], *, stills: bool = False, passed_over: Counter[str] | None = None
 ) -> Iterator[tuple[Row, Iterator[str]]]:
     """Yield an archive's rows as `list_media` lists them, one at a time, each with the names that its clip may have.
 
-    What cannot be listed is appended to `failures` as FAILURES rows. Raises as `list_media`.
+    What cannot be listed is appended to `failures` as FAILURES rows, and what is no media by its suffix counted in
+    `passed_over`. Raises as `list_media`.
     """
     for root in {check_root(root, _MEDIA): None for root in roots}:
         before, is_empty = len(failures), True
-        for row in _walk_root(root, failures, stills):
+        for row in _walk_root(root, failures, stills, passed_over):
             is_empty = False
             yield row, _clip_names(row)
         if is_empty and len(failures) == before:
             raise _no_media(root, stills)
 
 
-def _walk_root(root: str, failures: list[Row], stills: bool) -> Iterator[Row]:
+def _walk_root(root: str, failures: list[Row], stills: bool, passed_over: Counter[str] | None) -> Iterator[Row]:
     if _is_manifest_file(root):
         rows, failed = media_rows(root)
         failures += failed
         yield from rows
         return
     _check_kind(root, _MEDIA, stills)
-    for item in walk(root, stills):
+    for item in walk(root, stills, passed_over):
         if isinstance(item, dict):
             failures.append(item)
         else:

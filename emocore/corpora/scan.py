@@ -6,13 +6,15 @@ import re
 import stat
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from os.path import realpath
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from emocore.errors import MediaError, Reason, UserError
 from emocore.media.source import MEDIA_SUFFIXES, MEMBER, STILL_SUFFIXES
+from emocore.storage.folder import ARCHIVE, CONFIG, LOCK
 
 Row = dict[str, Any]
 
@@ -93,15 +95,21 @@ def scan(root: str, stills: bool = False) -> tuple[list[MediaFile], list[Row]]:
     return files, sorted((item for item in found if isinstance(item, dict)), key=lambda row: str(row["path"]))
 
 
-def walk(root: str, stills: bool = False) -> Iterator[MediaFile | Row]:
+def walk(root: str, stills: bool = False, passed_over: Counter[str] | None = None) -> Iterator[MediaFile | Row]:
     """Yield all media below an absolute path, and FAILURES rows for what could not be listed, in the walk's order.
 
     The root is a folder, a zip, or one media file. Zips inside a folder are looked into, zips inside a zip
     are not. Hidden files and `__MACOSX` are skipped. A linked folder is entered once, and only where the walk
-    does not reach the folder itself.
+    does not reach the folder itself. What is no media by its suffix is counted in `passed_over`, but for hidden files
+    and what our own commands wrote.
     """
     folder, _, name = root.rpartition("/")
-    found = _walk(root, stills) if is_folder(root) else _list_file(root, name, "", realpath(folder or "/"), stills)
+    passed_over = Counter() if passed_over is None else passed_over
+    found = (
+        _walk(root, stills, passed_over)
+        if is_folder(root)
+        else _list_file(root, name, "", realpath(folder or "/"), stills, passed_over)
+    )
     # A zip is a level below a folder, but not below itself.
     own = f"{name}{MEMBER}" if is_zip(name) and not is_folder(root) else ""
     for item in found:
@@ -113,8 +121,21 @@ def walk(root: str, stills: bool = False) -> Iterator[MediaFile | Row]:
             yield failure_row(item.path, "bad_name", f"{item.path}: the name is not valid UTF-8")
 
 
-def _walk(root: str, stills: bool) -> Iterator[MediaFile | Row]:
+def describe_passed_over(passed_over: Mapping[str, int]) -> str:
+    """Return in words how many files were no media by their suffix, most first.
+
+    >>> describe_passed_over({".txt": 1_200, "": 3})
+    'passed over as no media: 1,200 .txt, 3 without a suffix'
+    """
+    most = sorted(passed_over.items(), key=lambda one: (-one[1], one[0]))
+    counts = [f"{count:,} {suffix or 'without a suffix'}" for suffix, count in most]
+    return f"passed over as no media: {', '.join(counts)}"
+
+
+def _walk(root: str, stills: bool, passed_over: Counter[str]) -> Iterator[MediaFile | Row]:
     entered: set[str] = set()
+    ours: Counter[str] = Counter()  # what our own commands wrote is not counted
+    our_folders: set[str] = set()
     folders = [(root, "")]
     # Links wait until every folder proper was entered: its own path names it best.
     links: list[tuple[str, str]] = []
@@ -126,18 +147,24 @@ def _walk(root: str, stills: bool) -> Iterator[MediaFile | Row]:
         entered.add(real)
         try:
             with os.scandir(folder) as listing:
-                entries = [entry for entry in listing if not _is_hidden(entry.name)]
+                everything = list(listing)
         except OSError as error:
             failed = _os_error(folder, error)
             yield failure_row(folder, failed.reason, failed.detail)
             continue
-        for entry in entries:
+        names = {entry.name for entry in everything}
+        if ARCHIVE in names or {CONFIG, LOCK} <= names:
+            our_folders.add(below)
+        count = ours if any(below.startswith(own) for own in our_folders) else passed_over
+        for entry in everything:
+            if _is_hidden(entry.name):
+                continue
             if entry.is_dir(follow_symlinks=False):
                 folders.append((entry.path, f"{below}{entry.name}/"))
             elif entry.is_symlink() and is_folder(entry.path):
                 heapq.heappush(links, (entry.path, f"{below}{entry.name}/"))
             else:
-                yield from _list_file(entry.path, entry.name, below, real, stills)
+                yield from _list_file(entry.path, entry.name, below, real, stills, count)
 
 
 def file_size(path: str) -> int:
@@ -170,20 +197,27 @@ def check_member(path: str, member: zipfile.ZipInfo) -> int:
     return member.file_size
 
 
-def _list_file(path: str, name: str, below: str, real: str, stills: bool) -> Iterator[MediaFile | Row]:
+def _list_file(
+    path: str, name: str, below: str, real: str, stills: bool, passed_over: Counter[str]
+) -> Iterator[MediaFile | Row]:
     try:
         if is_zip(name):
-            yield from _list_zip(path, f"{below}{name}{MEMBER}", f"{real}/{name}", stills)
+            yield from _list_zip(path, f"{below}{name}{MEMBER}", f"{real}/{name}", stills, passed_over)
         elif is_media(name, stills):
             yield MediaFile(path, f"{below}{name}", file_size(path), f"{real}/{name}")
+        else:
+            passed_over[_suffix(name)] += 1
     except MediaError as error:
         yield failure_row(path, error.reason, error.detail)
 
 
-def _list_zip(path: str, below: str, real: str, stills: bool) -> Iterator[MediaFile | Row]:
+def _list_zip(path: str, below: str, real: str, stills: bool, passed_over: Counter[str]) -> Iterator[MediaFile | Row]:
     members = {member.filename: member for member in zip_members(path)}  # of two with one name the last is read
     for name, member in members.items():
-        if not is_media(name, stills) or any(map(_is_hidden, name.split("/"))):
+        if member.is_dir() or any(map(_is_hidden, name.split("/"))):
+            continue
+        if not is_media(name, stills):
+            passed_over[_suffix(name.rpartition("/")[2])] += 1
             continue
         inside = f"{path}{MEMBER}{name}"
         try:
@@ -193,7 +227,8 @@ def _list_zip(path: str, below: str, real: str, stills: bool) -> Iterator[MediaF
 
 
 def _suffix(name: str) -> str:
-    return name[name.rfind(".") :].lower() if "." in name else ""
+    suffix = name[name.rfind(".") :].lower() if "." in name else ""
+    return suffix if _is_unicode(suffix) else _escape(suffix)
 
 
 def _os_error(path: str, error: OSError) -> MediaError:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from emocore.errors import MediaError
 from emocore.features.family import Extractor, FeatureFamily, FrameInput, SoundInput, SoundWindow
-from emocore.media.audio import Sound, is_silent, prepare
+from emocore.media.audio import Sound, prepare, sound_state
+from emocore.media.bandwidth import bandwidth_hz
 from emocore.media.limit import TimeLimit
 from emocore.media.reading import Media, Reading, read_media
 from emocore.media.source import content_id, open_source
@@ -35,13 +36,16 @@ def featurized_schema(families: Sequence[FeatureFamily]) -> pa.Schema:
     return pa.schema([*CLIPS, *FAULT, *(pa.field(family.name, _windows_type(family)) for family in heard_by(families))])
 
 
-def reading_of(families: Sequence[FeatureFamily], seconds_per_file: float = 600.0) -> Reading:
-    """Return what is read of a file for these families."""
+def reading_of(
+    families: Sequence[FeatureFamily], seconds_per_file: float = 600.0, sound_track: int | None = None
+) -> Reading:
+    """Return what is read of a file for these families; `sound_track`: which, from 1 on, where it has several."""
     frames = next((family.reads for family in families if isinstance(family.reads, FrameInput)), None)
     sound = bool(heard_by(families))
+    reading = Reading(sound=sound, sound_track=sound_track, seconds_per_file=seconds_per_file)
     if frames is None:
-        return Reading(sound=sound, seconds_per_file=seconds_per_file)
-    return Reading(frames.every, frames.pixels, frames.faces, sound=sound, seconds_per_file=seconds_per_file)
+        return reading
+    return replace(reading, every=frames.every, pixels=frames.pixels, faces=frames.faces)
 
 
 def heard_by(families: Sequence[FeatureFamily]) -> list[FeatureFamily]:
@@ -149,6 +153,8 @@ class _Result:
     state: str | None = None
     fault: MediaError | None = None
     sound_begin_seconds: float | None = None
+    bandwidth_hz: float | None = None
+    sound_tracks: int | None = None
     windows: dict[str, _Windows] = field(default_factory=dict)
 
 
@@ -171,13 +177,20 @@ def _compute(identity: str, media: Media, heard: list[FeatureFamily], reading: R
     sound = media.sound
     if sound is None:
         state = "no_audio" if reading.sound else "no_video" if media.pictures is None else "ok"
-        return _Result(identity, media.duration_seconds, state=state)
+        return _Result(identity, media.duration_seconds, state=state, sound_tracks=media.sound_tracks)
     signals: dict[Any, NDArray[np.float32]] = {}  # families of one input share the resampling
     windows = {family.name: _windows(sound, family, signals) for family in heard}
-    states = {state for found in windows.values() for state in found.states}
+    states = [state for found in windows.values() for state in found.states]
     missing = "no_video" if reading.every and media.pictures is None else "ok"
-    state = "silent" if states and "ok" not in states else missing
-    return _Result(identity, sound.duration_seconds, state, None, media.sound_begin_seconds, windows)
+    return _Result(
+        identity,
+        sound.duration_seconds,
+        state=missing if not states or "ok" in states else states[0],
+        sound_begin_seconds=media.sound_begin_seconds,
+        bandwidth_hz=bandwidth_hz(sound.signal, sound.sample_rate_hz),
+        sound_tracks=media.sound_tracks,
+        windows=windows,
+    )
 
 
 def _windows(sound: Sound, family: FeatureFamily, signals: dict[Any, NDArray[np.float32]]) -> _Windows:
@@ -188,8 +201,12 @@ def _windows(sound: Sound, family: FeatureFamily, signals: dict[Any, NDArray[np.
     signal = signals[family.reads]
     windows = list(family.grid.windows(sound.duration_seconds))
     parts = [SoundWindow(window, _cut(signal, window, rate), rate) for window in windows]
-    silent = [is_silent(_cut(sound.signal, window, sound.sample_rate_hz)) for window in windows]
-    return _Windows(windows, ["silent" if none else "ok" for none in silent], _loaded(family)(parts))
+    own_rate = sound.sample_rate_hz
+    states: list[str] = [sound_state(_cut(sound.signal, window, own_rate), own_rate) for window in windows]
+    values = _loaded(family)(parts)
+    if not np.isfinite(values).all():
+        raise MediaError("featurize", "not_finite", f"the features {family.name} of its sound hold NaN or infinity")
+    return _Windows(windows, states, values)
 
 
 def _cut(signal: NDArray[np.float32], window: Window, sample_rate_hz: int) -> NDArray[np.float32]:
@@ -217,6 +234,8 @@ def _to_table(planned: pa.Table, results: list[_Result], families: Sequence[Feat
         "content_id": [r.content_id for r in results],
         "duration_seconds": [r.duration_seconds for r in results],
         "sound_begin_seconds": [r.sound_begin_seconds for r in results],
+        "bandwidth_hz": [r.bandwidth_hz for r in results],
+        "sound_tracks": [r.sound_tracks for r in results],
         "state": [r.state for r in results],
         "stage": [r.fault and r.fault.stage for r in results],
         "reason": [r.fault and r.fault.reason for r in results],
@@ -228,8 +247,6 @@ def _to_table(planned: pa.Table, results: list[_Result], families: Sequence[Feat
             columns.append(planned[column.name].combine_chunks())
         elif column.name in made:
             columns.append(pa.array(made[column.name], column.type))
-        elif column.name in CLIPS.names:
-            columns.append(pa.nulls(len(results), column.type))
     columns += [_list_column(results, family) for family in heard_by(families)]
     return pa.Table.from_arrays(columns, schema=schema)
 

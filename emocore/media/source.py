@@ -18,8 +18,20 @@ MEMBER = "!/"
 MAX_MEMBER_BYTES = 2**31  # a member is read into memory
 CHUNK_BYTES = 2**18  # after which the clock is looked at: storage may be slow
 Stream = io.BufferedReader | io.BytesIO
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac"})
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"})
+# What an archive may hold and container.DEMUXERS read. Not here: playlists, which name other files (.m3u8, .asx,
+# .pls); what is told from noise by a few bits (.ac3, .dts, .raw); and disk images.
+AUDIO_SUFFIXES = frozenset(
+    {
+        *(".wav", ".wave", ".bwf", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".flac"),
+        *(".mp3", ".mp2", ".mpga", ".aac", ".m4a", ".m4b", ".m4r", ".ogg", ".oga", ".opus", ".mka", ".amr", ".wma"),
+    }
+)
+VIDEO_SUFFIXES = frozenset(
+    {
+        *(".mp4", ".m4v", ".mov", ".qt", ".mj2", ".3gp", ".3g2", ".mkv", ".webm", ".ogv", ".avi"),
+        *(".asf", ".wmv", ".flv", ".f4v", ".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts"),
+    }
+)
 STILL_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})  # media only where pictures are asked for
 MEDIA_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
 

@@ -23,6 +23,9 @@ _SIGNATURES: dict[Literal["jpeg", "png", "bmp"], bytes] = {
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
 _JPEG_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
+# Each scan of a progressive file is decoded over the whole picture, whatever its few bytes hold; encoders write about
+# ten of them.
+MAX_SCANS = 100
 
 
 def is_still(stream: Stream) -> bool:
@@ -81,9 +84,13 @@ def _measure_jpeg(stream: Stream, held: int) -> tuple[int, int]:  # noqa: ARG001
             size = width, height
     if size is None:
         raise MediaError("open", "broken", "the JPEG file states no size before its pixels")
-    # Inside the pixels' code a byte FF is followed by 00 or a restart marker: this is the end and nothing else.
-    if _JPEG_END not in stream.read():
+    # Inside the pixels' code a byte FF is followed by 00 or a restart marker: these are markers and nothing else.
+    pixels = stream.read()
+    if _JPEG_END not in pixels:
         raise MediaError("decode", "truncated", "the JPEG file ends within its pixels")
+    scans = 1 + pixels.count(bytes((0xFF, _JPEG_SCAN)))
+    if scans > MAX_SCANS:
+        raise MediaError("decode", "too_large", f"a JPEG file of {scans:,} scans: {MAX_SCANS} at most are read")
     return size
 
 

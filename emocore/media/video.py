@@ -10,6 +10,7 @@ from typing import Any, Literal
 import av
 import cv2
 import numpy as np
+from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from emocore.errors import MediaError
 from emocore.media.audio import MAX_SECONDS
 from emocore.media.container import MAX_PIXELS
 from emocore.media.resize import DEFAULT_PIXELS, fit
+from emocore.media.upright import as_wide_as_shown, upright
 
 MOST_WAITING = 128  # packets whose place is unknown; H.264 and HEVC reorder 16 pictures at most
 MAX_PICTURES = 4_096
@@ -211,10 +213,16 @@ class PictureMaker:
         plane = self.converter.reformat(frame, format="bgr24", threads=1).planes[0]
         rows: NDArray[np.uint8] = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
         bgr = rows[:, : 3 * plane.width].reshape(plane.height, plane.width, 3)
-        grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
-        turns = round((frame.rotation or 0) / 90) % 4
+        grey = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)
         seconds = float(self.begins + _since_begin(index, frame, self.stream))
-        return self.keep(index, seconds, np.ascontiguousarray(np.rot90(grey, turns)))
+        return self.keep(
+            index, seconds, upright(as_wide_as_shown(grey, self.stream.sample_aspect_ratio), _matrix(frame))
+        )
+
+
+def _matrix(frame: Any) -> NDArray[np.int32] | None:
+    stated = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    return None if stated is None else np.frombuffer(bytes(stated), np.int32)
 
 
 def _since_begin(index: int, frame: Any, stream: VideoStream) -> Fraction:

@@ -1,7 +1,7 @@
 """From probabilities to the answer columns that predictions and labels share, of clips and of their frames."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from emocore.errors import MediaError, UserError
 from emocore.labels import EMOTIONS
 from emocore.models.aggregation import How, combine
 from emocore.schema import FRAME_LABELS, LABELS, PROBABILITIES, WINDOWS
@@ -31,6 +32,45 @@ def answer_columns(probabilities: NDArray[np.float64], absent: NDArray[np.bool_]
         "runner_up": pa.array(names[order[:, 1]], pa.string(), mask=mask),
         **{name: pa.array(shares[:, i], pa.float32(), mask=mask) for i, name in enumerate(PROBABILITIES)},
     }
+
+
+def answers_of(
+    model: Callable[[NDArray[np.intp]], NDArray[np.float64]], n: int
+) -> tuple[NDArray[np.float64], dict[int, MediaError]]:
+    """Return what a model says of rows 0 to n − 1, float64[n, 8], and why it says nothing of some of them.
+
+    `model` takes numbers of rows. Where it raises, it is asked for each row alone: no exception, and no answer that is
+    not finite, costs more than its own row. Raises UserError, which is of no row.
+    """
+    try:
+        given = model(np.arange(n))
+    except UserError:
+        raise
+    except Exception:
+        return _answers_alone(model, n)
+    return given, {int(row): _no_number() for row in np.flatnonzero(~np.isfinite(given).all(axis=1))}
+
+
+def _answers_alone(
+    model: Callable[[NDArray[np.intp]], NDArray[np.float64]], n: int
+) -> tuple[NDArray[np.float64], dict[int, MediaError]]:
+    given = np.full((n, len(EMOTIONS)), np.nan)
+    faults: dict[int, MediaError] = {}
+    for row in range(n):
+        try:
+            given[row] = model(np.array([row]))[0]
+        except UserError:
+            raise
+        except Exception as error:
+            faults[row] = MediaError("predict", "internal", f"{type(error).__name__}: {error}")
+        else:
+            if not np.isfinite(given[row]).all():
+                faults[row] = _no_number()
+    return given, faults
+
+
+def _no_number() -> MediaError:
+    return MediaError("predict", "not_finite", "the model's answer holds NaN or infinity")
 
 
 def window_rows(windows: pa.Table, probabilities: NDArray[np.float64], family: str) -> pa.Table:

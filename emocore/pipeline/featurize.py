@@ -47,6 +47,7 @@ def featurize(
     *,
     options: dict[str, Any],
     seconds_per_file: float = 600.0,
+    sound_track: int | None = None,
     max_failures: int | None = None,
     archive_options: ArchiveOptions = ArchiveOptions(),  # noqa: B008 - frozen
 ) -> Featurized:
@@ -68,7 +69,7 @@ def featurize(
             and not archive_options.retry_failed
         ):
             return Featurized(**_counts(folder.path), already_finished=True)
-        stage = Featurizing(tuple(families), reading_of(families, seconds_per_file))
+        stage = Featurizing(tuple(families), reading_of(families, seconds_per_file, sound_track))
         update = Update(stage, folder.path, MANIFEST, archive_options, max_failures)
         with Archive(folder.path) as archive:
             update.run(archive, lambda: _named(listing.clips), lambda: listing.failures)

@@ -16,17 +16,17 @@ import tyro
 
 from emocore.cli import options_to_json
 from emocore.corpora.listing import check_media, failure_table, walk_media
-from emocore.corpora.scan import Row
+from emocore.corpora.scan import Row, describe_passed_over
 from emocore.corpora.synthetic.notice import is_synthetic
 from emocore.datasets.frames import FRAMES
-from emocore.errors import UserError
+from emocore.errors import UnansweredClips, UserError
 from emocore.features.extract import reading_of, values_of, windows_of
 from emocore.features.family import FeatureFamily, FrameInput
 from emocore.labels import EMOTIONS
 from emocore.media.reading import Reading
 from emocore.models.bundle import Bundle, bundle_folder, bundle_hash, load_bundle
 from emocore.models.catalogue import SHIPPED
-from emocore.models.predictions import clips_from_windows, label_rows, window_rows
+from emocore.models.predictions import answers_of, clips_from_windows, label_rows, window_rows
 from emocore.pipeline.archive.database import Archive
 from emocore.pipeline.archive.dry_run import describe_run
 from emocore.pipeline.archive.stage import TIMINGS, TIMINGS_FOLDER, Stage
@@ -64,6 +64,7 @@ class LabelOptions(ArchiveOptions, PictureOptions, FileOptions):
     several share one; 0: without; files are read and answered for by the same processes unless given"""
 
     def __post_init__(self) -> None:
+        ArchiveOptions.__post_init__(self)
         FileOptions.__post_init__(self)
         PictureOptions.__post_init__(self)
         gpus = self.gpus_per_worker
@@ -88,13 +89,21 @@ class Labeller:
             raise UserError(f"{model_dir} changed while it was in use: label with a finished model.")
 
     def __call__(self, featurized: pa.Table) -> tuple[pa.Table, pa.Table]:
-        """Return WINDOWS and LABELS rows for FEATURIZED rows without faults; where a state is not ok, no answer."""
+        """Return WINDOWS and LABELS rows for FEATURIZED rows without faults; where a state is not ok, no answer.
+
+        Raises UnansweredClips.
+        """
         family = self.bundle.family
         windows = windows_of(featurized, family)
         heard = pc.equal(windows["state"], "ok").to_numpy(zero_copy_only=False)
         probabilities = np.zeros((windows.num_rows, len(EMOTIONS)))
         if heard.any():
-            probabilities[heard] = self.bundle.probabilities(values_of(windows.filter(pa.array(heard)), family))
+            mine = windows.filter(pa.array(heard))
+            x = values_of(mine, family)
+            given, faults = answers_of(lambda rows: self.bundle.probabilities(x[rows]), len(x))
+            if faults:
+                raise UnansweredClips({mine["clip"][row].as_py(): fault for row, fault in faults.items()})
+            probabilities[heard] = given
         answers = window_rows(windows, probabilities, family.name)
         clips, answered = clips_from_windows(answers, featurized["clip"].to_pylist())
         return answers, label_rows(featurized, clips, answered, featurized["state"].to_pylist(), answers)
@@ -141,16 +150,18 @@ def label(options: LabelOptions) -> Labelled:
     with output_folder(options.out, config, SUMMARY, FREE_OPTIONS) as folder, Archive(folder.path) as archive:
         started = time.monotonic()
         failures: list[Row] = []
+        passed_over: Counter[str] = Counter()
 
         def listed() -> Iterator[tuple[Row, Iterator[str]]]:
             failures.clear()
-            return walk_media(options.media, failures, stills=stills)
+            passed_over.clear()
+            return walk_media(options.media, failures, stills=stills, passed_over=passed_over)
 
         stage = _stage(options, bundle, model_hash)
         update = Update(stage, folder.path, SUMMARY, options, options.max_failures, options.gpus_per_worker)
         changed = update.run(archive, listed, lambda: failure_table(failures))
-        if changed or not folder.finished:
-            _conclude(folder.path, options, archive, bundle, model_hash, time.monotonic() - started)
+        if changed or not folder.finished or passed_over != read_json(folder.path / SUMMARY).get("passed_over"):
+            _conclude(folder.path, options, archive, bundle, model_hash, passed_over, time.monotonic() - started)
         return Labelled(read_json(folder.path / SUMMARY), not changed and folder.finished)
 
 
@@ -159,8 +170,10 @@ def dry_run(options: LabelOptions) -> list[str]:
     bundle, model_hash = _checked(options)
     check_config(Path(options.out), _config(options, model_hash), FREE_OPTIONS)
     stage = _stage(options, bundle, model_hash)
-    listed = walk_media(options.media, [], stills=bundle.spec.sees)
-    return describe_run(stage, Path(options.out), listed, retry_failed=options.retry_failed, seed=options.seed)
+    passed_over: Counter[str] = Counter()
+    listed = walk_media(options.media, [], stills=bundle.spec.sees, passed_over=passed_over)
+    lines = describe_run(stage, Path(options.out), listed, retry_failed=options.retry_failed, seed=options.seed)
+    return [*lines, describe_passed_over(passed_over)] if passed_over else lines
 
 
 def _checked(options: LabelOptions) -> tuple[Bundle, str]:
@@ -170,6 +183,10 @@ def _checked(options: LabelOptions) -> tuple[Bundle, str]:
     bundle = load_bundle(options.model)
     check_read_by(bundle.model, options, PictureOptions)
     check_media(options.media, stills=bundle.spec.sees)
+    if options.sound_track and bundle.spec.sees:
+        raise UserError(
+            f"--sound-track {options.sound_track} chooses a sound, and {bundle.model} listens to none: leave it out."
+        )
     if options.gpus_per_worker and bundle.spec.answers_on == "cpu":
         raise UserError(
             f"--gpus-per-worker {options.gpus_per_worker:g} changes nothing for {bundle.model}, which computes on "
@@ -195,7 +212,7 @@ def _stage(options: LabelOptions, bundle: Bundle, model_hash: str) -> Stage:
         network = finished_network(options.model, bundle.model)
         reading = reading_of(families, options.seconds_per_file)
         return FrameLabelling(network, options.combine or bundle.combine, bundle.temperature, reading, families)
-    reading = reading_of(bundle.families, options.seconds_per_file)
+    reading = reading_of(bundle.families, options.seconds_per_file, options.sound_track)
     return SoundLabelling(str(bundle_folder(options.model)), model_hash, bundle.families, reading)
 
 
@@ -211,6 +228,7 @@ def _conclude(
     archive: Archive,
     bundle: Bundle,
     model_hash: str,
+    passed_over: Counter[str],
     seconds: float,
 ) -> None:
     """Count what the tables hold, a shard at a time, and write the report and, last, the summary."""
@@ -222,6 +240,7 @@ def _conclude(
         "labels": counts.files,
         "failures": failures.num_rows,
         "failures_by_reason": dict(Counter(failures["reason"].to_pylist()).most_common()),
+        "passed_over": dict(passed_over.most_common()),
         "states": dict(counts.states.most_common()),
         "predicted": dict(counts.predicted.most_common()),
         **(_seen(out, options, bundle) if bundle.spec.sees else {}),

@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from emocore.datasets.frames import FRAMES, images_of
+from emocore.errors import MediaError, UnansweredClips
 from emocore.features.extract import picture_rows
 from emocore.features.family import FeatureFamily
 from emocore.labels import EMOTIONS
 from emocore.media.reading import Reading
 from emocore.media.video import Picture
 from emocore.models.aggregation import How, tempered
-from emocore.models.predictions import answer_clips, answer_frames, label_rows, window_rows
+from emocore.models.predictions import answer_clips, answer_frames, answers_of, label_rows, window_rows
 from emocore.pipeline.training.score_frames import FRAMES_AT_ONCE, NetworkPlace
 from emocore.schema import FRAME_LABELS
 from emocore.storage.tables import write_table
@@ -51,7 +52,10 @@ class FrameLabelling:
         write_table(scorer.frames, file)
 
     def tables(self, good: pa.Table, sink: "_Scorer") -> Iterator[tuple[str, pa.Table]]:
-        """Yield the clips' windows, each the whole of its clip, and their labels."""
+        """Yield the clips' windows, each the whole of its clip, and their labels. Raises UnansweredClips."""
+        faults = {clip: sink.faults[clip] for clip in good["clip"].to_pylist() if clip in sink.faults}
+        if faults:
+            raise UnansweredClips(faults)
         windows, labels = _label_clips(good, sink.frames, sink.shown, self)
         yield WINDOWS_FOLDER, windows
         yield self.main, labels
@@ -63,6 +67,7 @@ class _Scorer:
     def __init__(self, network: NetworkPlace, pixels: int) -> None:
         self.network, self.pixels = network, pixels
         self.shown: set[str] = set()  # clips that have pictures
+        self.faults: dict[str, MediaError] = {}  # of clips with a picture that the network has no answer for
         self._copies: dict[str, list[str]] = {}
         self._waiting: list[tuple[str, Picture]] = []
         self._scored = [FRAME_LABELS.empty_table()]
@@ -83,12 +88,20 @@ class _Scorer:
         if self._waiting:
             self._score()
         scored = pa.concat_tables(self._scored).combine_chunks()
+        if self.faults:
+            scored = scored.filter(pc.invert(pc.is_in(scored["clip"], pa.array(list(self.faults), pa.string()))))
+            copies = {name: fault for clip, fault in self.faults.items() for name in self._copies.get(clip, ())}
+            self.faults |= copies
         copied = [_under_names(scored, first, names) for first, names in self._copies.items()]
         self.frames = pa.concat_tables([scored, *copied]).combine_chunks()
 
     def _score(self) -> None:
         frames = picture_rows(self._waiting, self.pixels)
-        self._scored.append(answer_frames(frames, self.network.probabilities(images_of(frames))))
+        images = images_of(frames)
+        given, faults = answers_of(lambda rows: self.network.probabilities(images[rows]), len(images))
+        for row, fault in faults.items():
+            self.faults.setdefault(self._waiting[row][0], fault)
+        self._scored.append(answer_frames(frames, given))
         self._waiting = []
 
 

@@ -135,6 +135,11 @@ def render_labels(
         "hours": counts.media_seconds / 3600,
         "emotion_table": tables.count_table("Predicted emotions", "emotion", emotions),
         "state_table": tables.count_table("State of the files read", "state", dict(counts.states.most_common())),
+        "passed_over_table": tables.count_table(
+            "Passed over as no media", "suffix", {suffix or "none": n for suffix, n in summary["passed_over"].items()}
+        )
+        if summary.get("passed_over")
+        else None,
         "failure_table": tables.failure_table(failed) if failed else None,
         "summary_table": tables.settings_table("Summary", summary),
         "emotion_plot": plots.emotion_plot(emotions) if counts.predicted else None,

@@ -14,7 +14,7 @@ from emocore.storage.local import write_json
 
 CONFIG = "config.json"
 ARCHIVE = ".archive.sqlite"  # what a folder that follows an archive knows of its files
-_LOCK = ".lock"
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def output_folder(
 def folder_lock(path: Path, busy: str) -> Iterator[None]:
     """Lock a folder for this process. Raises UserError with the sentence `busy` where another one holds it."""
     # Python opens files close-on-exec, so that no worker keeps the lock alive; the kernel drops it with this process.
-    with (path / _LOCK).open("w") as lock:
+    with (path / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -76,7 +76,7 @@ def tables_lock(paths: Iterable[str]) -> Iterator[None]:
     with ExitStack() as stack:
         for path in paths:
             try:
-                lock = stack.enter_context((Path(path) / _LOCK).open())
+                lock = stack.enter_context((Path(path) / LOCK).open())
             except OSError:  # a copy without it, or one that may only be read
                 continue
             try:
@@ -109,7 +109,7 @@ def _check_ours(path: Path) -> None:
 def _foreign(path: Path, besides: str = "") -> list[str]:
     """Return what the folder holds that is not of a run which was refused before it had begun."""
     ours = {
-        _LOCK,
+        LOCK,
         besides,
         ARCHIVE,
         f"{ARCHIVE}-journal",

@@ -10,7 +10,7 @@ import numpy as np
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
 NAME = re.compile(r"a\.\w+-\d+\.\w+")
 FILES, ELSEWHERE = "files", "elsewhere"  # below a work folder: the mutations, and what only they name
-BAIT = "bait.ts"  # in both folders: nothing may open it
+BAIT = ".bait.ts"  # in both folders: nothing may open it; hidden, as a job would read it
 SCRIPTS = (
     "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n",
     '#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXT-X-KEY:METHOD=AES-128,URI="{0}"\n#EXTINF:9,\n{0}\n#EXT-X-ENDLIST\n',

@@ -16,6 +16,7 @@ import traceback
 from pathlib import Path
 
 import av
+import av.subtitles.codeccontext  # PyAV loads it where a file has subtitles
 import cv2
 import numpy as np
 from mutate import FILES, Mutations, name_of

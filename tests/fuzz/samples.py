@@ -10,6 +10,10 @@ FILMS = {
     "a.mkv": ("libx265", "libopus"),
     "a.webm": ("libvpx-vp9", "libopus"),
     "a.avi": ("mpeg4", "libmp3lame"),
+    "a.wmv": ("wmv2", "wmav2"),
+    "a.flv": ("flv", "aac"),
+    "a.mpg": ("mpeg1video", "mp2"),
+    "a.ts": ("mpeg2video", "ac3"),
 }
 OPTIONS = {
     "libx264": {"preset": "ultrafast", "bf": "2", "g": "8"},
@@ -17,7 +21,9 @@ OPTIONS = {
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
     "mpeg4": {"bf": "2", "g": "8"},
 }
-SOUNDS = {"a.m4a": "aac", "a.mp3": "libmp3lame"}
+SOUNDS = {"a.m4a": "aac", "a.mp3": "libmp3lame", "a.amr": "libopencore_amrnb"}
+PLAIN = {"a.wav": "WAV", "a.flac": "FLAC", "a.aif": "AIFF", "a.au": "AU", "a.caf": "CAF", "a.w64": "W64"}
+RATES = {"libopus": 48_000, "libopencore_amrnb": 8_000, "mp2": 32_000, "ac3": 32_000}
 STILLS = ("a.jpg", "a.png", "a.bmp")
 RATE = 16_000
 
@@ -35,8 +41,8 @@ def wave(i):
 
 def write_samples(folder):
     """Write them, and return {name: bytes}."""
-    soundfile.write(folder / "a.wav", voice(), RATE)
-    soundfile.write(folder / "a.flac", voice(), RATE)
+    for name, kind in PLAIN.items():
+        soundfile.write(folder / name, voice(), RATE, format=kind)
     soundfile.write(folder / "a.ogg", voice(), RATE, format="OGG", subtype="VORBIS")
     for name, codec in SOUNDS.items():
         write(folder / name, None, codec)
@@ -44,19 +50,21 @@ def write_samples(folder):
         write(folder / name, film, sound)
     for name in STILLS:
         cv2.imwrite(str(folder / name), wave(0))
-    names = sorted(["a.wav", "a.flac", "a.ogg", *SOUNDS, *FILMS, *STILLS])
+    names = sorted(["a.ogg", *PLAIN, *SOUNDS, *FILMS, *STILLS])
     return {name: (folder / name).read_bytes() for name in names}
 
 
 def write(path, film, sound):
-    rate = 48_000 if sound == "libopus" else RATE
+    rate = RATES.get(sound, RATE)
     with av.open(str(path), "w") as container:
         if film:
-            pictures = container.add_stream(film, rate=25, options=OPTIONS[film])
+            pictures = container.add_stream(film, rate=25, options=OPTIONS.get(film, {}))
             pictures.width, pictures.height, pictures.pix_fmt = 96, 64, "yuv420p"
         track = container.add_stream(sound, rate=rate, layout="mono")
         track.format = track.codec.audio_formats[0]
-        track.codec_context.open()
+        track.bit_rate = track.bit_rate or (32_000 if sound == "wmav2" else 0)
+        if not track.codec_context.is_open:
+            track.codec_context.open()
         if film:
             for i in range(20):
                 frame = av.VideoFrame.from_ndarray(wave(i), format="rgb24")

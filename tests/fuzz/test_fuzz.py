@@ -9,7 +9,8 @@ import pytest
 
 HERE = Path(__file__).parent
 STILLS = {"a.bmp", "a.jpg", "a.png"}
-CONTAINERS = {"a.avi", "a.flac", "a.m4a", "a.mkv", "a.mp3", "a.mp4", "a.ogg", "a.wav", "a.webm", *STILLS}
+SOUNDS = {"a.aif", "a.amr", "a.au", "a.caf", "a.flac", "a.m4a", "a.mp3", "a.ogg", "a.w64", "a.wav"}
+CONTAINERS = {"a.avi", "a.flv", "a.mkv", "a.mp4", "a.mpg", "a.ts", "a.webm", "a.wmv", *SOUNDS, *STILLS}
 EACH = 50
 FILES = "files"
 
@@ -124,7 +125,7 @@ def test_files_that_name_others_open_none(references_only):
 @linux
 def test_the_same_files_open_the_baits_and_connect_where_ffmpeg_is_left_to_itself(references_only):
     run, calls = references_only("unguarded")
-    opened = {f"opened {run.work}/files/bait.ts", f"opened {run.work}/elsewhere/bait.ts"}
+    opened = {f"opened {run.work}/files/.bait.ts", f"opened {run.work}/elsewhere/.bait.ts"}
     assert opened <= set(run.bugs)
     assert f"{run.watch.connections} connections" in run.bugs
     assert run.watch.connections > 0

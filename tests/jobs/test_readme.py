@@ -17,6 +17,7 @@ def test_a_file_is_too_large_where_the_readme_says_so():
         "million": audio.MAX_SAMPLES // 10**6,
         "pictures": video.MAX_PICTURES,
         "MiB": video.MAX_PICTURES_BYTES >> 20,
+        "scans": stills.MAX_SCANS,
         "channels": audio.MAX_CHANNELS,
         "GiB": source.MAX_MEMBER_BYTES >> 30,
     }
@@ -26,3 +27,9 @@ def test_a_file_is_too_large_where_the_readme_says_so():
 
 def test_a_file_gets_the_time_that_the_readme_says():
     assert f"`--seconds-per-file` ({FileOptions().seconds_per_file:.0f} s)" in README
+
+
+def test_every_kind_of_file_that_is_read_is_named():
+    stated = README.split("are read without unpacking. Sound is read from ")[1].split(". Channels")[0]
+    named = {f".{name}" for name in re.findall(r"[a-z0-9]+", stated)}
+    assert source.MEDIA_SUFFIXES | source.STILL_SUFFIXES - {".jpeg"} <= named

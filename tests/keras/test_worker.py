@@ -10,9 +10,9 @@ import pytest
 from emocore.labels import EMOTIONS
 from emocore.models.augment import NONE
 from emocore.models.bundle import bundle_folder
+from emocore.models.catalogue import input_pixels, network_spec
 from emocore.models.fitting import Recipe
 from emocore.models.keras.checkpoints import last_checkpoint, read_checkpoint
-from emocore.models.catalogue import input_pixels, network_spec
 from emocore.models.network_settings import NetworkSettings
 from emocore.pipeline.training import distributed
 from emocore.pipeline.training.frame_stream import FrameSource, read_frames

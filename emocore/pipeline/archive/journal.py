@@ -1,9 +1,8 @@
 """Which file a process was reading when it died: written before each file, read by the process that comes after."""
 
+import faulthandler
 import json
 import shutil
-import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +16,8 @@ DEATHS_ALLOWED = 2
 UNEXPLAINED_ALLOWED = 5
 # Decoders look at the clock between packets; a hang inside one packet is ended with the process, as a death.
 HANG_FACTOR = 2.0
+_HUNG = "Timeout ("  # how Python's faulthandler begins what it writes before it ends a process
+_LONGEST_ALARM = 1e6
 
 
 class Journal:
@@ -32,6 +33,7 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.hang_seconds = HANG_FACTOR * seconds_per_file
+        self.hung: set[str] = set()  # files that our own alarm ended a process for
         self.deaths = self._bury(is_lost)
         self.seconds: dict[str, float] = {}  # that each file took
         self._write("start", here)
@@ -43,10 +45,12 @@ class Journal:
                 file.write("\n")  # so that the torn line does not swallow the next
         deaths: Counter[str] = Counter()
         unexplained = 0
-        for machine, begun in _ended_processes(text.splitlines()):
-            if is_lost(machine):
+        for machine, begun, is_hung in _ended_processes(text.splitlines()):
+            if begun is not None and is_hung:
+                self.hung.add(begun)
+            elif is_lost(machine):
                 continue
-            if begun is None:
+            elif begun is None:
                 unexplained += 1
             else:
                 deaths[begun] += 1
@@ -59,13 +63,18 @@ class Journal:
 
     @contextmanager
     def guard(self, path: str) -> Iterator[None]:
-        """Note that this file is being read. Raises MediaError where it ended two processes already."""
+        """Note that this file is being read.
+
+        Raises MediaError where it ended two processes already, or took so long that our alarm ended one.
+        """
+        if path in self.hung:
+            raise MediaError("decode", "too_slow", f"not done after {self.hang_seconds:.0f} s: see --seconds-per-file")
         if self.deaths[path] >= DEATHS_ALLOWED:
             raise MediaError("decode", "killed", f"ended {self.deaths[path]} processes that read it")
         self._write("begin", path)
         started = time.perf_counter()
         try:
-            with _alarm(self.hang_seconds):
+            with _alarm(self.hang_seconds, self.path):
                 yield
         finally:
             self.seconds[path] = time.perf_counter() - started
@@ -80,23 +89,26 @@ class Journal:
         self.path.unlink(missing_ok=True)
 
 
-def _ended_processes(lines: list[str]) -> Iterator[tuple[str, str | None]]:
-    """Yield, for every process that wrote these lines, its machine and the file that it did not end."""
+def _ended_processes(lines: list[str]) -> Iterator[tuple[str, str | None, bool]]:
+    """Yield, for every process that wrote these lines, its machine, the file that it did not end, and if it hung."""
     machine: str | None = None
     begun: str | None = None
+    is_hung = False
     for line in lines:
+        is_hung |= line.startswith(_HUNG)
         try:
             word, name = json.loads(line)
         except ValueError:  # the process died while it wrote the line: the file was not opened yet
             continue
         if word == "start":
             if machine is not None:
-                yield machine, begun
+                yield machine, begun, is_hung
             machine, begun = name, None
         else:
             begun = name if word == "begin" else None
+        is_hung = False
     if machine is not None:
-        yield machine, begun
+        yield machine, begun, is_hung
 
 
 def clear_journals(out: Path) -> None:
@@ -105,14 +117,14 @@ def clear_journals(out: Path) -> None:
 
 
 @contextmanager
-def _alarm(seconds: float) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # where signals cannot be set
-        yield
-        return
-    before = signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+def _alarm(seconds: float, journal: Path) -> Iterator[None]:
+    """End this process after so many seconds, and note in the journal that it was no death of the file's doing.
+
+    By a thread of C that needs no lock of Python's: a decoder may hold it.
+    """
+    with journal.open("a") as file:
+        faulthandler.dump_traceback_later(min(seconds, _LONGEST_ALARM), exit=True, file=file)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()

@@ -174,7 +174,7 @@ class _Answering:
             failed = commit_shard(read, self.stage, self.out, sink)
         except UserError as error:
             return {"fault": str(error)}
-        return {"files": len(read.good) + failed, "failed": failed}
+        return {"files": shard.num_rows, "failed": failed}
 
 
 def _committed(shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any] | None:

@@ -17,13 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
+from emocore.errors import MediaError, UnansweredClips
 from emocore.features.extract import PLANNED, Sink, featurize_batch
 from emocore.features.family import FeatureFamily
 from emocore.media.reading import Reading
 from emocore.pipeline import cluster
 from emocore.pipeline.archive.journal import JOURNALS, Journal
 from emocore.pipeline.archive.plan import ATTEMPTS_BEFORE, SHARD
-from emocore.schema import FAILURES
+from emocore.schema import FAILURES, rows_to_table
 from emocore.storage.tables import read_table, write_table
 
 TIMINGS = pa.schema([("path", pa.string()), ("seconds", pa.float32()), ("finished", pa.float64())])
@@ -38,6 +39,7 @@ class ReadShard(NamedTuple):
     good: pa.Table
     failures: pa.Table
     seconds: dict[str, float]
+    attempts_before: dict[str, int]  # of each path
 
 
 class Stage(Protocol):
@@ -70,7 +72,10 @@ class Stage(Protocol):
         """Take in a shard's pictures: a Sink, or None; `file` is where a table of them goes."""
 
     def tables(self, good: pa.Table, sink: Any) -> Iterator[tuple[str, pa.Table]]:
-        """Yield the tables of FEATURIZED rows without faults; the main one comes last."""
+        """Yield the tables of FEATURIZED rows without faults; the main one comes last.
+
+        Raises UnansweredClips, and is called again with the other clips.
+        """
 
 
 def run_shard(shard: pa.Table, stage: Stage, out: Path) -> int:
@@ -88,18 +93,43 @@ def read_shard(shard: pa.Table, stage: Stage, out: Path, sink: Sink | None) -> R
     planned = shard.select(PLANNED.names)
     table = featurize_batch(planned, stage.families, stage.reading, journal.guard, sink)
     failures = failure_rows(table, journal.deaths, shard[ATTEMPTS_BEFORE])
-    return ReadShard(number, table.filter(pc.is_null(table["reason"])), failures, journal.seconds)
+    before = dict(zip(shard["path"].to_pylist(), shard[ATTEMPTS_BEFORE].to_pylist(), strict=True))
+    return ReadShard(number, table.filter(pc.is_null(table["reason"])), failures, journal.seconds, before)
 
 
 def commit_shard(read: ReadShard, stage: Stage, out: Path, sink: Any) -> int:
     """Write a shard's tables, the main one last; return how many files failed."""
+    try:
+        tables = list(stage.tables(read.good, sink))
+    except UnansweredClips as unanswered:
+        read = without(read, unanswered.faults)
+        tables = list(stage.tables(read.good, sink))
     _write_failures(read.failures, shard_file(out / "failures", read.number))
     write_table(_timings(read.seconds), shard_file(out / TIMINGS_FOLDER, read.number))
-    for name, rows in stage.tables(read.good, sink):
+    for name, rows in tables:
         write_table(rows, shard_file(out / name, read.number))
     for journal in (out / JOURNALS).glob(f"{read.number:06d}*"):
         journal.unlink(missing_ok=True)
     return len(read.failures)
+
+
+def without(read: ReadShard, faults: Mapping[str, MediaError]) -> ReadShard:
+    """Return the shard with the clips that have a fault among its failures."""
+    clips = read.good["clip"].to_pylist()
+    fails = pa.array([clip in faults for clip in clips], pa.bool_())
+    rows = [
+        {
+            "path": row["path"],
+            "content_id": row["content_id"],
+            "stage": faults[row["clip"]].stage,
+            "reason": faults[row["clip"]].reason,
+            "detail": faults[row["clip"]].detail,
+            "attempts": read.attempts_before[row["path"]] + 1,
+        }
+        for row in read.good.select(["clip", "path", "content_id"]).filter(fails).to_pylist()
+    ]
+    failures = pa.concat_tables([read.failures, rows_to_table(rows, FAILURES)])
+    return read._replace(good=read.good.filter(pc.invert(fails)), failures=failures)
 
 
 def open_journal(name: str, out: Path, seconds_per_file: float) -> Journal:

@@ -10,13 +10,21 @@ FREE_OPTIONS = ("seconds_per_file",)  # may be others when a command goes on
 
 @dataclass(frozen=True, kw_only=True)
 class ArchiveOptions:
-    """What becomes of files that failed before, and of those that are gone."""
+    """Which sound of a file is read, and what becomes of files that failed before, and of those that are gone."""
+
+    sound_track: int | None = None
+    """read the sound track of this number, from 1 on, of every file with sound; unless given the one that the file
+    marks as its default, or else the first that can be heard"""
 
     retry_failed: bool = False
     """read the files again that failed in earlier runs"""
     drop_gone: bool = False
     """take out the rows of files that are gone even where that is most of them; else it is refused, as storage may be
     missing"""
+
+    def __post_init__(self) -> None:
+        if self.sound_track is not None:
+            check_positive("--sound-track", self.sound_track)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,11 +60,11 @@ def stumbling():
 
         original = stage.read_media
 
-        def read_media(stream, reading):
+        def read_media(stream, reading, keep=None):
             if stream.name.endswith("a.wav-0.wav"):
-                (Path(stream.name).parents[1] / "elsewhere" / "bait.ts").read_bytes()
+                (Path(stream.name).parents[1] / "elsewhere" / ".bait.ts").read_bytes()
                 raise ZeroDivisionError
-            return original(stream, reading)
+            return original(stream, reading, keep)
 
         stage.read_media = read_media
         try:
@@ -78,5 +78,5 @@ def stumbling():
 def test_a_mistake_of_ours_and_a_bait_opened_by_a_worker_would_be_told(whole_job, cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "_run_task", stumbling())
     job = whole_job.run_job(tmp_path / "work", 1)
-    opened = [f"opened {tmp_path / 'work' / 'elsewhere' / 'bait.ts'}"] if sys.platform == "linux" else []
+    opened = [f"opened {tmp_path / 'work' / 'elsewhere' / '.bait.ts'}"] if sys.platform == "linux" else []
     assert job.bugs == [*opened, "a.wav-0.wav: ['internal']"]

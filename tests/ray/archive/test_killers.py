@@ -33,7 +33,7 @@ def deadly(fates):
 
         original = stage.read_media
 
-        def read_media(stream, reading):
+        def read_media(stream, reading, keep=None):
             fate = fates.get(Path(stream.name).name)
             tries = arguments["out"] / f".tries-{Path(stream.name).name}"
             with tries.open("a") as file:
@@ -42,10 +42,10 @@ def deadly(fates):
                 while True:
                     pass
             if fate == "die after decoding":
-                stage.article_features = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+                stage.prepare = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
             if fate == "die" or (fate == "die once" and tries.read_text() == "x"):
                 os.kill(os.getpid(), signal.SIGKILL)
-            return original(stream, reading)
+            return original(stream, reading, keep)
 
         stage.read_media = read_media
         try:
@@ -151,13 +151,14 @@ def test_a_failure_of_a_process_that_died_does_not_outlive_its_second_try(tmp_pa
 
 
 def test_a_file_that_hangs_in_an_archive_that_is_labelled(folder, bundle, tmp_path, monkeypatch):
-    """Nothing but the time limit ends it: with its process, as a death."""
+    """Nothing but our alarm ends it, with its process: a second reading would end as the first."""
     monkeypatch.setattr(shards, "_run_task", deadly({"05.wav": "hang"}))
     out = tmp_path / "L"
     label(LabelOptions(media=(str(folder),), model=str(bundle), out=str(out), seconds_per_file=1.0))
     labels, failures, tries = rows_of(out, "labels")
     assert labels == others("05.wav")
     assert set(failures) == {"05.wav"}
-    assert_killed(failures["05.wav"])
-    assert tries["05.wav"] == 2
-    assert read_json(out / "summary.json")["failures_by_reason"] == {"killed": 1}
+    assert (failures["05.wav"]["reason"], failures["05.wav"]["attempts"]) == ("too_slow", 1)
+    assert "see --seconds-per-file" in failures["05.wav"]["detail"]
+    assert tries["05.wav"] == 1
+    assert read_json(out / "summary.json")["failures_by_reason"] == {"too_slow": 1}

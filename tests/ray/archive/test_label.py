@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 
 from emocore.errors import TooManyFailures, UserError
 from emocore.labels import EMOTIONS
@@ -251,3 +252,25 @@ def test_wrong_media_and_models_are_refused(archive, run_label, tmp_path):
         run_label(tmp_path / "nowhere")
     with pytest.raises(UserError, match="holds no finished model"):
         run_label(archive, model=tmp_path)
+
+
+def test_what_is_passed_over_is_said_and_what_a_model_cannot_bear_costs_itself(newcomer, bundle, job, tmp_path):
+    media, out = tmp_path / "media", tmp_path / "L"
+    media.mkdir()
+    good = sorted((newcomer / "Actor_05").iterdir())[0]
+    shutil.copy(good, media)
+    sound, rate = soundfile.read(good, dtype="float32")
+    soundfile.write(media / "huge.wav", sound * np.float32(1e20), rate, subtype="FLOAT")
+    for name in ("notes.txt", "README", ".hidden"):
+        (media / name).write_text("x")
+    told = "passed over as no media: 1 without a suffix, 1 .txt"
+    command = ("label", media, "--model", bundle, "--out", out)
+    assert told in job(*command, "--dry-run").out
+    done = job(*command)
+    assert (done.code, told in done.out, "1 not_finite" in done.out) == (0, True, True)
+    assert read(out)["clip"].to_pylist() == [good.name]
+    assert (read(out)["sound_tracks"].to_pylist(), read(out)["bandwidth_hz"].null_count) == ([1], 0)
+    (media / "more.txt").write_text("x")
+    assert "2 .txt, 1 without a suffix" in job(*command).out
+    assert read_json(out / "summary.json")["passed_over"] == {".txt": 2, "": 1}
+    assert "Passed over as no media" in (out / "report.html").read_text()

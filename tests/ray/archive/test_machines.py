@@ -23,10 +23,10 @@ def slow_task(table, **arguments):
     from emocore.pipeline.archive import shards
     here = ray.get_runtime_context().get_node_id()
     original = stage.read_media
-    def read_media(stream, reading):
+    def read_media(stream, reading, keep=None):
         (arguments["out"] / f".begun-{here}").touch()
         time.sleep(0.3)  # so that the machine goes while it reads a file
-        return original(stream, reading)
+        return original(stream, reading, keep)
     stage.read_media = read_media
     try:
         yield from shards._run_task(table, **arguments)

@@ -65,11 +65,12 @@ def test_several_folders_are_one_set_whatever_their_order(tmp_path, folder, make
 
 
 def test_what_cannot_be_heard_is_left_out(tmp_path, make_clip, make_features):
-    states = {"a.wav": "silent", "b.wav": "ok", "c.mp4": "no_audio"}
+    states = {"a.wav": "silent", "b.wav": "ok", "c.mp4": "no_audio", "d.wav": "too_short"}
     rows = [make_clip(clip, state=state) for clip, state in states.items()]
-    columns = {clip: np.full(160, i, "f4") for i, clip in enumerate(["a.wav", "b.wav"])}
+    columns = {clip: np.full(160, i, "f4") for i, clip in enumerate(["a.wav", "b.wav", "d.wav"])}
     examples = load(make_features(tmp_path / "f", rows, columns))
     assert examples.clips["clip"].to_pylist() == ["b.wav"]
+    assert examples.left_out == {"failed": 0, "silent": 1, "too_short": 1, "no_audio": 1, "not_selected": 0}
     assert examples.x[:, 0].tolist() == [1]
     silent = make_features(tmp_path / "g", rows[:1], columns)
     assert refused(silent) == f"{silent}: none of the 1 clips has sound in it: give other files."

@@ -34,6 +34,8 @@ def archive(shared_media):
         "copy": m.bytes("copy.wav", Path(first).read_bytes()),
         "other": m.sound("other.flac", m.voice(0.4, 44_100, 0.1), 44_100),
         "silent": m.sound("silent.wav", voice * 1e-4),
+        "offset": m.sound("offset.wav", voice * 0 + 0.5),
+        "too_short": m.sound("too_short.wav", voice[:900]),
         "no_audio": m.encoded("mute.mp4", None, 0, video="libx264"),
         "text": m.bytes("text.wav", b"no sound at all"),
         "nan": m.sound("nan.wav", np.full(2_205, np.nan, np.float32), subtype="FLOAT"),
@@ -75,6 +77,7 @@ def test_facts_of_a_file(archive):
     assert row["content_id"] == hashlib.sha256(Path(archive["ok"]).read_bytes()).hexdigest()
     assert row["duration_seconds"] == pytest.approx(soundfile.info(archive["ok"]).duration)
     assert (row["state"], row["stage"], row["reason"], row["detail"]) == ("ok", None, None, None)
+    assert (row["sound_tracks"], 500 < row["bandwidth_hz"] <= 11_025) == (1, True)
     assert (row["clip"], row["soft_label"]) == (f"clip {archive['ok']}", [0, 0, 1, 0, 0, 0, 0, 0])
 
 
@@ -105,6 +108,8 @@ def test_types_are_the_schemas_and_tensors_hold_no_null(archive):
     ("name", "state", "fault"),
     [
         ("silent", "silent", None),
+        ("offset", "silent", None),
+        ("too_short", "too_short", None),
         ("no_audio", "no_audio", None),
         ("text", None, ("open", "unsupported")),
         ("nan", None, ("decode", "not_finite")),
@@ -117,11 +122,12 @@ def test_what_cannot_be_heard(archive, name, state, fault):
     assert row["state"] == state
     assert (row["stage"], row["reason"]) == (fault or (None, None))
     assert bool(row["detail"]) == bool(fault)
-    heard = name == "silent"
+    heard = state in ("silent", "too_short")
     for family in FAMILIES:
-        assert windows_of(table, family)["state"].to_pylist() == ["silent"] * heard
+        assert windows_of(table, family)["state"].to_pylist() == [state] * heard
         assert bool(values(table, family).any()) == heard
-    assert (row["duration_seconds"] is not None) == (name in ("silent", "no_audio"))
+    assert (row["duration_seconds"] is not None) == (fault is None)
+    assert (row["bandwidth_hz"] is not None, row["sound_tracks"]) == (heard, None if fault else int(heard))
     assert (row["content_id"] is not None) == (name != "gone")
 
 

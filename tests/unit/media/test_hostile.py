@@ -1,6 +1,7 @@
 """Media made to harm: they name other files, or state sizes that nobody has."""
 
 import ctypes
+import io
 import json
 import os
 import socket
@@ -20,7 +21,7 @@ import soundfile
 
 from emocore.errors import MediaError
 from emocore.media import source
-from emocore.media.container import stated_seconds
+from emocore.media.container import _Seekable, stated_seconds
 from emocore.media.reading import Reading, read_media
 from emocore.media.source import open_source
 
@@ -354,7 +355,7 @@ def bombs(shared_media):
         "wav-block.wav", patch(wav, (fmt + 12, b"\xff\xff")), "unsupported", "broken", "read", "truncated", "no_samples"
     )
     add("wav-bits.wav", patch(wav, (fmt + 14, b"\xff\xff")), "unsupported", "broken")
-    add("wav-length.wav", patch(wav, (wav.index(b"data") + 4, b"\xfe\xff\xff\xff")), "truncated")
+    add("wav-length.wav", patch(wav, (wav.index(b"data") + 4, b"\xff\xff\xff\xef")), "truncated")
     add(
         "wav-chunk.wav", patch(wav, (wav.index(b"data"), b"junk\xfe\xff\xff\xff")), "unsupported", "broken", "truncated"
     )
@@ -449,3 +450,14 @@ def soundfile_of(folder):
 
 def environment():
     return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.parametrize("place", [-1, 2**63, -(2**70)])
+def test_a_place_that_cannot_be_is_answered_for_by_a_number(media_files, place):
+    """PyAV writes an exception of ours out, with lines of the files that it names, whatever else becomes of it."""
+    path = media_files.bytes("a.bin", b"abc")
+    for opened in (lambda _: io.BytesIO(b"abc"), open_source):
+        with opened(path) as stream:
+            assert _Seekable(stream).seek(place) < 0
+            assert _Seekable(stream).seek(-1, io.SEEK_END) == 2
+            assert stream.read() == b"c"

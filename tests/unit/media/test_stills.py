@@ -7,7 +7,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from emocore.corpora.listing import list_corpora, list_media
 from emocore.errors import MediaError, UserError
@@ -69,14 +69,14 @@ def test_what_is_enlarged_runs_between_its_pixels_and_what_is_shrunk_is_averaged
     assert fit(tall, 4)[:, 0].tolist() == [0, 20, 40, 60] and fit(tall, 2).tolist() == [[10, 10], [50, 50]]
 
 
-@pytest.mark.parametrize(("turn", "quarter_turns"), [(1, 0), (6, -1), (3, 2), (8, 1)])
-def test_a_photograph_is_turned_as_its_exif_says(turn, quarter_turns):
+@pytest.mark.parametrize("turn", range(1, 9))  # the even ones are mirrored
+def test_a_photograph_is_turned_as_its_exif_says(turn):
     picture = Image.fromarray(scene(40, 40)[..., 2])
     exif = Image.Exif()
     exif[0x0112] = turn
     packed = io.BytesIO()
     picture.save(packed, "jpeg", quality=95, exif=exif)
-    upright = np.rot90(np.asarray(picture), quarter_turns)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(packed)))
     assert np.abs(read(packed.getvalue(), 40).pictures[0].image.astype(int) - upright).mean() < 2
 
 
@@ -148,6 +148,25 @@ def huge(kind):
 def test_absurd_sizes_are_refused_before_the_file_is_decoded(kind, monkeypatch):
     monkeypatch.setattr(stills.cv2, "imdecode", None)
     assert fault(huge(kind)) == ("decode", "too_large")
+
+
+def many_scans(n):
+    """A progressive file whose last scan stands there n times."""
+    packed = io.BytesIO()
+    Image.fromarray(scene(400, 400)[..., 2]).save(packed, "jpeg", quality=95, progressive=True)
+    content = packed.getvalue()
+    last = content.rindex(b"\xff\xda")
+    scans = content.count(b"\xff\xda")
+    assert 3 < scans < 20
+    return content[:-2] + content[last:-2] * (n - scans) + content[-2:]
+
+
+def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded(monkeypatch):
+    assert len(read(many_scans(stills.MAX_SCANS)).pictures) == 1
+    monkeypatch.setattr(stills.cv2, "imdecode", None)
+    with pytest.raises(MediaError, match="a JPEG file of 4,000 scans: 100 at most are read") as error:
+        read(many_scans(4_000))
+    assert error.value.reason == "too_large"
 
 
 def test_more_bytes_than_are_read(monkeypatch):

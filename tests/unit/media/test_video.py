@@ -15,6 +15,8 @@ from emocore.errors import MediaError
 from emocore.media import reading, video
 from emocore.media.reading import Reading, read_media
 from emocore.media.source import open_source
+from emocore.media.upright import as_wide_as_shown
+from emocore.media.video import Picture
 
 PICTURES = 45
 WIDTH, HEIGHT = 160, 120
@@ -452,6 +454,62 @@ def test_a_film_taken_with_the_camera_turned_stands_upright(films, film, name, t
     for picture, plain in zip(pictures, read(film(name)).pictures, strict=True):
         clockwise = np.rot90(plain.image, -turn // 90)
         assert difference(picture.image, clockwise) < 2 < difference(picture.image, plain.image)
+
+
+@pytest.mark.parametrize("name", ["h264-pyramid.mp4", "av1.mp4"])
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        ((-1, 0, 0, 1), lambda image: image[:, ::-1]),  # as front cameras write it
+        ((1, 0, 0, -1), lambda image: image[::-1]),
+        ((0, 1, 1, 0), lambda image: image.T),
+        ((0, -1, -1, 0), lambda image: image[::-1, ::-1].T),
+        ((0, 0, 0, 0), lambda image: image),
+    ],
+)
+def test_a_mirrored_film_is_seen_as_players_show_it(films, film, name, matrix, shown):
+    a, b, c, d = (value << 16 for value in matrix)
+    at = Path(film(name)).read_bytes().index(b"tkhd") + 44
+    mirrored = films.patched(film(name), f"{matrix}-{name}", (at, struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)))
+    for picture, plain in zip(read(mirrored).pictures, read(film(name)).pictures, strict=True):
+        assert difference(picture.image, shown(plain.image)) < 2
+
+
+# MPEG-2 knows shapes of the whole picture alone: of 320 × 240 pixels, 4:3 and 16:9.
+@pytest.mark.parametrize(
+    ("codec", "aspect"),
+    [
+        *(("libx264", aspect) for aspect in (Fraction(64, 45), Fraction(2), Fraction(10, 11), Fraction(1))),
+        *(("mpeg2video", aspect) for aspect in (Fraction(4, 3), Fraction(1))),
+    ],
+)
+def test_pixels_that_are_not_square_are_made_so_before_a_picture_is_looked_at(tmp_path, codec, aspect):
+    """A disc in a film of squeezed pixels is a disc in what is looked at."""
+    width, height = 320, 240
+    y, x = np.mgrid[:height, :width]
+    disc = np.uint8(255) * (((x - width / 2) * float(aspect)) ** 2 + (y - height / 2) ** 2 < 80**2)
+    path = str(tmp_path / "a.mkv")
+    with av.open(path, "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = aspect
+        for i in range(3):
+            frame = av.VideoFrame.from_ndarray(np.stack([disc] * 3, -1).astype(np.uint8), format="rgb24")
+            frame.pts = i
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    seen = []
+    with open_source(path) as stream:
+        read_media(stream, Reading(1), lambda i, seconds, grey: seen.append(grey) or Picture(i, seconds, grey))
+    for grey in seen:
+        assert abs(grey.shape[1] - width * aspect) <= 1 and grey.shape[0] == height
+        bright = grey > 128
+        assert bright.any(axis=0).sum() == pytest.approx(bright.any(axis=1).sum(), rel=0.03)
+
+
+@pytest.mark.parametrize("aspect", [None, Fraction(0), Fraction(1, 10_000), Fraction(10_000)])
+def test_an_absurd_shape_of_pixels_is_left(aspect):
+    assert as_wide_as_shown(np.zeros((4, 6), np.uint8), aspect).shape == (4, 6)
 
 
 @pytest.mark.parametrize(

@@ -250,6 +250,13 @@ def test_labels_are_counted_over_all_parts():
     assert re.search(r"broken 2 /a/broken.wav .* empty_file 1 ", words)
 
 
+def test_what_was_passed_over_stands_on_the_page():
+    summary = {"passed_over": {".txt": 1_200, "": 3}}
+    words = Page(render_labels({}, summary, LABELS.empty_table(), FAILURES.empty_table())).words()
+    assert "Passed over as no media" in words and "1,200" in words
+    assert "Passed over" not in Page(render_labels({}, {}, LABELS.empty_table(), FAILURES.empty_table())).words()
+
+
 def test_labels_of_an_empty_archive():
     words = Page(render_labels({}, {}, LABELS.empty_table(), FAILURES.empty_table())).words()
     assert "No file was labelled." in words
