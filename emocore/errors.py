@@ -1,6 +1,6 @@
 """The two ways in which an input can be wrong: the user's (one sentence, exit code 2) and a file's (a failures row)."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 Stage = Literal["list", "open", "decode", "featurize", "predict", "write"]
 Reason = Literal[
@@ -19,8 +19,6 @@ Reason = Literal[
     "too_large",  # over a limit on lengths or sizes
     "internal",  # a fault of ours that hit only this file
 ]
-STAGES: tuple[Stage, ...] = get_args(Stage)
-REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
 class UserError(Exception):
@@ -42,3 +40,12 @@ class MediaError(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason} ({self.stage}): {self.detail}"
+
+
+def amount(n: int, unit: str) -> str:
+    """Return a number with its unit in the singular or the plural.
+
+    >>> amount(1, "file"), amount(2000, "file"), amount(0, "clip")
+    ('1 file', '2,000 files', '0 clips')
+    """
+    return f"{n:,} {unit}{'' if n == 1 else 's'}"

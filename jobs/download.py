@@ -9,9 +9,10 @@ from typing import Annotated
 import tyro
 
 from emocore.cli import check_choice, run_job
+from emocore.corpora.catalogue import CORPORA
 from emocore.corpora.download.archives import download
 from emocore.corpora.download.http import Transfer
-from emocore.corpora.download.ravdess_record import LICENCE, Archive, parse_actors, ravdess_archives
+from emocore.corpora.download.ravdess_record import Archive, parse_actors
 from emocore.corpora.download.unpack import check_apart, unpack, whole_without_zip
 from emocore.progress import megabytes
 from emocore.storage.folder import check_outlives_job
@@ -52,13 +53,15 @@ class Download:
 
 def main(options: Download) -> None:
     """Fetch, unpack where asked, and say what is there."""
-    check_choice("The corpus", options.corpus, ["ravdess"])
+    published = {name: corpus for name, corpus in CORPORA.items() if corpus.archives}
+    check_choice("The corpus", options.corpus, list(published))
+    corpus = published[options.corpus]
     actors = parse_actors(options.actors)
-    archives = ravdess_archives(options.subset, actors)
+    archives = corpus.archives(options.subset, actors) if corpus.archives else []
     if options.unpack:
         check_outlives_job("--unpack", Path(options.unpack))
         check_apart(options.dest, options.unpack)
-    print(LICENCE, flush=True)
+    print(f"{corpus.licence} Cite {corpus.citation}", flush=True)
     kept = _whole_without_zip(options, archives, actors)
     needed = [archive for archive in archives if archive.name not in kept]
     files: tuple[Path, ...] = ()

@@ -11,6 +11,7 @@ from os.path import realpath
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from emocore.corpora.leave_out import LeaveOut
 from emocore.errors import MediaError, Reason, UserError
 from emocore.media.source import MEDIA_SUFFIXES, MEMBER, STILL_SUFFIXES
 
@@ -86,22 +87,26 @@ def check_local(path: str) -> None:
         raise UserError(f"{path!r} is a URL and this version reads local paths only: copy or mount it first.")
 
 
-def scan(root: str, stills: bool = False) -> tuple[list[MediaFile], list[Row]]:
+def scan(root: str, stills: bool = False, leave_out: LeaveOut | None = None) -> tuple[list[MediaFile], list[Row]]:
     """Return all media below an absolute path in path order, and FAILURES rows for what could not be listed."""
-    found = list(walk(root, stills))
+    found = list(walk(root, stills, leave_out))
     files = sorted(item for item in found if isinstance(item, MediaFile))
     return files, sorted((item for item in found if isinstance(item, dict)), key=lambda row: str(row["path"]))
 
 
-def walk(root: str, stills: bool = False) -> Iterator[MediaFile | Row]:
+def walk(root: str, stills: bool = False, leave_out: LeaveOut | None = None) -> Iterator[MediaFile | Row]:
     """Yield all media below an absolute path, and FAILURES rows for what could not be listed, in the walk's order.
 
     The root is a folder, a zip, or one media file. Zips inside a folder are looked into, zips inside a zip
-    are not. Hidden files and `__MACOSX` are skipped. A linked folder is entered once, and only where the walk
-    does not reach the folder itself.
+    are not. Hidden files are skipped, and what `leave_out` has. A linked folder is entered once, and only where the
+    walk does not reach the folder itself.
     """
+    leave_out = leave_out or LeaveOut()
     folder, _, name = root.rpartition("/")
-    found = _walk(root, stills) if is_folder(root) else _list_file(root, name, "", realpath(folder or "/"), stills)
+    if is_folder(root):
+        found = _walk(root, stills, leave_out)
+    else:
+        found = _list_file(root, name, "", realpath(folder or "/"), stills, leave_out)
     # A zip is a level below a folder, but not below itself.
     own = f"{name}{MEMBER}" if is_zip(name) and not is_folder(root) else ""
     for item in found:
@@ -113,7 +118,7 @@ def walk(root: str, stills: bool = False) -> Iterator[MediaFile | Row]:
             yield failure_row(item.path, "bad_name", f"{item.path}: the name is not valid UTF-8")
 
 
-def _walk(root: str, stills: bool) -> Iterator[MediaFile | Row]:
+def _walk(root: str, stills: bool, leave_out: LeaveOut) -> Iterator[MediaFile | Row]:
     entered: set[str] = set()
     folders = [(root, "")]
     # Links wait until every folder proper was entered: its own path names it best.
@@ -126,7 +131,11 @@ def _walk(root: str, stills: bool) -> Iterator[MediaFile | Row]:
         entered.add(real)
         try:
             with os.scandir(folder) as listing:
-                entries = [entry for entry in listing if not _is_hidden(entry.name)]
+                entries = [
+                    entry
+                    for entry in listing
+                    if not _is_hidden(entry.name) and not leave_out.has(f"{below}{entry.name}")
+                ]
         except OSError as error:
             failed = _os_error(folder, error)
             yield failure_row(folder, failed.reason, failed.detail)
@@ -137,7 +146,7 @@ def _walk(root: str, stills: bool) -> Iterator[MediaFile | Row]:
             elif entry.is_symlink() and is_folder(entry.path):
                 heapq.heappush(links, (entry.path, f"{below}{entry.name}/"))
             else:
-                yield from _list_file(entry.path, entry.name, below, real, stills)
+                yield from _list_file(entry.path, entry.name, below, real, stills, leave_out)
 
 
 def file_size(path: str) -> int:
@@ -170,20 +179,24 @@ def check_member(path: str, member: zipfile.ZipInfo) -> int:
     return member.file_size
 
 
-def _list_file(path: str, name: str, below: str, real: str, stills: bool) -> Iterator[MediaFile | Row]:
+def _list_file(
+    path: str, name: str, below: str, real: str, stills: bool, leave_out: LeaveOut
+) -> Iterator[MediaFile | Row]:
     try:
         if is_zip(name):
-            yield from _list_zip(path, f"{below}{name}{MEMBER}", f"{real}/{name}", stills)
+            yield from _list_zip(path, f"{below}{name}{MEMBER}", f"{real}/{name}", stills, leave_out)
         elif is_media(name, stills):
             yield MediaFile(path, f"{below}{name}", file_size(path), f"{real}/{name}")
     except MediaError as error:
         yield failure_row(path, error.reason, error.detail)
 
 
-def _list_zip(path: str, below: str, real: str, stills: bool) -> Iterator[MediaFile | Row]:
+def _list_zip(path: str, below: str, real: str, stills: bool, leave_out: LeaveOut) -> Iterator[MediaFile | Row]:
     members = {member.filename: member for member in zip_members(path)}  # of two with one name the last is read
     for name, member in members.items():
         if not is_media(name, stills) or any(map(_is_hidden, name.split("/"))):
+            continue
+        if leave_out.has_any(name):
             continue
         inside = f"{path}{MEMBER}{name}"
         try:
@@ -202,7 +215,7 @@ def _os_error(path: str, error: OSError) -> MediaError:
 
 
 def _is_hidden(name: str) -> bool:
-    return (name.startswith(".") and name not in (".", "..")) or name == "__MACOSX"
+    return name.startswith(".") and name not in (".", "..")
 
 
 def _is_unicode(text: str) -> bool:

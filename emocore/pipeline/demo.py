@@ -98,7 +98,7 @@ def _generate(options: DemoOptions, corpus: Path, archive: Path) -> None:
     plans = plan(settings)
     for destination in (corpus, archive):
         write_notice(destination)
-    with Counter("generate the synthetic corpus", len(plans), "takes") as counter:
+    with Counter("generate the synthetic corpus", len(plans), "take") as counter:
         tasks = [
             _write_clips.remote(plans[i : i + _CHUNK], corpus, archive, options.actors)
             for i in range(0, len(plans), _CHUNK)

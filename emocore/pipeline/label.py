@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import tyro
 
 from emocore.cli import options_to_json
+from emocore.corpora.catalogue import licences
 from emocore.corpora.listing import check_media, failure_table, walk_media
 from emocore.corpora.scan import Row
 from emocore.corpora.synthetic.notice import is_synthetic
@@ -141,7 +142,7 @@ def label(options: LabelOptions) -> Labelled:
 
         def listed() -> Iterator[tuple[Row, Iterator[str]]]:
             failures.clear()
-            return walk_media(options.media, failures, stills=stills)
+            return walk_media(options.media, failures, stills=stills, exclude=options.exclude)
 
         stage = _stage(options, bundle, model_hash)
         update = Update(stage, folder.path, SUMMARY, options, options.max_failures, options.gpus_per_worker)
@@ -156,7 +157,7 @@ def dry_run(options: LabelOptions) -> list[str]:
     bundle, model_hash = _checked(options)
     check_config(Path(options.out), _config(options, model_hash), FREE_OPTIONS)
     stage = _stage(options, bundle, model_hash)
-    listed = walk_media(options.media, [], stills=isinstance(bundle, FrameBundle))
+    listed = walk_media(options.media, [], stills=isinstance(bundle, FrameBundle), exclude=options.exclude)
     return describe_run(stage, Path(options.out), listed, retry_failed=options.retry_failed, seed=options.seed)
 
 
@@ -224,7 +225,7 @@ def _conclude(
     page = {
         **options_to_json(options),
         "model": bundle.model,
-        "trained_on": bundle.card.get("corpus", []),
+        "licences": licences(bundle.card.get("corpus", [])),
         "synthetic": is_synthetic(archive.paths()) or bool(bundle.card.get("synthetic")),
         "versions": versions(),
     }

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from emocore.corpora.ravdess import is_ravdess_name
+from emocore.corpora.catalogue import accuracy_of_people, licences, published_among
 from emocore.datasets.duplicates import distinct_rows
 from emocore.datasets.examples import Examples
+from emocore.datasets.protocols import PUBLISHED
 from emocore.evaluation.metrics import accuracy, confusion_matrix, summarize, uar
 from emocore.models.predictions import answer_columns, shares_of
 from emocore.pipeline.training.folds import FoldResult
@@ -75,7 +76,7 @@ def write_run(folder: Path, options: dict[str, Any], seed: int, outcome: Outcome
         **options,
         **examples.made_by(),
         "model": outcome.model,
-        "corpus": corpora(examples),
+        **_about_corpora(corpora(examples), outcome.protocol),
         "synthetic": examples.synthetic,
         "versions": versions(),
     }
@@ -102,8 +103,19 @@ def _write_search(folder: Path, outcome: Outcome) -> tuple[dict[str, Any] | None
 
 def corpora(examples: Examples) -> list[str]:
     """Return the published corpora among the clips, whose licence and human figures the report quotes."""
-    names = (clip.partition("@")[0] for clip in examples.clips["clip"].to_pylist())
-    return ["ravdess"] if not examples.synthetic and any(map(is_ravdess_name, names)) else []
+    names = [clip.partition("@")[0] for clip in examples.clips["clip"].to_pylist()]
+    return [] if examples.synthetic else published_among(names)
+
+
+def _about_corpora(names: list[str], protocol: str) -> dict[str, Any]:
+    """Return what a page says of the corpora and their protocol."""
+    published = PUBLISHED.get(protocol)
+    return {
+        "corpus": names,
+        "licences": licences(names),
+        "people": accuracy_of_people(names),
+        "protocol_words": published[1].words if published else "",
+    }
 
 
 def _write_frames(folder: Path, examples: Examples, outcome: Outcome) -> dict[str, Any]:

@@ -26,15 +26,10 @@ GROUPS = ("gender", "intensity", "statement", "actor")
 FEW_ACTORS = 10
 
 INDEPENDENT = "Speaker-independent: no actor stands on both the training and the test side."
-# Name → (what was tested on what, whether that is speaker-independent).
 DEPENDENT = "Not speaker-independent: an actor stands on both the training and the test side."
 UNKNOWN = "The data does not say who speaks: one speaker may stand on both the training and the test side."
+# Name → (what was tested on what, whether that is speaker-independent). Published protocols are told by their corpus.
 PROTOCOLS = {
-    "article": ("Trained on actors 1 to 20, tested on actors 21 to 24.", INDEPENDENT),
-    "article-video": ("Trained on actors 1 to 22, tested on actors 23 and 24.", INDEPENDENT),
-    "luna5": ("Five folds of four or five actors, each tested once.", INDEPENDENT),
-    "emobox6": ("Six folds of four actors, each tested once.", INDEPENDENT),
-    "sequential6": ("Six folds of four consecutive actors, each tested once.", INDEPENDENT),
     "loso": ("One actor left out a fold, each tested once.", INDEPENDENT),
     "grouped5": (
         "Five folds by group, each tested once.",
@@ -79,13 +74,13 @@ def render_run(
     `history` holds the figures of each epoch, by fold, where a network was trained on frames; `search` is what
     `search_view` returned, where the settings were searched for.
 
-    Read from `config`: `model`, `corpus` (one name or several; "ravdess" adds its licence and the accuracy
-    of people), `trained_on` (the same, for a finished model), `synthetic` (true adds a warning), `versions`;
-    everything else is listed under settings. Without a labelled clip the page shows distributions only.
+    Read from `config`: `model`, `licences` (sentences), `people` (a sentence on how well people do), `protocol_words`
+    (what a published protocol does), `synthetic` (true adds a warning), `versions`; everything else is listed under
+    settings. Without a labelled clip the page shows distributions only.
     """
     rows = predictions.to_pylist()
     labelled = [row for row in rows if row["emotion"] is not None]
-    words, independence = _independence(metrics)
+    words, independence = _independence(metrics, config.get("protocol_words", ""))
     view = {
         **_common(config),
         "metrics": metrics,
@@ -93,7 +88,7 @@ def render_run(
         "independence": independence,
         "is_independent": independence == INDEPENDENT,
         "few_actors": 0 < (metrics.get("n_actors") or 0) < FEW_ACTORS,
-        "human": _names(config, "corpus") == {"ravdess"} and not config.get("synthetic"),
+        "people": "" if config.get("synthetic") else config.get("people", ""),
         "n_clips": len(rows),
         "search": search,
         "training_plot": plots.training_plot(history) if history else None,
@@ -105,9 +100,9 @@ def render_run(
     return _render("report_run.html", view)
 
 
-def _independence(metrics: Mapping[str, Any]) -> tuple[str, str]:
+def _independence(metrics: Mapping[str, Any], published: str) -> tuple[str, str]:
     """Return a protocol in words, and whether speakers were kept apart: what the run found, else what it promises."""
-    words, promised = PROTOCOLS.get(metrics["protocol"], ("", ""))
+    words, promised = PROTOCOLS.get(metrics["protocol"], (published, INDEPENDENT if published else ""))
     words = TOO_HIGH.get(metrics.get("estimate", ""), words)
     if metrics["protocol"] == "as-is" or "speaker_independent" not in metrics:
         return words, promised
@@ -195,20 +190,15 @@ def _groups(truth: Ints, predicted: Ints, rows: Sequence[Mapping[str, Any]]) -> 
 
 def _common(config: Mapping[str, Any]) -> dict[str, Any]:
     versions = config.get("versions") or {}
-    settings = {name: value for name, value in config.items() if name != "versions"}
+    told = ("versions", "licences", "people", "protocol_words")
+    settings = {name: value for name, value in config.items() if name not in told}
     return {
         "synthetic": bool(config.get("synthetic")),
-        "ravdess": "ravdess" in _names(config, "corpus") | _names(config, "trained_on"),
+        "licences": config.get("licences", []),
         "model": tables.plain(config.get("model")),
         "settings_table": tables.settings_table("Settings", settings),
         "version_table": tables.settings_table("Versions", versions) if versions else None,
     }
-
-
-def _names(config: Mapping[str, Any], key: str) -> set[str]:
-    value = config.get(key)
-    names = [value] if isinstance(value, str) else value or []
-    return {name.lower() for name in names if isinstance(name, str)}
 
 
 def _render(template: str, view: Mapping[str, Any]) -> str:

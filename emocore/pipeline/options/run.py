@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import pyarrow as pa
 import tyro
 
-from emocore.datasets.protocols import PROTOCOLS
+from emocore.datasets.protocols import PROTOCOLS, PUBLISHED
 from emocore.errors import UserError
 from emocore.models.parameters import SEARCHED
 from emocore.pipeline.options.corpus import CorpusOptions
@@ -15,7 +15,7 @@ from emocore.pipeline.options.frames import NetworkOptions
 from emocore.pipeline.options.search import Search, SearchOptions
 
 # What train takes, and what leaves clips to test on.
-ONE_FOLD = ("all", "article", "article-video", "given")
+ONE_FOLD = ("all", *(name for name, (_, folds) in PUBLISHED.items() if len(folds.test_actors) == 1), "given")
 TESTED = tuple(name for name in PROTOCOLS if name not in ("all", "as-is"))
 
 

@@ -94,7 +94,7 @@ def score_frames(examples: FrameExamples, rows: Rows, network: NetworkPlace) -> 
         fn_kwargs={"clips": clips, "network": network},
     )
     parts = [FRAME_LABELS.empty_table()]
-    with Counter("score", int(examples.n_frames[rows].sum()), "frames") as counter:
+    with Counter("score", int(examples.n_frames[rows].sum()), "frame") as counter:
         batches: Iterator[pa.Table] = iter(data.iter_batches(batch_size=None, batch_format="pyarrow"))
         for part in batches:
             parts.append(part.cast(FRAME_LABELS))

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from emocore.datasets.groups import groups
 from emocore.datasets.protocols import (
-    ACTOR_FOLDS,
     PROTOCOLS,
+    PUBLISHED,
     Fold,
     check_disjoint,
     draw_validation,
@@ -45,11 +45,12 @@ ALL = of_actors(range(1, 25))
 
 @pytest.mark.parametrize("protocol", ["luna5", "emobox6", "sequential6"])
 def test_published_folds_test_every_actor_once(protocol):
-    tested = [actor for fold in ACTOR_FOLDS[protocol] for actor in fold]
+    published = [{int(actor) for actor in fold} for fold in PUBLISHED[protocol][1].test_actors]
+    tested = [actor for fold in published for actor in fold]
     assert sorted(tested) == list(range(1, 25))
     folds, empty = make_folds(protocol, ALL)
     assert empty == 0 and len(folds) == int(protocol[-1])
-    assert [actors_of(ALL, fold.test) for fold in folds] == [set(fold) for fold in ACTOR_FOLDS[protocol]]
+    assert [actors_of(ALL, fold.test) for fold in folds] == published
 
 
 @pytest.mark.parametrize(("protocol", "first"), [("article", 21), ("article-video", 23)])

@@ -5,6 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from emocore.corpora.ravdess import RAVDESS
 from emocore.evaluation.metrics import summarize
 from emocore.labels import EMOTIONS
 from emocore.reports.labels import count_labels, summarize_timings
@@ -14,7 +15,9 @@ from emocore.reports.tables import ABSENT, mistake_table, plain
 from emocore.schema import FAILURES, LABELS, PREDICTIONS, PROBABILITIES, rows_to_table
 
 EVIL = "<script>alert(1)</script>\n🎙 \u202egnp.wav\" onload='x"
+OF_RAVDESS = {"licences": [RAVDESS.licence], "people": RAVDESS.people}
 CONFIG = {"model": "svc", "corpus": "ravdess", "seed": 0, "versions": {"emocore": "0.1.0"}}
+CONFIG |= {"protocol_words": RAVDESS.protocols["luna5"].words}
 VOID = {"meta", "br", "link", "img"}
 
 
@@ -188,9 +191,9 @@ def test_unlabelled_clips_show_distributions_only():
 @pytest.mark.parametrize(
     ("config", "warned", "licence", "people"),
     [
-        ({"corpus": "ravdess"}, False, True, True),
-        ({"corpus": ["ravdess", "mine"]}, False, True, False),
-        ({"corpus": "ravdess", "synthetic": True}, True, True, False),
+        (OF_RAVDESS, False, True, True),
+        (OF_RAVDESS | {"people": ""}, False, True, False),
+        (OF_RAVDESS | {"synthetic": True}, True, True, False),
         ({}, False, False, False),
     ],
 )
@@ -206,16 +209,17 @@ def test_notes_follow_the_corpus(config, warned, licence, people):
 
 
 def test_a_finished_model_carries_its_corpus_licence():
-    html = render_labels({"trained_on": ["RAVDESS"]}, {}, LABELS.empty_table(), FAILURES.empty_table())
+    html = render_labels({"licences": [RAVDESS.licence]}, {}, LABELS.empty_table(), FAILURES.empty_table())
     assert "CC BY-NC-SA 4.0" in html
 
 
 def test_every_protocol_says_whether_it_is_speaker_independent():
-    names = "article article-video luna5 emobox6 sequential6 loso grouped5 given all as-is"
-    assert list(PROTOCOLS) == names.split()
+    assert list(PROTOCOLS) == ["loso", "grouped5", "given", "all", "as-is"]
     for _, independence in PROTOCOLS.values():
         assert "peaker-independent" in independence or "no actor was held out" in independence
     metrics, predictions = run(n=16)
+    words = Page(render_run(CONFIG, metrics | {"protocol": "luna5"}, predictions)).words()
+    assert "Five folds of four or five actors, each tested once. Speaker-independent: no actor" in words
     words = Page(render_run(CONFIG, metrics | {"protocol": "as-is"}, predictions)).words()
     assert "only if the model never saw these actors in training" in words
 
