@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from emocore.corpora.catalogue import protocols
-from emocore.datasets.groups import Groups, Rows, genders, groups, spread
-from emocore.errors import UserError
+from emocore.datasets.groups import TAKE, Groups, Rows, columns_of_people, genders, groups, spread
+from emocore.errors import UserError, amount
 
 PUBLISHED = protocols()
 _NO_ROWS: Rows = np.empty(0, np.int64)
@@ -143,17 +143,29 @@ def _is_number(value: str) -> bool:
     return value.isascii() and value.isdigit()
 
 
-def _loso(_: pa.Table, group: Groups, __: int) -> tuple[list[Fold], int]:
-    if not group.known:
-        value = next(value for value in group.values if value.startswith("take "))
-        raise UserError(
-            f"Protocol 'loso' leaves one actor out and found {group.column} {_name(value)}: choose grouped5, "
-            f"or say where the path holds the actor (--actor-from REGEX)."
-        )
+def _check_known(protocol: str, clips: pa.Table, group: Groups) -> None:
+    """Raise UserError where a clip's group is unknown: its takes would be dealt at random, whoever speaks."""
+    if group.known or group.column == "clip":
+        return
+    unknown = sum(value.startswith(TAKE) for value in group.values)
+    columns = [name for name in columns_of_people(clips) if name != group.column]
+    by_column = "--group-column with a column that says who it is"
+    if columns:
+        by_column = f"--group-column {columns[0]} (columns that look like people: {', '.join(columns)})"
+    raise UserError(
+        f"Protocol {protocol!r} keeps people apart, and {unknown:,} of {amount(len(group.values), 'clip')} have no "
+        f"{group.column}: give {by_column}, say where the path holds the actor (--actor-from REGEX), or "
+        "choose grouped5 with --group-column clip, by which a person may stand on both sides."
+    )
+
+
+def _loso(clips: pa.Table, group: Groups, _: int) -> tuple[list[Fold], int]:
+    _check_known("loso", clips, group)
     return _test_on("loso", {name: group.values == name for name in sorted(set(group.values))})
 
 
 def _grouped5(clips: pa.Table, group: Groups, seed: int) -> tuple[list[Fold], int]:
+    _check_known("grouped5", clips, group)
     fold_of = spread(list(group.values), genders(clips, group.values), 5, seed)
     folds = np.array([fold_of[value] for value in group.values])
     return _test_on("grouped5", {str(fold + 1): folds == fold for fold in range(5)})
@@ -223,4 +235,4 @@ def _check_several(gender: Mapping[str, str], purpose: str) -> None:
 
 
 def _name(value: str) -> str:
-    return "unknown" if value.startswith("take ") else repr(value)
+    return "unknown" if value.startswith(TAKE) else repr(value)

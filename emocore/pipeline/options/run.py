@@ -30,7 +30,8 @@ class RunOptions(NetworkOptions, CorpusOptions):
     channel: Literal["speech", "song", "all"] = "speech"
     """which of RAVDESS's vocal channels"""
     group_column: str | None = None
-    """column of the manifest that stands for the actor in protocols"""
+    """column of the manifest that stands for the actor in protocols; clip: none does, and a person may stand on both
+    sides"""
     class_weight: Literal["balanced", "none"] | None = None
     """balanced: every emotion weighs the same in training, however rare; as the RUN was, else balanced, and none for
     face-cnn"""
