@@ -19,7 +19,8 @@ from emocore.features.family import FeatureConfig
 from emocore.models.bundle import bundle_folder, bundle_hash, read_card, save_bundle
 from emocore.models.catalogue import MODELS, inputs_of_model
 from emocore.models.fitting import Recipe
-from emocore.models.network_settings import NetworkSettings, default_settings
+from emocore.models.given_settings import read_settings
+from emocore.models.network_settings import NetworkSettings, changed, default_settings
 from emocore.models.space_file import read_space
 from emocore.models.spaces import grid
 from emocore.pipeline.inputs import Data, find_data
@@ -115,22 +116,23 @@ def _fitter(options: RunOptions, model: str, card: dict[str, Any]) -> ArrayFitte
     """Return what fits the model; `card` is that of a RUN whose settings and inputs are taken, or empty."""
     inputs = inputs_of_model(model)
     check_read_by(model, options, NetworkOptions)
-    balanced = card["balanced"] if card and options.class_weight is None else options.is_balanced(model)
+    balanced = card["balanced"] if card and options.class_weight == "auto" else options.is_balanced(model)
     recipe = Recipe(model, options.seed, balanced)
     if inputs != "pictures":
         features = FeatureConfig(**card["features"]) if card else None
-        return ArrayFitter(options, replace(recipe, settings=dict(card.get("settings", {}))), features)
+        settings = {**card.get("settings", {}), **read_settings(model, options.set)}
+        return ArrayFitter(options, replace(recipe, settings=settings), features)
     unread = {"--level": options.level, "--sample-rate-hz": options.sample_rate_hz}
     unread["--cpus-per-fit"] = options.cpus_per_fit if options.cpus_per_fit > 1 else None
     for option, value in unread.items():
         if value is not None:
             raise UserError(f"{option} {value} changes nothing for {model}, which sees: leave it out.")
-    settings = NetworkSettings.from_json(card["settings"]) if card else default_settings(model)
-    settings = replace(settings, **options.settings())
+    network = NetworkSettings.from_json(card["settings"]) if card else default_settings(model)
+    network = changed(replace(network, **options.settings()), read_settings(model, options.set))
     if model == "transfer":
-        settings = replace(settings, base=_base_network(options, card))
+        network = replace(network, base=_base_network(options, card))
     reading = PictureConfig(**card["reading"]) if card else None
-    return FrameFitter(options, recipe, settings, options.combine or card.get("combine", "mean-log"), reading)
+    return FrameFitter(options, recipe, network, options.combine or card.get("combine", "mean-log"), reading)
 
 
 def _searching(options: TuneOptions | EvaluateOptions) -> Fitter:
@@ -140,6 +142,13 @@ def _searching(options: TuneOptions | EvaluateOptions) -> Fitter:
     for name in options.settings():
         if name in space:
             raise UserError(f"{flag(name)} is among what is searched: leave it out, or give a --space without {name}.")
+    settings = read_settings(options.model, options.set)
+    for name in settings:
+        if name in space and options.space:
+            raise UserError(f"--set {name} is among what --space {options.space} varies: leave one of them out.")
+    space = {name: kind for name, kind in space.items() if name not in settings}
+    if not space:
+        raise UserError(f"--set leaves nothing to search of {options.model}: leave one of {', '.join(settings)} out.")
     if options.search == "grid":
         grid(space, options.n_samples)  # refused now, if it has too many settings
     return SearchingFitter(_fitter(options, options.model, {}), options, space)

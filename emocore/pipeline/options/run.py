@@ -32,9 +32,11 @@ class RunOptions(NetworkOptions, CorpusOptions):
     group_column: str | None = None
     """column of the manifest that stands for the actor in protocols; clip: none does, and a person may stand on both
     sides"""
-    class_weight: Literal["balanced", "none"] | None = None
-    """balanced: every emotion weighs the same in training, however rare; as the RUN was, else balanced, and none for
-    face-cnn"""
+    class_weight: Literal["auto", "balanced", "none"] = "auto"
+    """balanced: every emotion weighs the same in training, however rare; none: every clip does; auto: as the RUN was,
+    else balanced, and none for face-cnn"""
+    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE …")] = ()
+    """settings of the model, by the names that scikit-learn, XGBoost or emocore/models/spaces.toml give them: C=5"""
     cpus_per_fit: int = 1
     """CPUs, and native threads, of one fit; models of frames have --workers"""
 
@@ -46,7 +48,7 @@ class RunOptions(NetworkOptions, CorpusOptions):
 
     def is_balanced(self, model: str) -> bool:
         """Whether every emotion weighs the same in training, where no earlier run says so."""
-        return model != "face-cnn" if self.class_weight is None else self.class_weight == "balanced"
+        return model != "face-cnn" if self.class_weight == "auto" else self.class_weight == "balanced"
 
 
 @dataclass(frozen=True, kw_only=True)
