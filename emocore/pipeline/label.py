@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tyro
 
-from emocore.cli import options_to_json
+from emocore.cli import command_line, options_to_json
 from emocore.corpora.catalogue import licences
 from emocore.corpora.listing import check_media, failure_table, walk_media
 from emocore.corpora.scan import Row
@@ -223,6 +224,8 @@ def _conclude(
         "versions": versions(),
     }
     page = {
+        "command": command_line("jobs/label.py", options),
+        "finished": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         **options_to_json(options),
         "model": bundle.model,
         "licences": licences(bundle.card.get("corpus", [])),

@@ -1,6 +1,7 @@
 """The RUN folder: predictions, figures, report."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from emocore.datasets.protocols import PUBLISHED
 from emocore.evaluation.metrics import accuracy, confusion_matrix, summarize, uar
 from emocore.models.predictions import answer_columns, shares_of
 from emocore.pipeline.training.folds import FoldResult
+from emocore.progress import duration
 from emocore.reports.pages import render_run
 from emocore.reports.search import search_view
 from emocore.schema import FRAME_PREDICTIONS, PREDICTIONS
@@ -30,7 +32,7 @@ METRICS = "metrics.json"
 class Outcome:
     """What a run gave: the model's name, the protocol, the examples, the folds' results, more for metrics.json.
 
-    `search`: what was searched and how; empty where nothing was.
+    `search`: what was searched and how; `settings`: the model's own; both empty where there is no such thing.
     """
 
     model: str
@@ -39,9 +41,12 @@ class Outcome:
     results: list[FoldResult]
     extra: dict[str, Any]
     search: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
-def write_run(folder: Path, options: dict[str, Any], seed: int, outcome: Outcome, seconds: float) -> dict[str, Any]:
+def write_run(
+    folder: Path, command: str, options: dict[str, Any], seed: int, outcome: Outcome, seconds: float
+) -> dict[str, Any]:
     """Write predictions.parquet, report.html and, last, metrics.json; return the metrics.
 
     Of a model of frames also frames/ and, where it was trained, history.json: what each epoch gave, by fold.
@@ -73,7 +78,11 @@ def write_run(folder: Path, options: dict[str, Any], seed: int, outcome: Outcome
         "versions": versions(),
     }
     page = {
+        "command": command,
+        "finished": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "duration": duration(seconds),
         **options,
+        "settings": outcome.settings,
         **examples.made_by(),
         "model": outcome.model,
         **_about_corpora(corpora(examples), outcome.protocol),

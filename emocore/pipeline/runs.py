@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from emocore.cli import options_to_json
+from emocore.cli import command_line, options_to_json
 from emocore.corpora.listing import Listing
 from emocore.datasets.examples import Examples, check_labelled, labelled
 from emocore.datasets.protocols import Fold
@@ -21,6 +21,7 @@ from emocore.models.catalogue import MODELS, inputs_of_model
 from emocore.models.fitting import Recipe
 from emocore.models.given_settings import read_settings
 from emocore.models.network_settings import NetworkSettings, changed, default_settings
+from emocore.models.parameters import SEARCHED, known_parameters
 from emocore.models.space_file import read_space
 from emocore.models.spaces import grid
 from emocore.pipeline.inputs import Data, find_data
@@ -74,7 +75,9 @@ def _fit_one(command: str, options: TrainOptions, fitter: Fitter) -> Summary:
         (result,) = fitter.fit(examples, [fold], folder, keep=False)
         _save(folder / "model", examples, fold, result, fitter, data)
         estimate = "test" if len(fold.test) else fitter.estimate
-        return Outcome(options.model, protocol, examples, [result], {"estimate": estimate, **extra}, fitter.about())
+        settings = _settings(fitter, examples, [result])
+        extra = {"estimate": estimate, **extra}
+        return Outcome(options.model, protocol, examples, [result], extra, fitter.about(), settings)
 
     return _in_run_folder(command, options, fitter, None, work)
 
@@ -98,7 +101,8 @@ def evaluate(options: EvaluateOptions) -> Summary:
     def work(folder: Path, data: Data) -> Outcome:
         examples, protocol, folds, extra = _prepare(fitter, options, folder, data)
         results = fitter.fit(examples, folds, folder, keep=True)
-        return Outcome(model, protocol, examples, results, {"estimate": "test", **extra}, fitter.about())
+        settings = _settings(fitter, examples, results)
+        return Outcome(model, protocol, examples, results, {"estimate": "test", **extra}, fitter.about(), settings)
 
     return _in_run_folder("evaluate", options, fitter, bundle_hash(bundle_folder(run)) if run else None, work)
 
@@ -204,10 +208,19 @@ def _in_run_folder(
         started = time.monotonic()
         outcome = work(folder.path, data)
         told = options_to_json(options)
-        metrics = write_run(folder.path, told, options.seed, outcome, time.monotonic() - started)
+        typed = command_line(f"jobs/{command}.py", options)
+        metrics = write_run(folder.path, typed, told, options.seed, outcome, time.monotonic() - started)
         for hidden in (KEPT, WORK, SEARCH):
             shutil.rmtree(folder.path / hidden, ignore_errors=True)
         return Summary(metrics, already_finished=False)
+
+
+def _settings(fitter: Fitter, examples: Examples, results: list[FoldResult]) -> dict[str, Any]:
+    """Return the model's settings that all folds share, defaults among them."""
+    model = fitter.recipe.model
+    defaults = known_parameters(model) if model in SEARCHED else {}
+    of_folds = [{**defaults, **fitter.facts(examples, result)["settings"]} for result in results]
+    return {name: value for name, value in of_folds[0].items() if all(other[name] == value for other in of_folds)}
 
 
 def _config(

@@ -1,5 +1,6 @@
 """report.html of a run and of a labelled archive: one self-contained file that fetches nothing."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,14 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
 from emocore.evaluation.bias import by_group, largest_gap
 from emocore.evaluation.calibration import reliability, selective_accuracy
 from emocore.labels import EMOTIONS
 from emocore.reports import plots, tables
-from emocore.reports.labels import LabelCounts, Timings, confidence_histogram, slowest_table
+from emocore.reports.labels import LabelCounts, Timings, answer_table, confidence_histogram, slowest_table
 from emocore.schema import PROBABILITIES
 
 Ints = NDArray[np.int64]
@@ -47,6 +48,10 @@ PROTOCOLS = {
     ),
 }
 
+_NOT_SETTINGS = ("versions", "licences", "people", "protocol_words", "settings")
+# What a labelled archive's page shows in its tiles and tables.
+_ON_THE_PAGE = ("files", "labels", "failures", "failures_by_reason", "states", "predicted", "versions", "model")
+
 VALIDATION = (
     "Trained on everything but the validation clips, and scored on those: the epoch and the temperature were chosen "
     "on them, so that the figures are rather too high."
@@ -75,8 +80,8 @@ def render_run(
     `search_view` returned, where the settings were searched for.
 
     Read from `config`: `model`, `licences` (sentences), `people` (a sentence on how well people do), `protocol_words`
-    (what a published protocol does), `synthetic` (true adds a warning), `versions`; everything else is listed under
-    settings. Without a labelled clip the page shows distributions only.
+    (what a published protocol does), `synthetic` (true adds a warning), `settings` (the model's own), `versions`;
+    everything else that is said is listed. Without a labelled clip the page shows distributions only.
     """
     rows = predictions.to_pylist()
     labelled = [row for row in rows if row["emotion"] is not None]
@@ -118,20 +123,23 @@ def render_labels(
     failures: pa.Table,
     timings: Timings,
 ) -> str:
-    """Return the page of a labelled archive. `config` as in `render_run`; `summary` is listed as it is."""
+    """Return the page of a labelled archive. `config` as in `render_run`; `summary`: what else to list."""
     failed = failures.to_pylist()
     emotions = {name: counts.predicted[name] for name in EMOTIONS}
+    told = {name: value for name, value in summary.items() if name not in _ON_THE_PAGE}
     view = {
-        **_common(config),
+        **_common({**config, **told}),
         "n_files": counts.files + len(failed),
-        "n_labelled": counts.predicted.total(),
+        "n_read": counts.files,
+        "n_labelled": counts.answered,
         "n_failed": len(failed),
         "n_duplicates": counts.n_duplicates,
         "hours": counts.media_seconds / 3600,
         "emotion_table": tables.count_table("Predicted emotions", "emotion", emotions),
         "state_table": tables.count_table("State of the files read", "state", dict(counts.states.most_common())),
         "failure_table": tables.failure_table(failed) if failed else None,
-        "summary_table": tables.settings_table("Summary", summary),
+        "answer_table": answer_table(counts) if counts.files else None,
+        "n_shown": len(counts.answers),
         "emotion_plot": plots.emotion_plot(emotions) if counts.predicted else None,
         "confidence_plot": plots.confidence_plot(counts.confidence.tolist()) if counts.predicted else None,
         "throughput_plot": plots.throughput_plot(timings.stretches, timings.stretch_seconds / 3600)
@@ -190,15 +198,25 @@ def _groups(truth: Ints, predicted: Ints, rows: Sequence[Mapping[str, Any]]) -> 
 
 def _common(config: Mapping[str, Any]) -> dict[str, Any]:
     versions = config.get("versions") or {}
-    told = ("versions", "licences", "people", "protocol_words")
-    settings = {name: value for name, value in config.items() if name not in told}
+    settings = {name: value for name, value in config.items() if name not in _NOT_SETTINGS and _is_said(value)}
     return {
         "synthetic": bool(config.get("synthetic")),
         "licences": config.get("licences", []),
         "model": tables.plain(config.get("model")),
+        "model_table": tables.settings_table("The model", config["settings"]) if config.get("settings") else None,
         "settings_table": tables.settings_table("Settings", settings),
         "version_table": tables.settings_table("Versions", versions) if versions else None,
     }
+
+
+def _is_said(value: object) -> bool:
+    """Whether an option was given: others are of other models, or as they are anyway."""
+    return value is not None and value is not False and value not in ("", (), [], {})
+
+
+def _breakable(text: str) -> Markup:
+    """Return a cell whose long words break behind the levels and parts of a path, and not within its suffix."""
+    return Markup(re.sub(r"(?<=[/_\-])(?=[^\s/_\-])", "<wbr>", str(escape(text)))) if len(text) > 20 else escape(text)
 
 
 def _render(template: str, view: Mapping[str, Any]) -> str:
@@ -209,6 +227,6 @@ def _render(template: str, view: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=tables.percent, span=tables.span, plain=tables.plain)
+    environment.filters.update(percent=tables.percent, span=tables.span, plain=tables.plain, breakable=_breakable)
     css = Markup((HERE / "report.css").read_text(encoding="utf-8"))
     return environment.get_template(template).render(**view, css=css)
