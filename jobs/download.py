@@ -14,6 +14,7 @@ from emocore.corpora.download.archives import download
 from emocore.corpora.download.http import Transfer
 from emocore.corpora.download.ravdess_record import Archive, parse_actors
 from emocore.corpora.download.unpack import check_apart, unpack, whole_without_zip
+from emocore.errors import amount
 from emocore.progress import megabytes
 from emocore.storage.folder import check_outlives_job
 
@@ -70,11 +71,11 @@ def main(options: Download) -> None:
         done = download(needed, options.dest, transfer, verify=options.verify)
         files = done.files
         state = f"fetched {done.fetched} of" if done.fetched else "was complete already:"
-        print(f"{options.dest} {state} {len(files)} files, {megabytes(done.size)}, verified")
+        print(f"{options.dest} {state} {amount(len(files), 'file')}, {megabytes(done.size)}, verified")
     if options.unpack:
         there = unpack(files, options.unpack, actors, verify=options.verify)
         restored = f", {there.restored:,} of them restored" if there.restored else ""
-        print(f"{options.unpack} has {there.files + sum(kept.values()):,} files of these actors{restored}")
+        print(f"{options.unpack} has {amount(there.files + sum(kept.values()), 'file')} of these actors{restored}")
 
 
 def _whole_without_zip(options: Download, archives: Sequence[Archive], actors: Sequence[str]) -> dict[str, int]:
@@ -85,7 +86,7 @@ def _whole_without_zip(options: Download, archives: Sequence[Archive], actors: S
     kept = whole_without_zip(gone, options.unpack, actors)
     for name, files in kept.items():
         print(
-            f"{name} is not in {options.dest}, but its {files:,} files in {options.unpack} are whole; "
+            f"{name} is not in {options.dest}, but its {amount(files, 'file')} in {options.unpack} are whole; "
             "without --verify it is fetched"
         )
     return kept

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from emocore.cli import run_job
 from emocore.pipeline.label import LabelOptions, dry_run, label
+from emocore.reports.summary import label_line
 
 
 class Label(LabelOptions):
@@ -18,11 +19,7 @@ def main(options: Label) -> None:
         return
     done = label(options)
     state = "was finished already" if done.already_finished else "finished"
-    reasons = ", ".join(f"{count} {reason}" for reason, count in done.summary["failures_by_reason"].items())
-    print(
-        f"{options.out} {state}: {done.summary['labels']:,} labels, {done.summary['failures']:,} failures"
-        + (f" ({reasons})" if reasons else "")
-    )
+    print(f"{options.out} {state}: {label_line(done.summary)}")
     print(Path(options.out) / "report.html")
 
 

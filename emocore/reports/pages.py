@@ -143,7 +143,7 @@ def render_labels(
         "emotion_plot": plots.emotion_plot(emotions) if counts.predicted else None,
         "confidence_plot": plots.confidence_plot(counts.confidence.tolist()) if counts.predicted else None,
         "throughput_plot": plots.throughput_plot(timings.stretches, timings.stretch_seconds / 3600)
-        if timings.stretches
+        if len(timings.stretches) > 1
         else None,
         "slowest_table": slowest_table(timings.slowest) if timings.slowest else None,
     }
@@ -216,7 +216,7 @@ def _is_said(value: object) -> bool:
 
 def _breakable(text: str) -> Markup:
     """Return a cell whose long words break behind the levels and parts of a path, and not within its suffix."""
-    return Markup(re.sub(r"(?<=[/_\-])(?=[^\s/_\-])", "<wbr>", str(escape(text)))) if len(text) > 20 else escape(text)
+    return Markup(re.sub(r"(?<=[/_\-])(?=[^\s/_\-])", "<wbr>", str(escape(text)))) if len(text) > 12 else escape(text)
 
 
 def _render(template: str, view: Mapping[str, Any]) -> str:

@@ -3,11 +3,33 @@
 from pathlib import Path
 from typing import Any
 
+from emocore.errors import amount
+
 # By metrics.json's `estimate`.
 _CHOSEN_ON = {
     "validation": ", on the validation clips that chose the epoch",
     "searched": ", on actors that chose the settings",
 }
+
+
+def label_line(summary: dict[str, Any]) -> str:
+    """Return how many files of an archive have an answer, have none, and failed, from its summary.json.
+
+    >>> label_line({"predicted": {"sad": 2}, "states": {"ok": 2, "silent": 1}, "failures": 0, "failures_by_reason": {}})
+    '2 labels, 1 file without (1 silent), 0 failures'
+    """
+    labels = sum(summary["predicted"].values())
+    silent = {state: n for state, n in summary["states"].items() if state != "ok"}
+    without = sum(summary["states"].values()) - labels
+    parts = [amount(labels, "label")]
+    if without:
+        parts.append(f"{amount(without, 'file')} without{_listed(silent)}")
+    parts.append(amount(summary["failures"], "failure") + _listed(summary["failures_by_reason"]))
+    return ", ".join(parts)
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return f" ({', '.join(f'{n:,} {name}' for name, n in counts.items())})" if counts else ""
 
 
 def run_lines(metrics: dict[str, Any], already_finished: bool, out: str) -> str:
