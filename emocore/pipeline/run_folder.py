@@ -54,10 +54,9 @@ def write_run(
     examples, results = outcome.examples, outcome.results
     rows: NDArray[np.int64] = np.concatenate([result.rows for result in results])
     predictions = _predictions(examples, results, rows)
-    truth, shares = examples.truth[rows], shares_of(predictions)
-    metrics = summarize(
-        truth,
-        shares,
+    figures = summarize(
+        examples.truth[rows],
+        shares_of(predictions),
         protocol=outcome.protocol,
         model=outcome.model,
         actors=predictions["actor"].to_pylist(),
@@ -66,10 +65,24 @@ def write_run(
         seed=seed,
     )
     view, found = _write_search(folder, outcome)
-    metrics |= _write_frames(folder, examples, outcome) | outcome.extra | found
-    metrics |= {
+    frames = _write_frames(folder, examples, outcome)
+    metrics = {**figures, **frames, **outcome.extra, **found, **_facts(outcome, options.get("group_column"))}
+    history = {result.name: result.history for result in results if result.history}
+    if history:
+        write_json(folder / "history.json", history)
+    write_table(predictions, folder / "predictions.parquet")
+    page = _page(command, options, outcome, seconds)
+    write_text(folder / "report.html", render_run(page, metrics, predictions, history, view))
+    write_json(folder / METRICS, metrics)
+    return metrics
+
+
+def _facts(outcome: Outcome, group_column: str | None) -> dict[str, Any]:
+    """Return what metrics.json says of a run beside its figures."""
+    examples, results = outcome.examples, outcome.results
+    return {
         "speaker_independent": _all([result.independent for result in results]),
-        "group_column": options.get("group_column"),
+        "group_column": group_column,
         "left_out": examples.left_out,
         "temperatures": {result.name: result.temperature for result in results},
         "chosen": {result.name: result.chosen for result in results if result.chosen},
@@ -77,25 +90,22 @@ def write_run(
         "synthetic": examples.synthetic,
         "versions": versions(),
     }
-    page = {
+
+
+def _page(command: str, options: dict[str, Any], outcome: Outcome, seconds: float) -> dict[str, Any]:
+    """Return what the report says of a run beside its figures: the command, its options, the model, the corpora."""
+    return {
         "command": command,
         "finished": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "duration": duration(seconds),
         **options,
+        **outcome.examples.made_by(),
         "settings": outcome.settings,
-        **examples.made_by(),
         "model": outcome.model,
-        **_about_corpora(corpora(examples), outcome.protocol),
-        "synthetic": examples.synthetic,
+        **_about_corpora(corpora(outcome.examples), outcome.protocol),
+        "synthetic": outcome.examples.synthetic,
         "versions": versions(),
     }
-    history = {result.name: result.history for result in results if result.history}
-    if history:
-        write_json(folder / "history.json", history)
-    write_table(predictions, folder / "predictions.parquet")
-    write_text(folder / "report.html", render_run(page, metrics, predictions, history, view))
-    write_json(folder / METRICS, metrics)
-    return metrics
 
 
 def _write_search(folder: Path, outcome: Outcome) -> tuple[dict[str, Any] | None, dict[str, Any]]:

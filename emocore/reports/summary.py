@@ -58,8 +58,15 @@ def run_line(metrics: dict[str, Any]) -> str:
         f"{what}, n = {metrics['n']}: accuracy {100 * metrics['accuracy']:.1f} %, UAR {100 * metrics['uar']:.1f} % "
         f"[{100 * low:.1f}, {100 * high:.1f}] (95 %, {metrics['ci95_resampled']} resampled)"
         + _seen(metrics)
+        + _unknown(metrics)
         + (f"; left out: {causes}" if causes else "")
     )
+
+
+def _unknown(metrics: dict[str, Any]) -> str:
+    """Return that the data does not say who speaks, where a protocol parted people as if it did."""
+    known = metrics.get("speaker_independent", True) is not None or metrics["protocol"] == "as-is"
+    return "" if known else "; who speaks is not known, and may stand on both sides"
 
 
 def _seen(metrics: dict[str, Any]) -> str:
