@@ -7,20 +7,20 @@ from emocore.errors import UserError, amount
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 
-# Names in corpora (FER2013, FER+, AffectNet, CREMA-D, TESS, SAVEE, EMO-DB, EMOVO, IEMOCAP, MELD), of tools, and of
+# Names in corpora (FER2013, FER+, AffectNet, CREMA-D, TESS, SAVEE, EMO-DB, IEMOCAP, MELD), of tools, and of
 # folders in five languages; in any case, with or without accents. Spanish "ira" is left out: it is also a first name.
 _NAMES = {
     "neutral": "neutrality neu no_emotion neutralität neutre neutralité neutro neutra neutralidad neutrale neutralità",
     "calm": "calmness ruhig ruhe gelassen calme tranquille calma calmo calmado tranquilo",
     "happy": "happiness hap joy joyful glücklich glück freude freudig fröhlich fröhlichkeit heureux heureuse joie "
-    "joyeux bonheur feliz felicidad alegría alegre contento felice felicità gioia gio allegria allegro",
-    "sad": "sadness traurig traurigkeit trauer triste tristesse tristeza tristezza tri",
+    "joyeux bonheur feliz felicidad alegría alegre contento felice felicità gioia allegria allegro",
+    "sad": "sadness traurig traurigkeit trauer triste tristesse tristeza tristezza",
     "angry": "anger ang wut wütend ärger ärgerlich zorn zornig colère fâché enojo enojado enfado enfadado rabia "
-    "rabbia rab arrabbiato",
-    "fearful": "fear fea scared afraid angst ängstlich furcht furchtsam peur effrayé miedo asustado paura pau "
+    "rabbia arrabbiato",
+    "fearful": "fear fea scared afraid angst ängstlich furcht furchtsam peur effrayé miedo asustado paura "
     "impaurito spaventato",
     "disgust": "disgusted dis ekel angeekelt dégoût dégoûté asco asqueado disgusto disgustato",
-    "surprised": "surprise sur ps pleasant_surprise pleasant_surprised überraschung überrascht surpris sorpresa sor "
+    "surprised": "surprise sur ps pleasant_surprise pleasant_surprised überraschung überrascht surpris sorpresa "
     "sorprendido sorpreso",
 }
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})

@@ -86,8 +86,8 @@ def _whole_without_zip(options: Download, archives: Sequence[Archive], actors: S
     kept = whole_without_zip(gone, options.unpack, actors)
     for name, files in kept.items():
         print(
-            f"{name} is not in {options.dest}, but its {amount(files, 'file')} in {options.unpack} are whole; "
-            "without --verify it is fetched"
+            f"{name} is not in {options.dest}, but what was unpacked from it into {options.unpack} is whole "
+            f"({amount(files, 'file')}); without --verify it is fetched"
         )
     return kept
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from emocore.corpora.corpus import Corpus
 from emocore.corpora.scan import MediaFile, Row
-from emocore.errors import UserError
+from emocore.errors import UserError, amount
 from emocore.labels import check_emotions, is_emotion, parse_emotion
 from emocore.media.source import MEMBER
+from emocore.progress import say
 
 SPLITS = {
     "train": "train",
@@ -44,6 +45,7 @@ def folder_rows(
     names = {name for parts in levels.values() for name in parts}
     emotions = {name: parse_emotion(name, mapping) for name in names if is_emotion(name, mapping)}
     _check_labels(folders, levels, emotions)
+    _say_nested(folders, levels, emotions)
     says = {
         folder: {"emotion": _nearest(parts, emotions), "split": _nearest(map(str.lower, parts), SPLITS)}
         for folder, parts in levels.items()
@@ -95,6 +97,16 @@ def _check_labels(files: Mapping[str, int], levels: Mapping[str, Sequence[str]],
             unknown.update({others[0]: files[folder]} if others else {})
     ordered = {name: unknown[name] for name in sorted(unknown)}
     check_emotions(ordered, where=" in folders beside those of emotions", or_else=", or --exclude the folder")
+
+
+def _say_nested(files: Mapping[str, int], levels: Mapping[str, Sequence[str]], emotions: Mapping[str, str]) -> None:
+    """Say where two levels name different emotions: the deeper may be a person's name, such as Joy."""
+    nested = [
+        folder for folder, parts in levels.items() if len({emotions[name] for name in parts if name in emotions}) > 1
+    ]
+    if nested:
+        n = sum(files[folder] for folder in nested)
+        say(f"{amount(n, 'file')} below folders of two emotions ({min(nested)!r}): the nearest counts")
 
 
 def _parent(below: str) -> str:

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from fnmatch import translate
 
+from emocore.errors import UserError
+
 # Thumbnails, waste bins, snapshots and repairs of NAS boxes, Windows, macOS and Linux. Hidden files (.Trash-1000) never
 # count as media.
 KEPT_BY_STORAGE = (
@@ -17,7 +19,7 @@ class LeaveOut:
     """Says of every name whether it is left out, and counts by glob what was.
 
     A glob without "/" is compared with the name of each level, one with "/" with the whole path below the root; neither
-    tells capitals from small letters.
+    tells capitals from small letters. Raises UserError for an empty one.
 
     >>> leave_out = LeaveOut(["*_noise.wav", "raw/*"])
     >>> [leave_out.has(below) for below in ("a/x_noise.wav", "raw/1.wav", "a/raw/1.wav", "@eaDir")]
@@ -27,6 +29,8 @@ class LeaveOut:
     """
 
     def __init__(self, exclude: Sequence[str] = ()) -> None:
+        if not all(glob.strip("/") for glob in exclude):
+            raise UserError("--exclude '' names nothing: give a name, a path or a glob, such as '*_noise.wav'.")
         globs = {glob.strip("/"): re.compile(translate(glob.strip("/").lower())) for glob in exclude}
         self._own = {glob: pattern for glob, pattern in globs.items() if "/" not in glob}
         self._paths = {glob: pattern for glob, pattern in globs.items() if "/" in glob}

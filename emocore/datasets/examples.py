@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from emocore.datasets.groups import actors_in_paths
 from emocore.datasets.selection import Channel, select
-from emocore.errors import UserError
+from emocore.errors import UserError, amount
 from emocore.features.extract import AUDIO, FRAMES, inputs_of
 from emocore.features.family import FeatureConfig, Inputs
 from emocore.schema import CLIPS, SCHEMA_VERSION
@@ -107,7 +107,9 @@ def load_examples(folders: Sequence[str], inputs: Inputs, channel: Channel, feat
     states = Counter(clips["state"].to_pylist())
     usable = clips.filter(pc.is_in(clips["state"], pa.array(["ok", "no_video"])))
     if not usable.num_rows:
-        raise UserError(f"{', '.join(folders)}: none of the {clips.num_rows} clips has sound in it: give other files.")
+        raise UserError(
+            f"{', '.join(folders)}: none of the {amount(clips.num_rows, 'clip')} has sound in it: give other files."
+        )
     chosen = select(usable, channel=channel, media="audio").sort_by("clip").combine_chunks()
     rows = pc.index_in(chosen["clip"], inputs_by_clip["clip"]).combine_chunks()
     if rows.null_count:
@@ -136,7 +138,9 @@ def labelled(examples: Some) -> Some:
 def check_labelled(n_labelled: int, n_clips: int) -> None:
     """Raise UserError where no clip has a label."""
     if not n_labelled:
-        raise UserError(f"None of the {n_clips} clips is labelled: name the folders by emotion, or give a manifest.")
+        raise UserError(
+            f"None of the {amount(n_clips, 'clip')} is labelled: name the folders by emotion, or give a manifest."
+        )
 
 
 def with_actors(examples: Some, actor_from: str) -> Some:

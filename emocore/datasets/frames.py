@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from emocore.datasets.examples import Examples, read_clips, read_manifest
 from emocore.datasets.selection import Channel, select
-from emocore.errors import UserError
+from emocore.errors import UserError, amount
 from emocore.schema import pictures_schema
 from emocore.storage.tables import open_table, picture_columns, read_tables
 from emocore.tracks.pictures import PictureConfig
@@ -70,7 +70,7 @@ def load_frame_examples(folders: Sequence[str], channel: Channel, reading: Pictu
     if not n_frames.any():
         missing = "a face in its pictures" if left_out["no_face"] else "pictures in it"
         given = "films or images" if missing.startswith("pictures") else "others, or leave out --faces"
-        raise UserError(f"{', '.join(folders)}: none of the {len(names)} clips has {missing}: give {given}.")
+        raise UserError(f"{', '.join(folders)}: none of the {amount(len(names), 'clip')} has {missing}: give {given}.")
     candidates = clips.append_column("n_frames", pa.array(n_frames)).filter(pa.array(n_frames > 0))
     chosen = select(candidates, channel=channel, media="frames").sort_by("clip").combine_chunks()
     return FrameExamples(

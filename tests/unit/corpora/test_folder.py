@@ -48,6 +48,13 @@ def test_an_unknown_level_among_emotions_is_one_sentence(other):
     assert "--map bored=EMOTION" in str(error.value)
 
 
+def test_two_emotions_in_one_path_are_told(capsys):
+    assert column("emotion", "sad/Joy/1.wav", "sad/Joy/2.wav", "sad/anna/3.wav") == ["happy", "happy", "sad"]
+    assert capsys.readouterr().out == "2 files below folders of two emotions ('sad/Joy'): the nearest counts\n"
+    column("emotion", "angry/Anger/1.wav")
+    assert not capsys.readouterr().out
+
+
 def test_all_unknown_levels_are_told_at_once_with_their_files():
     with pytest.raises(UserError) as error:
         rows("Wut/1.wav", "Freude/2.wav", "Langeweile/3.wav", "Langeweile/4.wav", "odd/5.wav")

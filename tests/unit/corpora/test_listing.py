@@ -284,6 +284,8 @@ def test_names_and_paths_can_be_excluded(tmp_path, capsys):
     assert clips(tmp_path / "m.csv", exclude=exclude) == ["a/4.WAV"]
     with pytest.raises(UserError, match="holds no media"):
         list_corpora([tmp_path], exclude=["*"])
+    with pytest.raises(UserError, match="--exclude '' names nothing: give a name, a path or a glob"):
+        list_corpora([tmp_path], exclude=["/"])
 
 
 def test_names_of_which_a_part_are_of_a_corpus_do_not_lose_its_labels(tmp_path, capsys):
