@@ -40,6 +40,9 @@ _CNN = (
     *("learning_rate", "schedule", "warmup_epochs", "epochs", "steps_per_epoch", "batch_size", "patience"),
     *("dropout", "weight_decay", "label_smoothing", "average", "filters", "dense", "output"),
 )
+_OF_TRANSFER = ("recipe", "frozen_epochs", "thaw_rate", "base")
+_OF_CNN = ("filters", "dense")
+_UNREAD = {"cnn": _OF_TRANSFER, "transfer": _OF_CNN, "face-cnn": (*_OF_TRANSFER, *_OF_CNN)}
 _OF_OTHER_KERNELS = ("kernel", "gamma", "degree", "coef0")  # svc-linear has the linear one
 
 
@@ -53,6 +56,16 @@ def known_parameters(model: str) -> Settings:
         raise UserError(f"--model {model!r} has no parameters to search: choose one of {', '.join(SEARCHED)}.")
     found = {name: value for name, value in _all_parameters(model).items() if name not in OURS}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+
+
+def settings_read(model: str, settings: Settings) -> Settings:
+    """Return what a model is built and trained by: `settings` and, where they say nothing, the defaults.
+
+    >>> settings_read("svc", {"C": 5})["C"], "recipe" in settings_read("cnn", {"recipe": "article", "dense": 8})
+    (5, False)
+    """
+    defaults = known_parameters(model) if model in SEARCHED else {}
+    return {name: value for name, value in {**defaults, **settings}.items() if name not in _UNREAD.get(model, ())}
 
 
 def defaults_of(model: str, space: Space) -> Settings:

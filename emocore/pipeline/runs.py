@@ -21,7 +21,7 @@ from emocore.models.catalogue import MODELS, inputs_of_model
 from emocore.models.fitting import Recipe
 from emocore.models.given_settings import read_settings
 from emocore.models.network_settings import NetworkSettings, changed, default_settings
-from emocore.models.parameters import SEARCHED, known_parameters
+from emocore.models.parameters import settings_read
 from emocore.models.space_file import read_space
 from emocore.models.spaces import grid
 from emocore.pipeline.inputs import Data, find_data
@@ -217,9 +217,7 @@ def _in_run_folder(
 
 def _settings(fitter: Fitter, examples: Examples, results: list[FoldResult]) -> dict[str, Any]:
     """Return the model's settings that all folds share, defaults among them."""
-    model = fitter.recipe.model
-    defaults = known_parameters(model) if model in SEARCHED else {}
-    of_folds = [{**defaults, **fitter.facts(examples, result)["settings"]} for result in results]
+    of_folds = [settings_read(fitter.recipe.model, fitter.facts(examples, result)["settings"]) for result in results]
     return {name: value for name, value in of_folds[0].items() if all(other[name] == value for other in of_folds)}
 
 

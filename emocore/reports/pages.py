@@ -203,10 +203,16 @@ def _common(config: Mapping[str, Any]) -> dict[str, Any]:
         "synthetic": bool(config.get("synthetic")),
         "licences": config.get("licences", []),
         "model": tables.plain(config.get("model")),
-        "model_table": tables.settings_table("The model", config["settings"]) if config.get("settings") else None,
+        "model_table": _model_table(config.get("settings") or {}),
         "settings_table": tables.settings_table("Settings", settings),
         "version_table": tables.settings_table("Versions", versions) if versions else None,
     }
+
+
+def _model_table(settings: Mapping[str, Any]) -> tables.Table | None:
+    """Return a model's settings; None is a value of its own there, such as trees without a greatest depth."""
+    told = {name: "none" if value is None else value for name, value in settings.items()}
+    return tables.settings_table("The model", told) if told else None
 
 
 def _is_said(value: object) -> bool:

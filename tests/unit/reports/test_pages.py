@@ -360,9 +360,11 @@ def test_a_run_shows_what_its_model_has_and_no_option_of_another():
         "recipe": None,
         "map": [],
     }
-    config = CONFIG | options | {"settings": {"C": 5, "gamma": "scale"}, "duration": "12 s", "seed": 0}
+    config = (
+        CONFIG | options | {"settings": {"C": 5, "gamma": "scale", "max_depth": None}, "duration": "12 s", "seed": 0}
+    )
     words = Page(render_run(config, *run())).words()
-    assert "The model name value C 5 gamma scale" in words
+    assert "The model name value C 5 gamma scale max_depth none" in words
     assert "command jobs/train.py D --model svc --out R" in words and "duration 12 s" in words and "seed 0" in words
     settings = words[words.index("Settings and versions") : words.index("Licence and intended use")]
     assert ABSENT not in settings and not re.search(r"\b(epochs|faces|recipe|map)\b", settings)
