@@ -65,8 +65,9 @@ def run_line(metrics: dict[str, Any]) -> str:
 
 def _unknown(metrics: dict[str, Any]) -> str:
     """Return that the data does not say who speaks, where a protocol parted people as if it did."""
+    by_column = metrics.get("group_column") not in (None, "clip")  # the user's own groups
     known = metrics.get("speaker_independent", True) is not None or metrics["protocol"] == "as-is"
-    return "" if known else "; who speaks is not known, and may stand on both sides"
+    return "" if known or by_column else "; who speaks is not known, and may stand on both sides"
 
 
 def _seen(metrics: dict[str, Any]) -> str:

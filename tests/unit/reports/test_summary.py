@@ -14,6 +14,8 @@ FIGURES = {"model": "svc", "n": 8, "accuracy": 0.5, "uar": 0.5, "ci95_uar": [0.4
         ({"protocol": "all", "speaker_independent": True}, False),
         ({"protocol": "as-is", "speaker_independent": None}, False),
         ({"protocol": "all"}, False),
+        ({"protocol": "grouped5", "speaker_independent": None, "group_column": "speaker"}, False),
+        ({"protocol": "grouped5", "speaker_independent": None, "group_column": "clip"}, True),
     ],
 )
 def test_a_line_says_where_nobody_knows_who_speaks(metrics, said):
