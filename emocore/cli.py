@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import shlex
 import sys
 import typing
 from collections.abc import Callable, Sequence
@@ -76,6 +77,16 @@ def options_to_json(options: Any, leave_out: Sequence[str] = (), paths: Sequence
         value = values[name]
         values[name] = _absolute(value) if isinstance(value, str) else [_absolute(path) for path in value]
     return values
+
+
+def command_line(job: str, options: Any) -> str:
+    """Return the command that gives these options, without those that are as they are unless given."""
+    given = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if value != field.default:
+            given[field.name] = list(value) if isinstance(value, tuple) else value
+    return shlex.join([job, *_as_typed(type(options), given)])
 
 
 def _absolute(path: str) -> str:

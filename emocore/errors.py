@@ -1,7 +1,7 @@
 """The two ways in which an input can be wrong: the user's (one sentence, exit code 2) and a file's (a failures row)."""
 
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Literal
 
 Stage = Literal["list", "open", "decode", "featurize", "predict", "write"]
 Reason = Literal[
@@ -20,8 +20,6 @@ Reason = Literal[
     "too_large",  # over a limit on lengths or sizes
     "internal",  # a fault of ours that hit only this file
 ]
-STAGES: tuple[Stage, ...] = get_args(Stage)
-REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
 class UserError(Exception):
@@ -51,3 +49,12 @@ class UnansweredClips(Exception):
     def __init__(self, faults: Mapping[str, MediaError]) -> None:
         super().__init__(faults)
         self.faults = faults  # by clip
+
+
+def amount(n: int, unit: str) -> str:
+    """Return a number with its unit in the singular or the plural.
+
+    >>> amount(1, "file"), amount(2000, "file"), amount(0, "clip")
+    ('1 file', '2,000 files', '0 clips')
+    """
+    return f"{n:,} {unit}{'' if n == 1 else 's'}"

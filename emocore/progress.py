@@ -9,14 +9,16 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from emocore.errors import amount
+
 LOG_SECONDS = 30.0
 TICK_SECONDS = 1.0
 
 
 class Counter:
-    """Counts files towards a total, and says how many a second and how long the rest will take.
+    """Counts towards a total, and says how many a second and how long the rest will take; `unit` is in the singular.
 
-    >>> with Counter("featurize", total=2, unit="files") as counter:
+    >>> with Counter("featurize", total=2, unit="file") as counter:
     ...     counter.add(2)
     featurize: 2 files to do
     featurize: 2 of 2 files in 0 s, 0 failed
@@ -73,7 +75,7 @@ class Counter:
                 say(f"{self.what}: {self._done()}, {self._rate()}")
 
     def _amount(self, number: int) -> str:
-        return f"{number:,} {self.unit}"
+        return amount(number, self.unit)
 
     def _done(self) -> str:
         return f"{self.done:,} of {self._amount(self.total)}"
@@ -105,7 +107,7 @@ class ByteCounter(Counter):
     """
 
     def __init__(self, what: str, total: int, files: int) -> None:
-        super().__init__(what, total, "bytes")
+        super().__init__(what, total, "byte")
         self.files, self.whole, self.arrived = files, 0, 0
         self._positions: dict[str, int] = {}
 
@@ -124,10 +126,10 @@ class ByteCounter(Counter):
             self.add(0, failed=int(failed))
 
     def _amount(self, number: int) -> str:
-        return f"{self.files:,} files, {megabytes(number)}"
+        return f"{amount(self.files, 'file')}, {megabytes(number)}"
 
     def _done(self) -> str:
-        return f"{megabytes(self.done)} of {megabytes(self.total)}, {self.whole:,} of {self.files:,} files"
+        return f"{megabytes(self.done)} of {megabytes(self.total)}, {self.whole:,} of {amount(self.files, 'file')}"
 
     def _rate(self) -> str:
         a_second = self.arrived / max(time.monotonic() - self.started, 1e-9)

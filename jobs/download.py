@@ -9,10 +9,12 @@ from typing import Annotated
 import tyro
 
 from emocore.cli import check_choice, run_job
+from emocore.corpora.catalogue import CORPORA
 from emocore.corpora.download.archives import download
 from emocore.corpora.download.http import Transfer
-from emocore.corpora.download.ravdess_record import LICENCE, Archive, parse_actors, ravdess_archives
+from emocore.corpora.download.ravdess_record import Archive, parse_actors
 from emocore.corpora.download.unpack import check_apart, unpack, whole_without_zip
+from emocore.errors import amount
 from emocore.progress import megabytes
 from emocore.storage.folder import check_outlives_job
 
@@ -52,13 +54,15 @@ class Download:
 
 def main(options: Download) -> None:
     """Fetch, unpack where asked, and say what is there."""
-    check_choice("The corpus", options.corpus, ["ravdess"])
+    published = {name: corpus for name, corpus in CORPORA.items() if corpus.archives}
+    check_choice("The corpus", options.corpus, list(published))
+    corpus = published[options.corpus]
     actors = parse_actors(options.actors)
-    archives = ravdess_archives(options.subset, actors)
+    archives = corpus.archives(options.subset, actors) if corpus.archives else []
     if options.unpack:
         check_outlives_job("--unpack", Path(options.unpack))
         check_apart(options.dest, options.unpack)
-    print(LICENCE, flush=True)
+    print(f"{corpus.licence} Cite {corpus.citation}", flush=True)
     kept = _whole_without_zip(options, archives, actors)
     needed = [archive for archive in archives if archive.name not in kept]
     files: tuple[Path, ...] = ()
@@ -67,11 +71,11 @@ def main(options: Download) -> None:
         done = download(needed, options.dest, transfer, verify=options.verify)
         files = done.files
         state = f"fetched {done.fetched} of" if done.fetched else "was complete already:"
-        print(f"{options.dest} {state} {len(files)} files, {megabytes(done.size)}, verified")
+        print(f"{options.dest} {state} {amount(len(files), 'file')}, {megabytes(done.size)}, verified")
     if options.unpack:
         there = unpack(files, options.unpack, actors, verify=options.verify)
         restored = f", {there.restored:,} of them restored" if there.restored else ""
-        print(f"{options.unpack} has {there.files + sum(kept.values()):,} files of these actors{restored}")
+        print(f"{options.unpack} has {amount(there.files + sum(kept.values()), 'file')} of these actors{restored}")
 
 
 def _whole_without_zip(options: Download, archives: Sequence[Archive], actors: Sequence[str]) -> dict[str, int]:
@@ -82,8 +86,8 @@ def _whole_without_zip(options: Download, archives: Sequence[Archive], actors: S
     kept = whole_without_zip(gone, options.unpack, actors)
     for name, files in kept.items():
         print(
-            f"{name} is not in {options.dest}, but its {files:,} files in {options.unpack} are whole; "
-            "without --verify it is fetched"
+            f"{name} is not in {options.dest}, but what was unpacked from it into {options.unpack} is whole "
+            f"({amount(files, 'file')}); without --verify it is fetched"
         )
     return kept
 

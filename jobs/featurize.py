@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from emocore.cli import check_positive, options_to_json, run_job
-from emocore.errors import UserError
+from emocore.errors import UserError, amount
 from emocore.features.article import ARTICLE, ARTICLE_FRAMES
 from emocore.features.catalogue import find_family
 from emocore.features.family import FeatureFamily, SoundInput
@@ -74,7 +74,7 @@ def main(options: Featurize) -> None:
         archive_options=options,
     )
     state = "was finished already" if done.already_finished else "finished"
-    print(f"{options.out} {state}: {done.clips:,} clips, {done.failures:,} failures")
+    print(f"{options.out} {state}: {amount(done.clips, 'clip')}, {amount(done.failures, 'failure')}")
 
 
 if __name__ == "__main__":

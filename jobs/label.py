@@ -6,6 +6,7 @@ from pathlib import Path
 from emocore.cli import run_job
 from emocore.corpora.scan import describe_passed_over
 from emocore.pipeline.label import LabelOptions, dry_run, label
+from emocore.reports.summary import label_line
 
 
 class Label(LabelOptions):
@@ -19,11 +20,7 @@ def main(options: Label) -> None:
         return
     done = label(options)
     state = "was finished already" if done.already_finished else "finished"
-    reasons = ", ".join(f"{count} {reason}" for reason, count in done.summary["failures_by_reason"].items())
-    print(
-        f"{options.out} {state}: {done.summary['labels']:,} labels, {done.summary['failures']:,} failures"
-        + (f" ({reasons})" if reasons else "")
-    )
+    print(f"{options.out} {state}: {label_line(done.summary)}")
     if done.summary["passed_over"]:
         print(describe_passed_over(done.summary["passed_over"]))
     print(Path(options.out) / "report.html")

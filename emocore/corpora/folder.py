@@ -5,12 +5,15 @@ folder of zips, `happy.zip` is a level named happy.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from emocore.corpora.corpus import Corpus
 from emocore.corpora.scan import MediaFile, Row
-from emocore.errors import UserError
-from emocore.labels import EMOTIONS, is_emotion, parse_emotion
+from emocore.errors import UserError, amount
+from emocore.labels import check_emotions, is_emotion, parse_emotion
 from emocore.media.source import MEMBER
+from emocore.progress import say
 
 SPLITS = {
     "train": "train",
@@ -33,14 +36,16 @@ def folder_rows(
     """Return LISTING rows: emotion and split from the nearest level that names one, actor by `actor_from`.
 
     A file below no known emotion has none. But where emotions stand at some depth, every other level name at
-    that depth must be an emotion too: raises UserError for the first that is not, in path order, so that a
-    misspelt folder is not silently left out. Raises UserError for a bad `actor_from`.
+    that depth must be an emotion too: raises UserError that names all others, so that a misspelt folder is not
+    silently left out. Raises UserError for a bad `actor_from`.
     """
     actor_of = actor_finder(actor_from)
-    levels = {folder: _levels(folder) for folder in dict.fromkeys(_parent(file.below) for file in files)}
+    folders = Counter(_parent(file.below) for file in files)
+    levels = {folder: _levels(folder) for folder in folders}
     names = {name for parts in levels.values() for name in parts}
     emotions = {name: parse_emotion(name, mapping) for name in names if is_emotion(name, mapping)}
-    _check_labels(levels, emotions)
+    _check_labels(folders, levels, emotions)
+    _say_nested(folders, levels, emotions)
     says = {
         folder: {"emotion": _nearest(parts, emotions), "split": _nearest(map(str.lower, parts), SPLITS)}
         for folder, parts in levels.items()
@@ -82,19 +87,26 @@ def actor_finder(actor_from: str | None) -> Callable[[str], str | None]:
     return actor_of
 
 
-def _check_labels(levels: Mapping[str, Sequence[str]], emotions: Mapping[str, str]) -> None:
+def _check_labels(files: Mapping[str, int], levels: Mapping[str, Sequence[str]], emotions: Mapping[str, str]) -> None:
+    """Raise UserError for all names that stand at the emotions' depth and are none; `files`: how many a folder has."""
     depths = sorted({depth for parts in levels.values() for depth, name in enumerate(parts) if name in emotions})
-    for folder in sorted(levels):
-        parts = levels[folder]
-        if any(name in emotions for name in parts):
-            continue
-        unknown = [parts[depth] for depth in depths if depth < len(parts) and parts[depth].lower() not in SPLITS]
-        if unknown:
-            raise UserError(
-                f"Unknown emotion {unknown[0]!r} of folder {folder!r}, where others are named by emotion: "
-                f"expected one of {', '.join(EMOTIONS)}, or a mapping for it (--map {unknown[0]}=EMOTION), "
-                f"or no media in it."
-            )
+    unknown: Counter[str] = Counter()
+    for folder, parts in levels.items():
+        if not any(name in emotions for name in parts):
+            others = [parts[depth] for depth in depths if depth < len(parts) and parts[depth].lower() not in SPLITS]
+            unknown.update({others[0]: files[folder]} if others else {})
+    ordered = {name: unknown[name] for name in sorted(unknown)}
+    check_emotions(ordered, where=" in folders beside those of emotions", or_else=", or --exclude the folder")
+
+
+def _say_nested(files: Mapping[str, int], levels: Mapping[str, Sequence[str]], emotions: Mapping[str, str]) -> None:
+    """Say where two levels name different emotions: the deeper may be a person's name, such as Joy."""
+    nested = [
+        folder for folder, parts in levels.items() if len({emotions[name] for name in parts if name in emotions}) > 1
+    ]
+    if nested:
+        n = sum(files[folder] for folder in nested)
+        say(f"{amount(n, 'file')} below folders of two emotions ({min(nested)!r}): the nearest counts")
 
 
 def _parent(below: str) -> str:
@@ -109,3 +121,6 @@ def _levels(folder: str) -> list[str]:
 
 def _nearest(parts: Iterable[str], known: Mapping[str, str]) -> str | None:
     return next((known[name] for name in reversed(list(parts)) if name in known), None)
+
+
+FOLDER = Corpus(name="folder", rows=lambda files, rules: (folder_rows(files, rules.mapping, rules.actor_from), []))

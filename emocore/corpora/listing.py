@@ -5,23 +5,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from emocore.corpora.folder import actor_finder, folder_rows
-from emocore.corpora.manifest import MANIFEST_SUFFIXES, is_manifest, manifest_rows, media_rows
-from emocore.corpora.ravdess import is_ravdess_name, ravdess_rows
+from emocore.corpora.catalogue import AUTO, CORPORA, find_corpus
+from emocore.corpora.corpus import Corpus, LabelRules
+from emocore.corpora.folder import FOLDER, actor_finder
+from emocore.corpora.leave_out import LeaveOut, without
+from emocore.corpora.manifest import MANIFEST, MANIFEST_SUFFIXES, is_manifest, media_rows
 from emocore.corpora.scan import MediaFile, Row, check_root, is_folder, is_media, is_zip, media_suffixes, scan, walk
-from emocore.errors import UserError
+from emocore.errors import UserError, amount
 from emocore.labels import EMOTIONS, parse_emotion
+from emocore.progress import say
 from emocore.schema import FAILURES, LISTING, rows_to_table
 
-Kind = Literal["auto", "ravdess", "folder", "manifest"]
-
-_CORPUS = f"a folder, a zip, or a manifest ({' or '.join(MANIFEST_SUFFIXES)})"
-_MEDIA = f"a folder, a zip, a media file, or a manifest ({' or '.join(MANIFEST_SUFFIXES)})"
+_SUFFIXES = f"{', '.join(MANIFEST_SUFFIXES[:-1])} or {MANIFEST_SUFFIXES[-1]}"
+_CORPUS = f"a folder, a zip, or a manifest ({_SUFFIXES})"
+_MEDIA = f"a folder, a zip, a media file, or a manifest ({_SUFFIXES})"
 _ONE_HOT = dict(zip(EMOTIONS, np.eye(len(EMOTIONS), dtype=np.float32), strict=True))
 _NO_VOTE = np.zeros(len(EMOTIONS), np.float32)
 
@@ -34,50 +36,39 @@ class Listing:
     failures: pa.Table
 
 
-def list_corpus(
-    root: str | Path,
-    *,
-    kind: Kind = "auto",
-    mapping: Mapping[str, str] | None = None,
-    actor_from: str | None = None,
-    stills: bool = False,
-) -> Listing:
-    """List one corpus: a folder, a zip, a folder of zips, or a CSV or Parquet manifest.
-
-    `kind` auto takes a manifest by its suffix, RAVDESS where any name has its shape, else a labelled folder.
-    `mapping` (label → emotion) is asked before the built-in names; `actor_from` is a regular expression on
-    the path below the root whose first group is the actor, where the corpus itself does not say. With `stills`
-    images are media too; a manifest's files are listed whatever they are. Raises UserError for a root that does not
-    exist or holds no media, and for what `folder_rows` and `manifest_rows` refuse.
-    """
-    return list_corpora([root], kind=kind, mapping=mapping, actor_from=actor_from, stills=stills)
-
-
 def list_corpora(
     roots: Sequence[str | Path],
     *,
-    kind: Kind = "auto",
+    kind: str = AUTO,
     mapping: Mapping[str, str] | None = None,
     actor_from: str | None = None,
     stills: bool = False,
+    exclude: Sequence[str] = (),
 ) -> Listing:
-    """List several corpora as one; a file reached twice is the first root's. Raises as `list_corpus`."""
+    """List corpora as one: folders, zips, folders of zips, or CSV or Parquet manifests.
+
+    `kind` is the name of a corpus (`catalogue.find_corpus`); auto takes a manifest by its suffix, a corpus of the
+    catalogue where half of the names have its shape, else a labelled folder. `mapping` (label → emotion) is asked
+    before the built-in names; `actor_from` is a regular expression on the path below the root whose first group is the
+    actor, where the corpus itself does not say. With `stills` images are media too; a manifest's files are listed
+    whatever they are. What `exclude` (globs) and `leave_out` name is not listed, which is said in a line. A file
+    reached twice is the first root's.
+
+    Raises UserError for a root that does not exist or holds no media, for names that only a part of the files bear
+    where nothing else labels them, and for what `folder_rows` and `manifest_rows` refuse.
+    """
     for emotion in (mapping or {}).values():
         parse_emotion(emotion)
     actor_finder(actor_from)
-    return _join(
+    corpus = None if kind == AUTO else find_corpus(kind)
+    leave_out = LeaveOut(exclude)
+    rules = LabelRules(mapping, actor_from)
+    listing = _join(
         {check_root(root, _CORPUS): None for root in roots},
-        lambda root: _rows(root, kind, mapping, actor_from, stills),
+        lambda root: _rows(root, corpus, rules, stills, leave_out),
     )
-
-
-def list_media(roots: Sequence[str | Path], *, stills: bool = False) -> Listing:
-    """List an archive to be labelled: nothing is asked of its names, and every clip is unlabelled.
-
-    A root is a folder, a zip, a media file, or a manifest; with `stills` images are media too. Raises UserError for one
-    that does not exist or holds no media.
-    """
-    return _join({check_root(root, _MEDIA): None for root in roots}, lambda root: _media_rows(root, stills))
+    _say(leave_out)
+    return listing
 
 
 def check_media(roots: Sequence[str | Path], *, stills: bool = False) -> None:
@@ -88,30 +79,40 @@ def check_media(roots: Sequence[str | Path], *, stills: bool = False) -> None:
 
 
 def walk_media(
-    roots: Sequence[str | Path], failures: list[Row], *, stills: bool = False, passed_over: Counter[str] | None = None
+    roots: Sequence[str | Path],
+    failures: list[Row],
+    *,
+    stills: bool = False,
+    exclude: Sequence[str] = (),
+    passed_over: Counter[str] | None = None,
 ) -> Iterator[tuple[Row, Iterator[str]]]:
-    """Yield an archive's rows as `list_media` lists them, one at a time, each with the names that its clip may have.
+    """Yield an archive's rows, one at a time, each with the names that its clip may have; nothing is asked of names.
 
-    What cannot be listed is appended to `failures` as FAILURES rows, and what is no media by its suffix counted in
-    `passed_over`. Raises as `list_media`.
+    A root is a folder, a zip, a media file, or a manifest; with `stills` images are media too. What cannot be listed
+    is appended to `failures` as FAILURES rows; what `exclude` and `leave_out` name is told at the end, and what is
+    no media by its suffix counted in `passed_over`. Raises UserError for a root that does not exist or holds no media.
     """
+    leave_out = LeaveOut(exclude)
     for root in {check_root(root, _MEDIA): None for root in roots}:
         before, is_empty = len(failures), True
-        for row in _walk_root(root, failures, stills, passed_over):
+        for row in _walk_root(root, failures, stills, leave_out, passed_over):
             is_empty = False
             yield row, _clip_names(row)
         if is_empty and len(failures) == before:
             raise _no_media(root, stills)
+    _say(leave_out)
 
 
-def _walk_root(root: str, failures: list[Row], stills: bool, passed_over: Counter[str] | None) -> Iterator[Row]:
+def _walk_root(
+    root: str, failures: list[Row], stills: bool, leave_out: LeaveOut, passed_over: Counter[str] | None
+) -> Iterator[Row]:
     if _is_manifest_file(root):
         rows, failed = media_rows(root)
         failures += failed
-        yield from rows
+        yield from without(rows, leave_out)
         return
     _check_kind(root, _MEDIA, stills)
-    for item in walk(root, stills, passed_over):
+    for item in walk(root, stills, leave_out, passed_over):
         if isinstance(item, dict):
             failures.append(item)
         else:
@@ -119,33 +120,54 @@ def _walk_root(root: str, failures: list[Row], stills: bool, passed_over: Counte
 
 
 def _rows(
-    root: str, kind: Kind, mapping: Mapping[str, str] | None, actor_from: str | None, stills: bool
+    root: str, corpus: Corpus | None, rules: LabelRules, stills: bool, leave_out: LeaveOut
 ) -> tuple[list[Row], list[Row]]:
-    if kind == "manifest" or (kind == "auto" and _is_manifest_file(root)):
-        if not _is_manifest_file(root):
-            raise UserError(f"{root!r} is no manifest: expected a file ending in {' or '.join(MANIFEST_SUFFIXES)}.")
-        return manifest_rows(root, mapping, actor_from)
-    files, failures = _scan(root, _CORPUS, stills)
-    named = sum(is_ravdess_name(_stem(file.below)) for file in files)
-    if kind == "ravdess" or (kind == "auto" and 2 * named >= len(files) > 0):
-        rows, bad = ravdess_rows(files)
-        return rows, failures + bad
-    return folder_rows(files, mapping, actor_from), failures
+    is_file = _is_manifest_file(root)
+    if corpus is MANIFEST or (corpus is None and is_file):
+        if not is_file:
+            raise UserError(f"{root!r} is no manifest: expected a file ending in {_SUFFIXES}.")
+        rows, failures = MANIFEST.rows([MediaFile(root, root, 0, root)], rules)
+        return without(rows, leave_out), failures
+    files, failures = _scan(root, stills, leave_out)
+    rows, bad = corpus.rows(files, rules) if corpus else _rows_of_guess(root, files, rules)
+    return rows, failures + bad
 
 
-def _media_rows(root: str, stills: bool) -> tuple[list[Row], list[Row]]:
-    if _is_manifest_file(root):
-        return media_rows(root)
-    files, failures = _scan(root, _MEDIA, stills)
-    return [{**file.row(), "clip": file.below} for file in files], failures
+def _rows_of_guess(root: str, files: Sequence[MediaFile], rules: LabelRules) -> tuple[list[Row], list[Row]]:
+    """Read the names as those of the corpus whose shape half of them have, else as a labelled folder.
+
+    Raises UserError where fewer have it, and no folder says anything: the labels of all would be lost.
+    """
+    names = [_stem(file.below) for file in files]
+    has_shape = {corpus: list(map(corpus.matches, names)) for corpus in CORPORA.values() if corpus.matches}
+    corpus = max(has_shape, key=lambda corpus: sum(has_shape[corpus]))
+    n = sum(has_shape[corpus])
+    if 2 * n >= len(files) > 0:
+        return corpus.rows(files, rules)
+    rows, failures = FOLDER.rows(files, rules)
+    if n and not any(row["emotion"] for row in rows):
+        other = next(file.below for file, has in zip(files, has_shape[corpus], strict=True) if not has)
+        raise UserError(
+            f"{root!r}: {amount(n, 'file')} of {len(files):,} {'is' if n == 1 else 'are'} named as {corpus.name} names "
+            f"them, the others are not (such as {other!r}), and no folder names an emotion: leave the others out "
+            f"(--exclude GLOB), give --corpus {corpus.name}, by which they are failures, or a manifest that labels all."
+        )
+    if n:
+        say(f"{root}: labels are those of the folders; {amount(n, 'file')} of {len(files):,} named as by {corpus.name}")
+    return rows, failures
 
 
-def _scan(root: str, expected: str, stills: bool) -> tuple[list[MediaFile], list[Row]]:
-    _check_kind(root, expected, stills)
-    files, failures = scan(root, stills)
+def _scan(root: str, stills: bool, leave_out: LeaveOut) -> tuple[list[MediaFile], list[Row]]:
+    _check_kind(root, _CORPUS, stills)
+    files, failures = scan(root, stills, leave_out)
     if not files and not failures:
         raise _no_media(root, stills)
     return files, failures
+
+
+def _say(leave_out: LeaveOut) -> None:
+    if leave_out.counts:
+        say(str(leave_out))
 
 
 def _check_kind(root: str, expected: str, stills: bool) -> None:
@@ -185,10 +207,14 @@ def failure_table(rows: Iterable[Row]) -> pa.Table:
 
 
 def _part_takes(rows: Iterable[Row], root: str, take_root: dict[str, str]) -> None:
-    # Two manifests may both count takes from 1. A RAVDESS take is the same performance in whatever corpus.
+    # Two manifests may both count takes from 1. A published take is the same performance in whatever corpus.
     for row in rows:
         take = row.get("take")
-        if take and not is_ravdess_name(f"03-{take}") and take_root.setdefault(take, root) != root:
+        if (
+            take
+            and not any(corpus.is_take(take) for corpus in CORPORA.values())
+            and take_root.setdefault(take, root) != root
+        ):
             row["take"] = f"{take}@{root}"
 
 

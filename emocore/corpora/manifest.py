@@ -1,11 +1,15 @@
 """A CSV or Parquet manifest: one row a file, or several where several people judged it.
 
 Columns that LISTING knows (in any case) say what they say; all others go to `extra`. Cells are read as
-strings, so that actor "01" stays "01"; an empty cell is unknown.
+strings, so that actor "01" stays "01"; an empty cell is unknown, an empty row none. Cells may be parted by semicolons
+or tabs, and paths by backslashes, as spreadsheets write them.
 """
 
 import csv
+import os
+import re
 import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from os.path import normpath, realpath
 from pathlib import Path
@@ -14,14 +18,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from emocore.corpora.corpus import Corpus
 from emocore.corpora.folder import actor_finder, parse_split
 from emocore.corpora.scan import Row, check_local, check_member, failure_row, file_size, zip_members
 from emocore.errors import MediaError, UserError
-from emocore.labels import EMOTIONS, parse_emotion
+from emocore.labels import EMOTIONS, check_emotions, parse_emotion
 from emocore.media.source import MEMBER, split_member
+from emocore.progress import say
 from emocore.storage.tables import read_table
 
-MANIFEST_SUFFIXES = (".csv", ".parquet")
+MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")
+TAB = "\t"
 ALLOWED: dict[str, dict[str, str]] = {
     "modality": {name: name for name in ("audio-video", "video-only", "audio-only")},
     "channel": {name: name for name in ("speech", "song")},
@@ -29,6 +36,8 @@ ALLOWED: dict[str, dict[str, str]] = {
     "gender": {"female": "female", "f": "female", "male": "male", "m": "male"},
 }
 KNOWN = ("path", "clip", "take", "emotion", "statement", "repetition", "actor", "split", *ALLOWED)
+_SEPARATOR = re.compile(r"sep=([,;\t])", re.IGNORECASE)  # the first line that Excel reads, and writes, of itself
+_BACKSLASHES = " (with / in place of its backslashes there is no such file either: paths are those of this machine)"
 
 
 def is_manifest(path: str) -> bool:
@@ -49,10 +58,14 @@ def manifest_rows(
     emotion.
     """
     actor_of = actor_finder(actor_from)
+    table = _read(manifest)
+    labels = Counter(cells.get("emotion", "") for cells in table.values())
+    check_emotions({label: n for label, n in labels.items() if label}, mapping, unit="row", where=f" in {manifest!r}")
     by_path: dict[str, list[tuple[str, Row]]] = {}
-    for number, cells in enumerate(_read(manifest), 1):
+    for number, cells in table.items():
         where = f"{manifest!r}, row {number}"
         row = _parse_row(where, cells, mapping)
+        row["path"] = _path_cell(where, cells, manifest)
         by_path.setdefault(_absolute(row["path"], manifest), []).append((where, row))
     rows: list[Row] = []
     for path, rated in by_path.items():
@@ -65,41 +78,68 @@ def manifest_rows(
 def media_rows(manifest: str) -> tuple[list[Row], list[Row]]:
     """Return unlabelled LISTING rows for the files that a manifest names: no other column is looked at."""
     rows: dict[str, Row] = {}
-    for number, cells in enumerate(_read(manifest), 1):
-        below = _path_cell(f"{manifest!r}, row {number}", cells)
+    for number, cells in _read(manifest).items():
+        below = _path_cell(f"{manifest!r}, row {number}", cells, manifest)
         path = _absolute(below, manifest)
         rows.setdefault(path, {"clip": below, "path": path, "below": below})
     return _locate(list(rows.values()))
 
 
-def _read(manifest: str) -> list[dict[str, str]]:
-    reader = _read_csv if manifest.lower().endswith(".csv") else _read_parquet
+def _read(manifest: str) -> dict[int, dict[str, str]]:
+    """Return the cells of each row that has any, by the row's number; all but paths are stripped."""
     try:
-        names, rows = reader(manifest)
+        names, rows = (_read_parquet if manifest.lower().endswith(".parquet") else _read_text)(manifest)
     except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
         raise UserError(
             f"Manifest {manifest!r} cannot be read, expected UTF-8 CSV or Parquet: {str(error).rstrip('.')}."
         ) from error
-    names = [name.strip().lower() if name.strip().lower() in KNOWN else name for name in names]
+    filled = {number: row for number, row in enumerate(rows, 1) if any(map(str.strip, row))}
+    names = [name.strip() for name in names]
+    names = [name.lower() if name.lower() in KNOWN else name for name in names]
+    # Spreadsheets write columns that were once touched, without a name and without a cell.
+    kept = [place for place, name in enumerate(names) if name or any(row[place].strip() for row in filled.values())]
+    names = [names[place] for place in kept]
     if "path" not in names:
         raise UserError(f"Manifest {manifest!r} has no column 'path', only {names}: expected path, emotion, actor, ….")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"Manifest {manifest!r} has two columns {twice!r}: expected every name once.")
-    if not rows:
+    if not filled:
         raise UserError(f"Manifest {manifest!r} has no rows: expected one for every file.")
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    # A file's name may end in a blank.
+    return {
+        number: {name: row[old] if name == "path" else row[old].strip() for name, old in zip(names, kept, strict=True)}
+        for number, row in filled.items()
+    }
 
 
-def _read_csv(manifest: str) -> tuple[list[str], list[list[str]]]:
+def _read_text(manifest: str) -> tuple[list[str], list[list[str]]]:
     with Path(manifest).open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.reader(stream, strict=True)
-        names = next(reader, [])
-        rows = [row for row in reader if row]
+        lines = list(stream)
+    told = _SEPARATOR.fullmatch(lines[0].rstrip("\r\n")) if lines else None
+    lines = lines[1:] if told else lines
+    delimiter = told[1] if told else _delimiter(next((line for line in lines if line.strip()), ""))
+    if delimiter != ",":
+        say(f"{manifest}: read as cells parted by {'tabs' if delimiter == TAB else repr(delimiter)}")
+    names, *rows = [row for row in csv.reader(lines, strict=True, delimiter=delimiter) if row] or [[]]
     for number, row in enumerate(rows, 1):
+        while len(row) > len(names) and not row[-1].strip():
+            row.pop()
+        if not any(map(str.strip, row)):
+            row[:] = [""] * len(names)
         if len(row) != len(names):
             raise ValueError(f"row {number} has {len(row)} cells for {len(names)} columns")
     return names, rows
+
+
+def _delimiter(header: str) -> str:
+    """Return what parts a header's cells: with it one of them is `path`, else it parts the most."""
+
+    def found(delimiter: str) -> tuple[bool, int]:
+        names = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
+        return "path" in names, len(names)
+
+    return max((",", ";", TAB), key=found)
 
 
 def _read_parquet(manifest: str) -> tuple[list[str], list[list[str]]]:
@@ -113,10 +153,9 @@ def _read_parquet(manifest: str) -> tuple[list[str], list[list[str]]]:
 
 def _parse_row(where: str, cells: Mapping[str, str], mapping: Mapping[str, str] | None) -> Row:
     row: Row = {"extra": {name: cell for name, cell in cells.items() if name not in KNOWN and cell}}
-    row["path"] = _path_cell(where, cells)
     try:
         for name in KNOWN:
-            cell = cells.get(name, "").strip()
+            cell = cells.get(name, "")
             if cell and name != "path":
                 row[name] = _parse_cell(name, cell, mapping)
     except UserError as error:
@@ -140,17 +179,22 @@ def _parse_cell(name: str, cell: str, mapping: Mapping[str, str] | None) -> Any:
     return cell
 
 
-def _path_cell(where: str, cells: Mapping[str, str]) -> str:
+def _path_cell(where: str, cells: Mapping[str, str], manifest: str) -> str:
     path = cells["path"]
-    if not path:
+    if not path.strip():
         raise UserError(f"{where}: path is empty, expected a file, absolute or relative to the manifest's folder.")
     if "\0" in path:
         raise UserError(f"{where}: path {path!r} holds a zero character, which no file name can.")
     try:
-        check_local(path)
+        check_local(path.strip())
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
-    return path
+    stripped = path.strip()
+    ways = dict.fromkeys((path, stripped, stripped.replace("\\", "/")))
+    if len(ways) == 1:  # the file system is not asked
+        return path
+    files = {way: split_member(_absolute(way, manifest))[0] for way in ways}
+    return next((way for way, file in files.items() if os.path.exists(file)), stripped)  # noqa: PTH110 - fast
 
 
 def _absolute(path: str, manifest: str) -> str:
@@ -192,7 +236,8 @@ def _locate(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
         try:
             size = file_size(file) if member is None else _member_size(row["path"], file, member, archives)
         except MediaError as error:
-            failures.append(failure_row(row["path"], error.reason, error.detail))
+            hint = _BACKSLASHES if "\\" in row["path"] else ""
+            failures.append(failure_row(row["path"], error.reason, error.detail + hint))
             continue
         found.append({**row, "bytes": size, "real": reals[folder] + row["path"][len(folder) :]})
     return found, failures
@@ -204,3 +249,8 @@ def _member_size(path: str, file: str, member: str, archives: dict[str, dict[str
     if member not in archives[file]:
         raise MediaError("list", "not_found", f"{path}: no such member")
     return check_member(path, archives[file][member])
+
+
+MANIFEST = Corpus(
+    name="manifest", rows=lambda files, rules: manifest_rows(files[0].path, rules.mapping, rules.actor_from)
+)

@@ -5,13 +5,18 @@ first repetition, actor 12. Livingstone and Russo (2018), https://doi.org/10.137
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
+from emocore.corpora.corpus import ActorFolds, Corpus
 from emocore.corpora.scan import MediaFile, Row, failure_row
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
+
+if TYPE_CHECKING:
+    from emocore.corpora.download.ravdess_record import Archive
 
 ACTORS = tuple(f"{number:02d}" for number in range(1, 25))
 PARTS: dict[str, dict[str, str]] = {
@@ -131,3 +136,57 @@ def _check_recorded(name: str, codes: dict[str, str]) -> None:
 
 def _wrong(name: str, part: str, value: str, allowed: Iterable[str], where: str = "") -> UserError:
     return UserError(f"{name!r} has {part} {value!r}, expected one of {', '.join(allowed)}{where}.")
+
+
+def _archives(subsets: Sequence[str], actors: Sequence[str]) -> "list[Archive]":
+    from emocore.corpora.download.ravdess_record import ravdess_archives  # noqa: PLC0415 - it imports this module
+
+    return ravdess_archives(subsets, actors)
+
+
+def _folds(words: str, *test_actors: Iterable[int]) -> ActorFolds:
+    return ActorFolds(words, tuple(tuple(f"{actor:02d}" for actor in fold) for fold in test_actors))
+
+
+PROTOCOLS = {
+    "article": _folds("Trained on actors 1 to 20, tested on actors 21 to 24.", (21, 22, 23, 24)),
+    # The article does not name its two.
+    "article-video": _folds("Trained on actors 1 to 22, tested on actors 23 and 24.", (23, 24)),
+    # Luna-Jiménez et al. (2021), https://doi.org/10.3390/s21227665, section 3.1
+    "luna5": _folds(
+        "Five folds of four or five actors, each tested once.",
+        (2, 5, 14, 15, 16),
+        (3, 6, 7, 13, 18),
+        (10, 11, 12, 19, 20),
+        (8, 17, 21, 23, 24),
+        (1, 4, 9, 22),
+    ),
+    # Ma et al. (2024), https://arxiv.org/abs/2406.07162
+    "emobox6": _folds(
+        "Six folds of four actors, each tested once.",
+        (1, 11, 20, 21),
+        (4, 10, 12, 14),
+        (8, 9, 19, 23),
+        (3, 5, 7, 24),
+        (2, 15, 16, 18),
+        (6, 13, 17, 22),
+    ),
+    "sequential6": _folds(
+        "Six folds of four consecutive actors, each tested once.",
+        *(range(first, first + 4) for first in range(1, 25, 4)),
+    ),
+}
+RAVDESS = Corpus(
+    name="ravdess",
+    rows=lambda files, _: ravdess_rows(files),
+    matches=is_ravdess_name,
+    is_take=lambda take: is_ravdess_name(f"03-{take}"),
+    actors=ACTORS,
+    protocols=PROTOCOLS,
+    licence="RAVDESS (Livingstone and Russo, 2018) is licensed CC BY-NC-SA 4.0, and so are models trained on it: name "
+    "the source, no commercial use, share alike.",
+    people="people name the emotion that RAVDESS actors were asked for in 62.4\N{NO-BREAK SPACE}% of the clips from "
+    "sound alone, in about 75\N{NO-BREAK SPACE}% from the picture alone and in about 80\N{NO-BREAK SPACE}% from both.",
+    citation="Livingstone & Russo (2018), https://doi.org/10.1371/journal.pone.0196391",
+    archives=_archives,
+)

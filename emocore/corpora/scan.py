@@ -12,6 +12,7 @@ from os.path import realpath
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from emocore.corpora.leave_out import LeaveOut
 from emocore.errors import MediaError, Reason, UserError
 from emocore.media.source import MEDIA_SUFFIXES, MEMBER, STILL_SUFFIXES
 from emocore.storage.folder import ARCHIVE, CONFIG, LOCK
@@ -88,27 +89,30 @@ def check_local(path: str) -> None:
         raise UserError(f"{path!r} is a URL and this version reads local paths only: copy or mount it first.")
 
 
-def scan(root: str, stills: bool = False) -> tuple[list[MediaFile], list[Row]]:
+def scan(root: str, stills: bool = False, leave_out: LeaveOut | None = None) -> tuple[list[MediaFile], list[Row]]:
     """Return all media below an absolute path in path order, and FAILURES rows for what could not be listed."""
-    found = list(walk(root, stills))
+    found = list(walk(root, stills, leave_out))
     files = sorted(item for item in found if isinstance(item, MediaFile))
     return files, sorted((item for item in found if isinstance(item, dict)), key=lambda row: str(row["path"]))
 
 
-def walk(root: str, stills: bool = False, passed_over: Counter[str] | None = None) -> Iterator[MediaFile | Row]:
+def walk(
+    root: str, stills: bool = False, leave_out: LeaveOut | None = None, passed_over: Counter[str] | None = None
+) -> Iterator[MediaFile | Row]:
     """Yield all media below an absolute path, and FAILURES rows for what could not be listed, in the walk's order.
 
     The root is a folder, a zip, or one media file. Zips inside a folder are looked into, zips inside a zip
-    are not. Hidden files and `__MACOSX` are skipped. A linked folder is entered once, and only where the walk
-    does not reach the folder itself. What is no media by its suffix is counted in `passed_over`, but for hidden files
-    and what our own commands wrote.
+    are not. Hidden files are skipped, and what `leave_out` has. A linked folder is entered once, and only where the
+    walk does not reach the folder itself. What is no media by its suffix is counted in `passed_over`, but for hidden
+    files and what our own commands wrote.
     """
+    leave_out = leave_out or LeaveOut()
     folder, _, name = root.rpartition("/")
     passed_over = Counter() if passed_over is None else passed_over
     found = (
-        _walk(root, stills, passed_over)
+        _walk(root, stills, leave_out, passed_over)
         if is_folder(root)
-        else _list_file(root, name, "", realpath(folder or "/"), stills, passed_over)
+        else _list_file(root, name, "", realpath(folder or "/"), stills, leave_out, passed_over)
     )
     # A zip is a level below a folder, but not below itself.
     own = f"{name}{MEMBER}" if is_zip(name) and not is_folder(root) else ""
@@ -132,7 +136,7 @@ def describe_passed_over(passed_over: Mapping[str, int]) -> str:
     return f"passed over as no media: {', '.join(counts)}"
 
 
-def _walk(root: str, stills: bool, passed_over: Counter[str]) -> Iterator[MediaFile | Row]:
+def _walk(root: str, stills: bool, leave_out: LeaveOut, passed_over: Counter[str]) -> Iterator[MediaFile | Row]:
     entered: set[str] = set()
     ours: Counter[str] = Counter()  # what our own commands wrote is not counted
     our_folders: set[str] = set()
@@ -157,14 +161,14 @@ def _walk(root: str, stills: bool, passed_over: Counter[str]) -> Iterator[MediaF
             our_folders.add(below)
         count = ours if any(below.startswith(own) for own in our_folders) else passed_over
         for entry in everything:
-            if _is_hidden(entry.name):
+            if _is_hidden(entry.name) or leave_out.has(f"{below}{entry.name}"):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 folders.append((entry.path, f"{below}{entry.name}/"))
             elif entry.is_symlink() and is_folder(entry.path):
                 heapq.heappush(links, (entry.path, f"{below}{entry.name}/"))
             else:
-                yield from _list_file(entry.path, entry.name, below, real, stills, count)
+                yield from _list_file(entry.path, entry.name, below, real, stills, leave_out, count)
 
 
 def file_size(path: str) -> int:
@@ -198,11 +202,11 @@ def check_member(path: str, member: zipfile.ZipInfo) -> int:
 
 
 def _list_file(
-    path: str, name: str, below: str, real: str, stills: bool, passed_over: Counter[str]
+    path: str, name: str, below: str, real: str, stills: bool, leave_out: LeaveOut, passed_over: Counter[str]
 ) -> Iterator[MediaFile | Row]:
     try:
         if is_zip(name):
-            yield from _list_zip(path, f"{below}{name}{MEMBER}", f"{real}/{name}", stills, passed_over)
+            yield from _list_zip(path, f"{below}{name}{MEMBER}", f"{real}/{name}", stills, leave_out, passed_over)
         elif is_media(name, stills):
             yield MediaFile(path, f"{below}{name}", file_size(path), f"{real}/{name}")
         else:
@@ -211,10 +215,14 @@ def _list_file(
         yield failure_row(path, error.reason, error.detail)
 
 
-def _list_zip(path: str, below: str, real: str, stills: bool, passed_over: Counter[str]) -> Iterator[MediaFile | Row]:
+def _list_zip(
+    path: str, below: str, real: str, stills: bool, leave_out: LeaveOut, passed_over: Counter[str]
+) -> Iterator[MediaFile | Row]:
     members = {member.filename: member for member in zip_members(path)}  # of two with one name the last is read
     for name, member in members.items():
         if member.is_dir() or any(map(_is_hidden, name.split("/"))):
+            continue
+        if leave_out.has_any(name):
             continue
         if not is_media(name, stills):
             passed_over[_suffix(name.rpartition("/")[2])] += 1
@@ -237,7 +245,7 @@ def _os_error(path: str, error: OSError) -> MediaError:
 
 
 def _is_hidden(name: str) -> bool:
-    return (name.startswith(".") and name not in (".", "..")) or name == "__MACOSX"
+    return name.startswith(".") and name not in (".", "..")
 
 
 def _is_unicode(text: str) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from emocore.datasets.groups import actors_in_paths
 from emocore.datasets.selection import Channel, select
-from emocore.errors import UserError
+from emocore.errors import UserError, amount
 from emocore.features.catalogue import families_of, to_json
 from emocore.features.extract import values_of
 from emocore.features.family import FeatureFamily
@@ -144,7 +144,9 @@ def load_examples(folders: Sequence[str], families: Sequence[FeatureFamily], cha
     states = Counter(clips["state"].to_pylist())
     usable = clips.filter(pc.is_in(clips["state"], pa.array(["ok", "no_video"])))
     if not usable.num_rows:
-        raise UserError(f"{', '.join(folders)}: none of the {clips.num_rows} clips has sound in it: give other files.")
+        raise UserError(
+            f"{', '.join(folders)}: none of the {amount(clips.num_rows, 'clip')} has sound in it: give other files."
+        )
     chosen = select(usable, channel=channel, media="audio").sort_by("clip").combine_chunks()
     left_out = {
         "failed": sum(manifest.get("failures", 0) for manifest in manifests.values()),
@@ -191,7 +193,9 @@ def labelled(examples: Examples) -> Examples:
 def check_labelled(n_labelled: int, n_clips: int) -> None:
     """Raise UserError where no clip has a label."""
     if not n_labelled:
-        raise UserError(f"None of the {n_clips} clips is labelled: name the folders by emotion, or give a manifest.")
+        raise UserError(
+            f"None of the {amount(n_clips, 'clip')} is labelled: name the folders by emotion, or give a manifest."
+        )
 
 
 def with_actors(examples: Examples, actor_from: str) -> Examples:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from emocore.datasets.examples import Examples, check_families, read_clips, read_manifest
 from emocore.datasets.selection import Channel, select
-from emocore.errors import UserError
+from emocore.errors import UserError, amount
 from emocore.features.catalogue import families_of
 from emocore.features.family import FeatureFamily, FrameInput
 from emocore.features.pictures import PICTURES
@@ -83,7 +83,7 @@ def load_frame_examples(folders: Sequence[str], channel: Channel, pictures: Feat
     if not n_frames.any():
         missing = "a face in its pictures" if left_out["no_face"] else "pictures in it"
         given = "films or images" if missing.startswith("pictures") else "others, or leave out --faces"
-        raise UserError(f"{', '.join(folders)}: none of the {len(names)} clips has {missing}: give {given}.")
+        raise UserError(f"{', '.join(folders)}: none of the {amount(len(names), 'clip')} has {missing}: give {given}.")
     candidates = clips.append_column("n_frames", pa.array(n_frames)).filter(pa.array(n_frames > 0))
     chosen = select(candidates, channel=channel, media="frames").sort_by("clip").combine_chunks()
     places = tuple(Path(folder).absolute() for folder in folders)

@@ -1,5 +1,6 @@
 """Who must not stand on both sides of a split: actors, or what the user names instead."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,12 @@ import pyarrow.compute as pc
 from emocore.corpora.folder import actor_finder
 from emocore.errors import UserError
 
+TAKE = "take "  # begins the group of a clip whose group is unknown, which keeps a take named "01" apart from actor 01
+_PEOPLE = re.compile(
+    r"speaker|spk|actor|actress|subject|person|people|participant|performer|talker|singer|client|patient|pupil|user"
+    r"|(?<![a-z])(who|name)(?![a-z])",
+    re.IGNORECASE,
+)
 Rows = npt.NDArray[np.int64]
 
 
@@ -25,20 +32,22 @@ class Groups(NamedTuple):
 def groups(clips: pa.Table, group_column: str | None = None, actor_from: str | None = None) -> Groups:
     """Return the groups of a table with CLIPS or LISTING columns: actors unless another column is named.
 
-    `group_column` is a column or a key of `extra`; `actor_from` a regular expression on the path below the
-    root (where `clip` holds it, else the whole path) whose first group is the actor. Actors "1" and "01" are
-    one. Raises UserError for an unknown column, a bad expression, or both at once.
+    `group_column` is a column or a key of `extra`, where clip means that nobody is known, and only takes and copies
+    stay together; `actor_from` a regular expression on the path below the root (where `clip` holds it, else the whole
+    path) whose first group is the actor. Actors "1" and "01" are one. Raises UserError for an unknown column, a bad
+    expression, or both at once.
     """
     if group_column is not None and actor_from is not None:
         raise UserError(f"--group-column {group_column!r} and --actor-from {actor_from!r} both name groups: give one.")
     column = group_column or "actor"
+    takes = clips["take"].to_pylist()
+    if column == "clip":  # files of one take, and copies, stay together
+        return Groups(np.array(takes, object), known=False, column=column)
     names = actors_in_paths(clips, actor_from) if actor_from is not None else _column(clips, column)
     if column == "actor":
         names = [_actor(name) for name in names]
-    takes = clips["take"].to_pylist()
     values = np.empty(clips.num_rows, object)
-    # The prefix keeps a take named "01" apart from actor 01.
-    values[:] = [f"take {take}" if name is None else name for name, take in zip(names, takes, strict=True)]
+    values[:] = [f"{TAKE}{take}" if name is None else name for name, take in zip(names, takes, strict=True)]
     return Groups(values, None not in names, column)
 
 
@@ -47,6 +56,11 @@ def actors_in_paths(clips: pa.Table, actor_from: str) -> list[str | None]:
     find = actor_finder(actor_from)
     pairs = zip(clips["clip"].to_pylist(), clips["path"].to_pylist(), strict=True)
     return [find(_below(clip, path)) for clip, path in pairs]
+
+
+def columns_of_people(clips: pa.Table) -> list[str]:
+    """Return the columns, but `actor`, whose names look like people: speaker, subject_id, SpeakerID, spk."""
+    return [name for name in _choices(clips) if name != "actor" and _PEOPLE.search(name)]
 
 
 def genders(clips: pa.Table, values: npt.NDArray[np.object_]) -> dict[str, str]:

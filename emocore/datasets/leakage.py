@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from emocore.datasets.examples import Examples
 from emocore.datasets.protocols import Fold, check_disjoint
-from emocore.errors import UserError
+from emocore.errors import UserError, amount
 
 
 def unseen(known: pa.Table, examples: Examples) -> Examples:
@@ -23,7 +23,7 @@ def unseen(known: pa.Table, examples: Examples) -> Examples:
     copy = pc.and_(pc.is_null(clips["actor"]), pc.is_in(clips["content_id"], seen.drop_null()))
     rows = np.flatnonzero(~copy.combine_chunks().to_numpy(zero_copy_only=False))
     if not len(rows):
-        raise UserError(f"The model was trained on all of the {clips.num_rows} clips given: give others.")
+        raise UserError(f"The model was trained on all of the {amount(clips.num_rows, 'clip')} given: give others.")
     check_unseen(known, clips.take(rows))
     left_out = {**examples.left_out, "also_in_training": clips.num_rows - len(rows)}
     return dataclasses.replace(examples.take(rows), left_out=left_out)

@@ -9,32 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from emocore.datasets.groups import Groups, Rows, genders, groups, spread
-from emocore.errors import UserError
+from emocore.corpora.catalogue import protocols
+from emocore.datasets.groups import TAKE, Groups, Rows, columns_of_people, genders, groups, spread
+from emocore.errors import UserError, amount
 
-# Test actors of each fold.
-ACTOR_FOLDS: dict[str, tuple[tuple[int, ...], ...]] = {
-    "article": ((21, 22, 23, 24),),
-    "article-video": ((23, 24),),  # the article does not name its two
-    # Luna-Jiménez et al. (2021), https://doi.org/10.3390/s21227665, section 3.1
-    "luna5": (
-        (2, 5, 14, 15, 16),
-        (3, 6, 7, 13, 18),
-        (10, 11, 12, 19, 20),
-        (8, 17, 21, 23, 24),
-        (1, 4, 9, 22),
-    ),
-    # Ma et al. (2024), https://arxiv.org/abs/2406.07162
-    "emobox6": (
-        (1, 11, 20, 21),
-        (4, 10, 12, 14),
-        (8, 9, 19, 23),
-        (3, 5, 7, 24),
-        (2, 15, 16, 18),
-        (6, 13, 17, 22),
-    ),
-    "sequential6": tuple(tuple(range(first, first + 4)) for first in range(1, 25, 4)),
-}
+PUBLISHED = protocols()
 _NO_ROWS: Rows = np.empty(0, np.int64)
 
 
@@ -148,28 +127,45 @@ def check_disjoint(
 
 
 def _by_actor(protocol: str, _: pa.Table, group: Groups, __: int) -> tuple[list[Fold], int]:
-    numbers = [int(value) if value.isascii() and value.isdigit() else 0 for value in group.values]
-    for number, value in zip(numbers, group.values, strict=True):
-        if not 1 <= number <= 24:
+    corpus, published = PUBLISHED[protocol]
+    actors = np.array([f"{int(value):02d}" if _is_number(value) else value for value in group.values])
+    for actor, value in zip(actors, group.values, strict=True):
+        if actor not in corpus.actors:
+            first, last = (end.lstrip("0") for end in (corpus.actors[0], corpus.actors[-1]))
             raise UserError(
-                f"Protocol {protocol!r} parts the RAVDESS actors 1 to 24 and found {group.column} "
-                f"{_name(value)}: choose grouped5, or say where the path holds it (--actor-from REGEX)."
+                f"Protocol {protocol!r} parts the {corpus.name.upper()} actors {first} to {last} and found "
+                f"{group.column} {_name(value)}: choose grouped5, or say where the path holds it (--actor-from REGEX)."
             )
-    actors = np.array(numbers)
-    return _test_on(protocol, {str(n): np.isin(actors, test) for n, test in enumerate(ACTOR_FOLDS[protocol], 1)})
+    return _test_on(protocol, {str(n): np.isin(actors, test) for n, test in enumerate(published.test_actors, 1)})
 
 
-def _loso(_: pa.Table, group: Groups, __: int) -> tuple[list[Fold], int]:
-    if not group.known:
-        value = next(value for value in group.values if value.startswith("take "))
-        raise UserError(
-            f"Protocol 'loso' leaves one actor out and found {group.column} {_name(value)}: choose grouped5, "
-            f"or say where the path holds the actor (--actor-from REGEX)."
-        )
+def _is_number(value: str) -> bool:
+    return value.isascii() and value.isdigit()
+
+
+def _check_known(protocol: str, clips: pa.Table, group: Groups) -> None:
+    """Raise UserError where a clip's group is unknown: its takes would be dealt at random, whoever speaks."""
+    if group.known or group.column == "clip":
+        return
+    unknown = sum(value.startswith(TAKE) for value in group.values)
+    columns = [name for name in columns_of_people(clips) if name != group.column]
+    by_column = "--group-column with a column that says who it is"
+    if columns:
+        by_column = f"--group-column {columns[0]} (columns that look like people: {', '.join(columns)})"
+    raise UserError(
+        f"Protocol {protocol!r} keeps people apart, and {unknown:,} of {amount(len(group.values), 'clip')} have no "
+        f"{group.column}: give {by_column}, say where the path holds the actor (--actor-from REGEX), or "
+        "choose grouped5 with --group-column clip, by which a person may stand on both sides."
+    )
+
+
+def _loso(clips: pa.Table, group: Groups, _: int) -> tuple[list[Fold], int]:
+    _check_known("loso", clips, group)
     return _test_on("loso", {name: group.values == name for name in sorted(set(group.values))})
 
 
 def _grouped5(clips: pa.Table, group: Groups, seed: int) -> tuple[list[Fold], int]:
+    _check_known("grouped5", clips, group)
     fold_of = spread(list(group.values), genders(clips, group.values), 5, seed)
     folds = np.array([fold_of[value] for value in group.values])
     return _test_on("grouped5", {str(fold + 1): folds == fold for fold in range(5)})
@@ -196,7 +192,7 @@ def _as_is(clips: pa.Table, _: Groups, __: int) -> tuple[list[Fold], int]:
 
 
 PROTOCOLS: dict[str, Callable[[pa.Table, Groups, int], tuple[list[Fold], int]]] = {
-    **{name: partial(_by_actor, name) for name in ACTOR_FOLDS},
+    **{name: partial(_by_actor, name) for name in PUBLISHED},
     "loso": _loso,
     "grouped5": _grouped5,
     "given": _given,
@@ -216,7 +212,7 @@ def _test_on(protocol: str, tests: Mapping[str, npt.NDArray[np.bool_]]) -> tuple
         if test.any():
             folds.append(Fold(name, np.flatnonzero(~test), _NO_ROWS, np.flatnonzero(test)))
     if not folds:
-        wanted = ", ".join(f"{actor:02d}" for actors in ACTOR_FOLDS[protocol] for actor in actors)
+        wanted = ", ".join(actor for actors in PUBLISHED[protocol][1].test_actors for actor in actors)
         raise UserError(
             f"Protocol {protocol!r} tests on actors {wanted} and none is present: give their clips, or choose loso."
         )
@@ -239,4 +235,4 @@ def _check_several(gender: Mapping[str, str], purpose: str) -> None:
 
 
 def _name(value: str) -> str:
-    return "unknown" if value.startswith("take ") else repr(value)
+    return "unknown" if value.startswith(TAKE) else repr(value)

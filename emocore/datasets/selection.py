@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from emocore.errors import UserError
+from emocore.errors import UserError, amount
 
 Channel = Literal["speech", "song", "all"]
 Media = Literal["audio", "frames"]
@@ -38,7 +38,7 @@ def select(clips: pa.Table, *, channel: Channel = "speech", media: Media) -> pa.
         best[key] = min(candidate, best.get(key, candidate))
     if not best:
         raise UserError(
-            f"None of the {clips.num_rows} clips has channel {channel!r} and one of the modalities "
+            f"None of the {amount(clips.num_rows, 'clip')} has channel {channel!r} and one of the modalities "
             f"{', '.join(PREFERRED[media])}: choose another --channel, or give other files."
         )
     return clips.take(np.array(sorted(row for *_, row in best.values()), np.int64))

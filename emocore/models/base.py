@@ -27,6 +27,7 @@ class ModelSpec:
     defaults: Settings = field(default_factory=dict)  # of the first kind: the settings that are not the library's own
     parameters: Callable[[], Settings] | None = None  # with their defaults: what may be set and searched
     chooses: bool = False  # when to stop, on validation clips
+    lenient: bool = False  # its library takes a text for a number, and a fraction for its whole part
     trial_gpus: bool = False  # a trial of a search may compute on a GPU
     answers_on: Literal["cpu", "gpu"] = "cpu"  # where a GPU makes it faster
     balanced: bool = True  # every emotion weighs the same in training, unless told otherwise
@@ -56,6 +57,7 @@ class NetworkSpec:
     input_pixels: int | None = None  # the side of the pictures that it takes; None: as its settings say
     frame_pixels: int = 256  # the side of the pictures that are kept for it, unless told otherwise
     base: str | None = None  # the model from which its training begins
+    unread: tuple[str, ...] = ()  # settings that are those of other networks
     mirrored: bool = False  # it sees each picture mirrored too, and gives the mean
 
 

@@ -36,6 +36,18 @@ def known_parameters(model: str) -> Settings:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
 
+def settings_read(model: str, settings: Settings) -> Settings:
+    """Return what a model is built and trained by: `settings` and, where they say nothing, the defaults.
+
+    >>> settings_read("svc", {"C": 5})["C"], "recipe" in settings_read("cnn", {"recipe": "article", "dense": 8})
+    (5, False)
+    """
+    defaults = known_parameters(model) if can_search(model) else {}
+    network = find_model(model).network
+    unread = network.unread if network else ()
+    return {name: value for name, value in {**defaults, **settings}.items() if name not in unread}
+
+
 def defaults_of(model: str, space: Space) -> Settings:
     """Return our value of each parameter in the space; it may lie outside, as svc's gamma "scale" does of numbers."""
     known = known_parameters(model)

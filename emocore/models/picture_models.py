@@ -13,6 +13,10 @@ _SEARCHED = (
 )
 
 
+_OF_TRANSFER = ("recipe", "frozen_epochs", "thaw_rate", "base")
+_OF_CNN = ("filters", "dense")
+
+
 def _cnn(settings: NetworkSettings) -> Any:
     from emocore.models.keras.architectures import build_cnn  # noqa: PLC0415 - TensorFlow takes seconds to import
 
@@ -53,7 +57,7 @@ FACE_SETTINGS = NetworkSettings(  # what trained the shipped weights
 CNN = ModelSpec(
     "cnn",
     (PICTURES.name,),
-    network=NetworkSpec(_cnn, CNN_SETTINGS),
+    network=NetworkSpec(_cnn, CNN_SETTINGS, unread=_OF_TRANSFER),
     parameters=_cnn_parameters,
     chooses=True,
     answers_on="gpu",
@@ -62,7 +66,13 @@ FACE_CNN = ModelSpec(
     "face-cnn",
     (PICTURES.name,),
     network=NetworkSpec(
-        _face_cnn, FACE_SETTINGS, FACE_EMOTIONS, input_pixels=FACE_PIXELS, frame_pixels=FACE_PIXELS, mirrored=True
+        _face_cnn,
+        FACE_SETTINGS,
+        FACE_EMOTIONS,
+        input_pixels=FACE_PIXELS,
+        frame_pixels=FACE_PIXELS,
+        unread=(*_OF_TRANSFER, *_OF_CNN),
+        mirrored=True,
     ),
     chooses=True,
     answers_on="gpu",
@@ -73,7 +83,9 @@ FACE_CNN = ModelSpec(
 TRANSFER = ModelSpec(
     "transfer",
     (PICTURES.name,),
-    network=NetworkSpec(_transfer, NetworkSettings(pixels=48), input_pixels=FACE_PIXELS, base=FACE_CNN.name),
+    network=NetworkSpec(
+        _transfer, NetworkSettings(pixels=48), input_pixels=FACE_PIXELS, unread=_OF_CNN, base=FACE_CNN.name
+    ),
     chooses=True,
     answers_on="gpu",
 )

@@ -53,7 +53,9 @@ def _of_columns(name: str) -> ModelSpec:
 
 SVC, SVC_LINEAR = _of_columns("svc"), _of_columns("svc-linear")
 RANDOM_FOREST, MLP = _of_columns("random-forest"), _of_columns("mlp")
-XGBOOST = ModelSpec("xgboost", (ARTICLE.name,), _xgboost, parameters=lambda: dict(_XGBOOST), trial_gpus=True)
+XGBOOST = ModelSpec(
+    "xgboost", (ARTICLE.name,), _xgboost, parameters=lambda: dict(_XGBOOST), lenient=True, trial_gpus=True
+)
 AUDIO_CONV1D = ModelSpec(
     "audio-conv1d",
     (ARTICLE_FRAMES.name,),

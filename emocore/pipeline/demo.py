@@ -11,7 +11,7 @@ from rich.table import Table
 from emocore.cli import check_seed, options_to_json
 from emocore.corpora.listing import list_corpora
 from emocore.corpora.synthetic.corpus import ClipPlan, DemoSettings, plan, write_clip, write_notice
-from emocore.errors import UserError
+from emocore.errors import UserError, amount
 from emocore.features.article import ARTICLE
 from emocore.features.pictures import PICTURES
 from emocore.pipeline import cluster
@@ -20,6 +20,7 @@ from emocore.pipeline.label import LabelOptions, label
 from emocore.pipeline.options.run import EvaluateOptions, TrainOptions
 from emocore.pipeline.runs import evaluate, train
 from emocore.progress import Counter
+from emocore.reports.summary import label_line
 from emocore.schema import SCHEMA_VERSION
 from emocore.storage.folder import output_folder
 from emocore.storage.local import write_json
@@ -98,7 +99,7 @@ def _generate(options: DemoOptions, corpus: Path, archive: Path) -> None:
     plans = plan(settings)
     for destination in (corpus, archive):
         write_notice(destination)
-    with Counter("generate the synthetic corpus", len(plans), "takes") as counter:
+    with Counter("generate the synthetic corpus", len(plans), "take") as counter:
         tasks = [
             _write_clips.remote(plans[i : i + _CHUNK], corpus, archive, options.actors)
             for i in range(0, len(plans), _CHUNK)
@@ -134,7 +135,4 @@ def _show(rows: list[dict[str, Any]], summaries: dict[str, dict[str, Any]]) -> N
     console = Console(width=100)
     console.print(table)
     for model, summary in summaries.items():
-        console.print(
-            f"Labelled the archive by {model}: {summary['files']} files in, {summary['labels']} labels, "
-            f"{summary['failures']} failures."
-        )
+        console.print(f"Labelled the archive by {model}: {amount(summary['files'], 'file')} in, {label_line(summary)}.")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from emocore.corpora.catalogue import AUTO
 from emocore.corpora.fingerprint import fingerprint
 from emocore.corpora.listing import Listing
 from emocore.corpora.scan import check_local
@@ -47,8 +48,9 @@ def find_data(paths: tuple[str, ...], options: CorpusOptions, spec: ModelSpec) -
     for path in corpora:
         if (Path(path) / "config.json").exists() and (Path(path) / "clips").is_dir():
             raise UserError(f"{path} holds unfinished feature tables: repeat the command that made them.")
-    if not corpora and (options.map or options.corpus != "auto"):
-        option = "--map" if options.map else "--corpus"
+    told = {"--map": options.map, "--corpus": options.corpus != AUTO, "--exclude": options.exclude}
+    if not corpora and any(told.values()):
+        option = next(option for option, value in told.items() if value)
         raise UserError(f"{option} says how a corpus is read, and {paths[0]} is featurized already: leave it out.")
     listing = options.list(corpora, stills=spec.sees) if corpora else None
     names = []

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -14,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tyro
 
-from emocore.cli import options_to_json
+from emocore.cli import command_line, options_to_json
+from emocore.corpora.catalogue import licences
 from emocore.corpora.listing import check_media, failure_table, walk_media
 from emocore.corpora.scan import Row, describe_passed_over
 from emocore.corpora.synthetic.notice import is_synthetic
@@ -155,7 +157,7 @@ def label(options: LabelOptions) -> Labelled:
         def listed() -> Iterator[tuple[Row, Iterator[str]]]:
             failures.clear()
             passed_over.clear()
-            return walk_media(options.media, failures, stills=stills, passed_over=passed_over)
+            return walk_media(options.media, failures, stills=stills, exclude=options.exclude, passed_over=passed_over)
 
         stage = _stage(options, bundle, model_hash)
         update = Update(stage, folder.path, SUMMARY, options, options.max_failures, options.gpus_per_worker)
@@ -171,7 +173,7 @@ def dry_run(options: LabelOptions) -> list[str]:
     check_config(Path(options.out), _config(options, model_hash), FREE_OPTIONS)
     stage = _stage(options, bundle, model_hash)
     passed_over: Counter[str] = Counter()
-    listed = walk_media(options.media, [], stills=bundle.spec.sees, passed_over=passed_over)
+    listed = walk_media(options.media, [], stills=bundle.spec.sees, exclude=options.exclude, passed_over=passed_over)
     lines = describe_run(stage, Path(options.out), listed, retry_failed=options.retry_failed, seed=options.seed)
     return [*lines, describe_passed_over(passed_over)] if passed_over else lines
 
@@ -250,9 +252,11 @@ def _conclude(
         "versions": versions(),
     }
     page = {
+        "command": command_line("jobs/label.py", options),
+        "finished": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         **options_to_json(options),
         "model": bundle.model,
-        "trained_on": bundle.card.get("corpus", []),
+        "licences": licences(bundle.card.get("corpus", [])),
         "synthetic": is_synthetic(archive.paths()) or bool(bundle.card.get("synthetic")),
         "versions": versions(),
     }

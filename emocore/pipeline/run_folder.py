@@ -1,6 +1,7 @@
 """The RUN folder: predictions, figures, report."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from emocore.corpora.ravdess import is_ravdess_name
+from emocore.corpora.catalogue import accuracy_of_people, licences, published_among
 from emocore.datasets.duplicates import distinct_rows
 from emocore.datasets.examples import Examples
+from emocore.datasets.protocols import PUBLISHED
 from emocore.evaluation.metrics import accuracy, confusion_matrix, summarize, uar
 from emocore.models.predictions import answer_columns, shares_of
 from emocore.pipeline.training.folds import FoldResult
+from emocore.progress import duration
 from emocore.reports.pages import render_run
 from emocore.reports.search import search_view
 from emocore.schema import FRAME_PREDICTIONS, PREDICTIONS
@@ -29,7 +32,7 @@ METRICS = "metrics.json"
 class Outcome:
     """What a run gave: the model's name, the protocol, the examples, the folds' results, more for metrics.json.
 
-    `search`: what was searched and how; empty where nothing was.
+    `search`: what was searched and how; `settings`: the model's own; both empty where there is no such thing.
     """
 
     model: str
@@ -38,9 +41,12 @@ class Outcome:
     results: list[FoldResult]
     extra: dict[str, Any]
     search: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
-def write_run(folder: Path, options: dict[str, Any], seed: int, outcome: Outcome, seconds: float) -> dict[str, Any]:
+def write_run(
+    folder: Path, command: str, options: dict[str, Any], seed: int, outcome: Outcome, seconds: float
+) -> dict[str, Any]:
     """Write predictions.parquet, report.html and, last, metrics.json; return the metrics.
 
     Of a model of frames also frames/ and, where it was trained, history.json: what each epoch gave, by fold.
@@ -48,10 +54,9 @@ def write_run(folder: Path, options: dict[str, Any], seed: int, outcome: Outcome
     examples, results = outcome.examples, outcome.results
     rows: NDArray[np.int64] = np.concatenate([result.rows for result in results])
     predictions = _predictions(examples, results, rows)
-    truth, shares = examples.truth[rows], shares_of(predictions)
-    metrics = summarize(
-        truth,
-        shares,
+    figures = summarize(
+        examples.truth[rows],
+        shares_of(predictions),
         protocol=outcome.protocol,
         model=outcome.model,
         actors=predictions["actor"].to_pylist(),
@@ -60,10 +65,24 @@ def write_run(folder: Path, options: dict[str, Any], seed: int, outcome: Outcome
         seed=seed,
     )
     view, found = _write_search(folder, outcome)
-    metrics |= _write_frames(folder, examples, outcome) | outcome.extra | found
-    metrics |= {
+    frames = _write_frames(folder, examples, outcome)
+    metrics = {**figures, **frames, **outcome.extra, **found, **_facts(outcome, options.get("group_column"))}
+    history = {result.name: result.history for result in results if result.history}
+    if history:
+        write_json(folder / "history.json", history)
+    write_table(predictions, folder / "predictions.parquet")
+    page = _page(command, options, outcome, seconds)
+    write_text(folder / "report.html", render_run(page, metrics, predictions, history, view))
+    write_json(folder / METRICS, metrics)
+    return metrics
+
+
+def _facts(outcome: Outcome, group_column: str | None) -> dict[str, Any]:
+    """Return what metrics.json says of a run beside its figures."""
+    examples, results = outcome.examples, outcome.results
+    return {
         "speaker_independent": _all([result.independent for result in results]),
-        "group_column": options.get("group_column"),
+        "group_column": group_column,
         "left_out": examples.left_out,
         "temperatures": {result.name: result.temperature for result in results},
         "chosen": {result.name: result.chosen for result in results if result.chosen},
@@ -71,21 +90,22 @@ def write_run(folder: Path, options: dict[str, Any], seed: int, outcome: Outcome
         "synthetic": examples.synthetic,
         "versions": versions(),
     }
-    page = {
+
+
+def _page(command: str, options: dict[str, Any], outcome: Outcome, seconds: float) -> dict[str, Any]:
+    """Return what the report says of a run beside its figures: the command, its options, the model, the corpora."""
+    return {
+        "command": command,
+        "finished": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "duration": duration(seconds),
         **options,
-        **examples.made_by(),
+        **outcome.examples.made_by(),
+        "settings": outcome.settings,
         "model": outcome.model,
-        "corpus": corpora(examples),
-        "synthetic": examples.synthetic,
+        **_about_corpora(corpora(outcome.examples), outcome.protocol),
+        "synthetic": outcome.examples.synthetic,
         "versions": versions(),
     }
-    history = {result.name: result.history for result in results if result.history}
-    if history:
-        write_json(folder / "history.json", history)
-    write_table(predictions, folder / "predictions.parquet")
-    write_text(folder / "report.html", render_run(page, metrics, predictions, history, view))
-    write_json(folder / METRICS, metrics)
-    return metrics
 
 
 def _write_search(folder: Path, outcome: Outcome) -> tuple[dict[str, Any] | None, dict[str, Any]]:
@@ -102,8 +122,19 @@ def _write_search(folder: Path, outcome: Outcome) -> tuple[dict[str, Any] | None
 
 def corpora(examples: Examples) -> list[str]:
     """Return the published corpora among the clips, whose licence and human figures the report quotes."""
-    names = (clip.partition("@")[0] for clip in examples.clips["clip"].to_pylist())
-    return ["ravdess"] if not examples.synthetic and any(map(is_ravdess_name, names)) else []
+    names = [clip.partition("@")[0] for clip in examples.clips["clip"].to_pylist()]
+    return [] if examples.synthetic else published_among(names)
+
+
+def _about_corpora(names: list[str], protocol: str) -> dict[str, Any]:
+    """Return what a page says of the corpora and their protocol."""
+    published = PUBLISHED.get(protocol)
+    return {
+        "corpus": names,
+        "licences": licences(names),
+        "people": accuracy_of_people(names),
+        "protocol_words": published[1].words if published else "",
+    }
 
 
 def _write_frames(folder: Path, examples: Examples, outcome: Outcome) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from emocore.cli import options_to_json
+from emocore.cli import command_line, options_to_json
 from emocore.corpora.listing import Listing
 from emocore.datasets.examples import Examples, check_labelled, labelled
 from emocore.datasets.protocols import Fold
@@ -20,7 +20,9 @@ from emocore.features.family import FrameInput
 from emocore.models.bundle import bundle_folder, bundle_hash, read_card, save_bundle
 from emocore.models.catalogue import find_model, is_model
 from emocore.models.fitting import Recipe
-from emocore.models.network_settings import NetworkSettings
+from emocore.models.given_settings import read_settings
+from emocore.models.network_settings import NetworkSettings, changed
+from emocore.models.parameters import settings_read
 from emocore.models.space_file import read_space
 from emocore.models.spaces import grid
 from emocore.pipeline.inputs import Data, find_data
@@ -73,7 +75,9 @@ def _fit_one(command: str, options: TrainOptions, fitter: Fitter) -> Summary:
         (result,) = fitter.fit(examples, [fold], folder, keep=False)
         _save(folder / "model", examples, fold, result, fitter, data)
         estimate = "test" if len(fold.test) else fitter.estimate
-        return Outcome(options.model, protocol, examples, [result], {"estimate": estimate, **extra}, fitter.about())
+        settings = _settings(fitter, examples, [result])
+        extra = {"estimate": estimate, **extra}
+        return Outcome(options.model, protocol, examples, [result], extra, fitter.about(), settings)
 
     return _in_run_folder(command, options, fitter, None, work)
 
@@ -97,7 +101,8 @@ def evaluate(options: EvaluateOptions) -> Summary:
     def work(folder: Path, data: Data) -> Outcome:
         examples, protocol, folds, extra = _prepare(fitter, options, folder, data)
         results = fitter.fit(examples, folds, folder, keep=True)
-        return Outcome(model, protocol, examples, results, {"estimate": "test", **extra}, fitter.about())
+        settings = _settings(fitter, examples, results)
+        return Outcome(model, protocol, examples, results, {"estimate": "test", **extra}, fitter.about(), settings)
 
     return _in_run_folder("evaluate", options, fitter, bundle_hash(bundle_folder(run)) if run else None, work)
 
@@ -115,18 +120,19 @@ def _fitter(options: RunOptions, model: str, card: dict[str, Any]) -> ArrayFitte
     """Return what fits the model; `card` is that of a RUN whose settings and inputs are taken, or empty."""
     spec = find_model(model)
     check_read_by(model, options, NetworkOptions)
-    balanced = card["balanced"] if card and options.class_weight is None else options.is_balanced(model)
+    balanced = card["balanced"] if card and options.class_weight == "auto" else options.is_balanced(model)
     recipe = Recipe(model, options.seed, balanced)
     families = families_of(card["families"]) if card else {}
     if spec.network is None:
-        return ArrayFitter(options, replace(recipe, settings=dict(card.get("settings", {}))), families)
+        given = {**card.get("settings", {}), **read_settings(model, options.set)}
+        return ArrayFitter(options, replace(recipe, settings=given), families)
     unread = {"--level": options.level, "--sample-rate-hz": options.sample_rate_hz}
     unread["--cpus-per-fit"] = options.cpus_per_fit if options.cpus_per_fit > 1 else None
     for option, value in unread.items():
         if value is not None:
             raise UserError(f"{option} {value} changes nothing for {model}, which sees: leave it out.")
     settings = NetworkSettings.from_json(card["settings"]) if card else spec.network.settings
-    settings = replace(settings, **options.settings())
+    settings = changed(replace(settings, **options.settings()), read_settings(model, options.set))
     if spec.network.base:
         settings = replace(settings, base=_base_network(options, card, model, spec.network.base))
     reads = next((family.reads for family in families.values() if isinstance(family.reads, FrameInput)), None)
@@ -140,6 +146,13 @@ def _searching(options: TuneOptions | EvaluateOptions) -> Fitter:
     for name in options.settings():
         if name in space:
             raise UserError(f"{flag(name)} is among what is searched: leave it out, or give a --space without {name}.")
+    settings = read_settings(options.model, options.set)
+    for name in settings:
+        if name in space and options.space:
+            raise UserError(f"--set {name} is among what --space {options.space} varies: leave one of them out.")
+    space = {name: kind for name, kind in space.items() if name not in settings}
+    if not space:
+        raise UserError(f"--set leaves nothing to search of {options.model}: leave one of {', '.join(settings)} out.")
     if options.search == "grid":
         grid(space, options.n_samples)  # refused now, if it has too many settings
     return SearchingFitter(_fitter(options, options.model, {}), options, space)
@@ -195,10 +208,17 @@ def _in_run_folder(
         started = time.monotonic()
         outcome = work(folder.path, data)
         told = options_to_json(options)
-        metrics = write_run(folder.path, told, options.seed, outcome, time.monotonic() - started)
+        typed = command_line(f"jobs/{command}.py", options)
+        metrics = write_run(folder.path, typed, told, options.seed, outcome, time.monotonic() - started)
         for hidden in (KEPT, WORK, SEARCH):
             shutil.rmtree(folder.path / hidden, ignore_errors=True)
         return Summary(metrics, already_finished=False)
+
+
+def _settings(fitter: Fitter, examples: Examples, results: list[FoldResult]) -> dict[str, Any]:
+    """Return the model's settings that all folds share, defaults among them."""
+    of_folds = [settings_read(fitter.recipe.model, fitter.facts(examples, result)["settings"]) for result in results]
+    return {name: value for name, value in of_folds[0].items() if all(other[name] == value for other in of_folds)}
 
 
 def _config(

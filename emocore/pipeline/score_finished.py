@@ -27,7 +27,9 @@ def check_as_is(options: EvaluateOptions) -> str:
         raise UserError(f"Protocol 'as-is' tests a finished model: give --model a RUN folder, not {options.model!r}.")
     folder = bundle_folder(options.model)
     check_read_by(str(read_card(options.model)["model"]), options, NetworkOptions)
-    unused = {"--class-weight": options.class_weight, "--group-column": options.group_column}
+    weight = None if options.class_weight == "auto" else options.class_weight
+    unused = {"--class-weight": weight, "--group-column": options.group_column}
+    unused["--set"] = " ".join(options.set) or None
     looks = given(options, PictureOptions)
     unused |= {option: value for option, value in given(options, NetworkOptions).items() if option not in looks}
     for option, value in unused.items():

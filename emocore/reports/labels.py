@@ -2,19 +2,32 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from emocore.reports.tables import Table, plain
+from emocore.errors import amount
+from emocore.reports.tables import Table, percent, plain
 
 MOST_SLOW = 10
+MOST_ANSWERS = 500
 CONFIDENCE_BINS = 20
 _BARS = 40
 _STEPS = [1.0, 2.0, 5.0, 10.0, 30.0, *(60.0 * n for n in (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1440))]
+
+
+class Answer(NamedTuple):
+    """What was answered for a file; confidence −1: nothing, for the reason that `state` names."""
+
+    confidence: float
+    clip: str
+    predicted: str | None
+    runner_up: str | None
+    state: str | None
 
 
 @dataclass
@@ -27,6 +40,12 @@ class LabelCounts:
     media_seconds: float = 0.0
     n_duplicates: int = 0
     confidence: NDArray[np.int64] = field(default_factory=lambda: np.zeros(CONFIDENCE_BINS, np.int64))
+    answers: list[Answer] = field(default_factory=list)  # MOST_ANSWERS of them, the most confident first
+
+    @property
+    def answered(self) -> int:
+        """How many files have an answer; the others could be read, and held nothing to answer from."""
+        return self.predicted.total()
 
 
 @dataclass
@@ -52,25 +71,54 @@ def count_labels(parts: Iterable[pa.Table]) -> LabelCounts:
         counts.media_seconds += sum(value for value in seconds if value is not None and np.isfinite(value))
         counts.n_duplicates += part.num_rows - part["duplicate_of"].null_count
         counts.confidence += confidence_histogram(part["confidence"].to_pylist())
+        counts.answers = heapq.nsmallest(MOST_ANSWERS, [*counts.answers, *_answers(part)], key=_by_confidence)
     return counts
+
+
+def _answers(part: pa.Table) -> Iterator[Answer]:
+    columns = (part[name].to_pylist() for name in ("confidence", "clip", "predicted", "runner_up", "state"))
+    for confidence, *rest in zip(*columns, strict=True):
+        yield Answer(-1.0 if confidence is None or not np.isfinite(confidence) else confidence, *rest)
+
+
+def _by_confidence(answer: Answer) -> tuple[float, str]:
+    return -answer.confidence, answer.clip
+
+
+def answer_table(counts: LabelCounts) -> Table:
+    """Return what was answered for each file, up to MOST_ANSWERS."""
+    rows = [
+        [
+            plain(answer.clip),
+            plain(answer.predicted or answer.state),
+            plain(answer.runner_up),
+            percent(answer.confidence if answer.confidence >= 0 else None),
+        ]
+        for answer in counts.answers
+    ]
+    shown, files = len(rows), amount(counts.files, "file")
+    caption = f"All {files}" if shown == counts.files else f"The {shown:,} most confident of {files}"
+    return Table(caption, ["file", "emotion", "runner-up", "confidence"], rows, text=3)
 
 
 def summarize_timings(parts: Iterable[pa.Table]) -> Timings:
     """Sum up TIMINGS rows that come in parts, one a shard."""
     slowest: list[tuple[float, str]] = []
-    shards: list[tuple[float, float, int]] = []  # when it began and ended, and how many files it has
+    ends: list[NDArray[np.float64]] = []  # of each file: a shard's rows all bear the time of its commit
+    begun = np.inf
     for part in parts:
         if part.num_rows:
             seconds, finished = part["seconds"].to_pylist(), part["finished"][0].as_py()
             slowest = heapq.nlargest(MOST_SLOW, [*slowest, *zip(seconds, part["path"].to_pylist(), strict=True)])
-            shards.append((finished - sum(seconds), finished, part.num_rows))
-    if not shards:
+            begun = min(begun, finished - sum(seconds))
+            ends.append(finished - sum(seconds) + np.cumsum(seconds, dtype=np.float64))
+    if not ends:
         return Timings([], [], 0.0)
-    begun, ended, files = np.array(shards).T
-    span = ended.max() - begun.min()
+    ended = np.concatenate(ends)
+    span = max(ended.max() - begun, 1e-3)
     step = next((step for step in _STEPS if span <= _BARS * step), span / _BARS)
-    places = np.minimum(((ended - begun.min()) / step).astype(int), int(np.ceil(span / step)) - 1)
-    counts = np.bincount(places, weights=files).tolist()
+    places = np.minimum(((ended - begun) / step).astype(int), int(np.ceil(span / step)) - 1)
+    counts = np.bincount(places).tolist()
     rates = [count / min(step, span - i * step) for i, count in enumerate(counts)]  # the last stretch is shorter
     return Timings(slowest, [(i * step / 3600, rate) for i, rate in enumerate(rates)], float(step))
 

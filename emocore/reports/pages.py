@@ -1,5 +1,6 @@
 """report.html of a run and of a labelled archive: one self-contained file that fetches nothing."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,14 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
 from emocore.evaluation.bias import by_group, largest_gap
 from emocore.evaluation.calibration import reliability, selective_accuracy
 from emocore.labels import EMOTIONS
 from emocore.reports import plots, tables
-from emocore.reports.labels import LabelCounts, Timings, confidence_histogram, slowest_table
+from emocore.reports.labels import LabelCounts, Timings, answer_table, confidence_histogram, slowest_table
 from emocore.schema import PROBABILITIES
 
 Ints = NDArray[np.int64]
@@ -26,15 +27,10 @@ GROUPS = ("gender", "intensity", "statement", "actor")
 FEW_ACTORS = 10
 
 INDEPENDENT = "Speaker-independent: no actor stands on both the training and the test side."
-# Name → (what was tested on what, whether that is speaker-independent).
 DEPENDENT = "Not speaker-independent: an actor stands on both the training and the test side."
 UNKNOWN = "The data does not say who speaks: one speaker may stand on both the training and the test side."
+# Name → (what was tested on what, whether that is speaker-independent). Published protocols are told by their corpus.
 PROTOCOLS = {
-    "article": ("Trained on actors 1 to 20, tested on actors 21 to 24.", INDEPENDENT),
-    "article-video": ("Trained on actors 1 to 22, tested on actors 23 and 24.", INDEPENDENT),
-    "luna5": ("Five folds of four or five actors, each tested once.", INDEPENDENT),
-    "emobox6": ("Six folds of four actors, each tested once.", INDEPENDENT),
-    "sequential6": ("Six folds of four consecutive actors, each tested once.", INDEPENDENT),
     "loso": ("One actor left out a fold, each tested once.", INDEPENDENT),
     "grouped5": (
         "Five folds by group, each tested once.",
@@ -51,6 +47,10 @@ PROTOCOLS = {
         "Speaker-independent only if the model never saw these actors in training.",
     ),
 }
+
+_NOT_SETTINGS = ("versions", "licences", "people", "protocol_words", "settings")
+# What a labelled archive's page shows in its tiles and tables.
+_ON_THE_PAGE = ("files", "labels", "failures", "failures_by_reason", "states", "predicted", "versions", "model")
 
 VALIDATION = (
     "Trained on everything but the validation clips, and scored on those: the epoch and the temperature were chosen "
@@ -79,13 +79,13 @@ def render_run(
     `history` holds the figures of each epoch, by fold, where a network was trained on frames; `search` is what
     `search_view` returned, where the settings were searched for.
 
-    Read from `config`: `model`, `corpus` (one name or several; "ravdess" adds its licence and the accuracy
-    of people), `trained_on` (the same, for a finished model), `synthetic` (true adds a warning), `versions`;
-    everything else is listed under settings. Without a labelled clip the page shows distributions only.
+    Read from `config`: `model`, `licences` (sentences), `people` (a sentence on how well people do), `protocol_words`
+    (what a published protocol does), `synthetic` (true adds a warning), `settings` (the model's own), `versions`;
+    everything else that is said is listed. Without a labelled clip the page shows distributions only.
     """
     rows = predictions.to_pylist()
     labelled = [row for row in rows if row["emotion"] is not None]
-    words, independence = _independence(metrics)
+    words, independence = _independence(metrics, config.get("protocol_words", ""))
     view = {
         **_common(config),
         "metrics": metrics,
@@ -93,7 +93,7 @@ def render_run(
         "independence": independence,
         "is_independent": independence == INDEPENDENT,
         "few_actors": 0 < (metrics.get("n_actors") or 0) < FEW_ACTORS,
-        "human": _names(config, "corpus") == {"ravdess"} and not config.get("synthetic"),
+        "people": "" if config.get("synthetic") else config.get("people", ""),
         "n_clips": len(rows),
         "search": search,
         "training_plot": plots.training_plot(history) if history else None,
@@ -105,9 +105,9 @@ def render_run(
     return _render("report_run.html", view)
 
 
-def _independence(metrics: Mapping[str, Any]) -> tuple[str, str]:
+def _independence(metrics: Mapping[str, Any], published: str) -> tuple[str, str]:
     """Return a protocol in words, and whether speakers were kept apart: what the run found, else what it promises."""
-    words, promised = PROTOCOLS.get(metrics["protocol"], ("", ""))
+    words, promised = PROTOCOLS.get(metrics["protocol"], (published, INDEPENDENT if published else ""))
     words = TOO_HIGH.get(metrics.get("estimate", ""), words)
     if metrics["protocol"] == "as-is" or "speaker_independent" not in metrics:
         return words, promised
@@ -123,13 +123,15 @@ def render_labels(
     failures: pa.Table,
     timings: Timings,
 ) -> str:
-    """Return the page of a labelled archive. `config` as in `render_run`; `summary` is listed as it is."""
+    """Return the page of a labelled archive. `config` as in `render_run`; `summary`: what else to list."""
     failed = failures.to_pylist()
     emotions = {name: counts.predicted[name] for name in EMOTIONS}
+    told = {name: value for name, value in summary.items() if name not in _ON_THE_PAGE}
     view = {
-        **_common(config),
+        **_common({**config, **told}),
         "n_files": counts.files + len(failed),
-        "n_labelled": counts.predicted.total(),
+        "n_read": counts.files,
+        "n_labelled": counts.answered,
         "n_failed": len(failed),
         "n_duplicates": counts.n_duplicates,
         "hours": counts.media_seconds / 3600,
@@ -141,11 +143,12 @@ def render_labels(
         if summary.get("passed_over")
         else None,
         "failure_table": tables.failure_table(failed) if failed else None,
-        "summary_table": tables.settings_table("Summary", summary),
+        "answer_table": answer_table(counts) if counts.files else None,
+        "n_shown": len(counts.answers),
         "emotion_plot": plots.emotion_plot(emotions) if counts.predicted else None,
         "confidence_plot": plots.confidence_plot(counts.confidence.tolist()) if counts.predicted else None,
         "throughput_plot": plots.throughput_plot(timings.stretches, timings.stretch_seconds / 3600)
-        if timings.stretches
+        if len(timings.stretches) > 1
         else None,
         "slowest_table": slowest_table(timings.slowest) if timings.slowest else None,
     }
@@ -200,20 +203,31 @@ def _groups(truth: Ints, predicted: Ints, rows: Sequence[Mapping[str, Any]]) -> 
 
 def _common(config: Mapping[str, Any]) -> dict[str, Any]:
     versions = config.get("versions") or {}
-    settings = {name: value for name, value in config.items() if name != "versions"}
+    settings = {name: value for name, value in config.items() if name not in _NOT_SETTINGS and _is_said(value)}
     return {
         "synthetic": bool(config.get("synthetic")),
-        "ravdess": "ravdess" in _names(config, "corpus") | _names(config, "trained_on"),
+        "licences": config.get("licences", []),
         "model": tables.plain(config.get("model")),
+        "model_table": _model_table(config.get("settings") or {}),
         "settings_table": tables.settings_table("Settings", settings),
         "version_table": tables.settings_table("Versions", versions) if versions else None,
     }
 
 
-def _names(config: Mapping[str, Any], key: str) -> set[str]:
-    value = config.get(key)
-    names = [value] if isinstance(value, str) else value or []
-    return {name.lower() for name in names if isinstance(name, str)}
+def _model_table(settings: Mapping[str, Any]) -> tables.Table | None:
+    """Return a model's settings; None is a value of its own there, such as trees without a greatest depth."""
+    told = {name: "none" if value is None else value for name, value in settings.items()}
+    return tables.settings_table("The model", told) if told else None
+
+
+def _is_said(value: object) -> bool:
+    """Whether an option was given: others are of other models, or as they are anyway."""
+    return value is not None and value is not False and value not in ("", (), [], {})
+
+
+def _breakable(text: str) -> Markup:
+    """Return a cell whose long words break behind the levels and parts of a path, and not within its suffix."""
+    return Markup(re.sub(r"(?<=[/_\-])(?=[^\s/_\-])", "<wbr>", str(escape(text)))) if len(text) > 12 else escape(text)
 
 
 def _render(template: str, view: Mapping[str, Any]) -> str:
@@ -224,6 +238,6 @@ def _render(template: str, view: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=tables.percent, span=tables.span, plain=tables.plain)
+    environment.filters.update(percent=tables.percent, span=tables.span, plain=tables.plain, breakable=_breakable)
     css = Markup((HERE / "report.css").read_text(encoding="utf-8"))
     return environment.get_template(template).render(**view, css=css)

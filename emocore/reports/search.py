@@ -44,10 +44,6 @@ def search_view(
     best = {fold: found for fold, group in searches.items() if (found := best_trial(group))}
     names = list(dict.fromkeys([*space, *(name for trial in every for name in trial.setting)]))
     defaults = {**{name: v for t in every if t.number == 0 for name, v in t.setting.items()}, **defaults}
-    scored = [trial for trial in every if trial.score is not None]
-    dots = _thinned(scored)
-    drawn = [name for name in names if any(name in trial.setting for trial in dots)]
-    timed = any(trial.finished_seconds is not None for trial in best.values())
     return {
         "name": NAMES.get(search.get("search", ""), f"Search ({plain(search.get('search'))})"),
         "model": plain(search.get("model")),
@@ -56,22 +52,39 @@ def search_view(
         "n_searches": len(searches),
         "most_whole": max((sum(t.whole for t in group) for group in searches.values()), default=0),
         "tiles": _tiles(searches, best),
-        "parameter_plot": parameter_plot(dots, best.values(), drawn, scales, defaults) if drawn else None,
-        "n_dots_left_out": len(scored) - len(dots),
-        "progress_plot": progress_plot(searches) if timed else None,
+        **_plots(searches, best, names, scales, defaults),
         "distance_table": _distance_table(searches, best, names, scales, defaults) if best else None,
         "kernel_table": kernel_table(searches, defaults),
         "best_table": _best_table(searches, best, names) if best else None,
         "count_table": _count_table(searches) if len(searches) > 1 else None,
         "reason_table": _reason_table(every),
-        "space_table": Table(
-            "What was searched",
-            ["parameter", "drawn from", "default"],
-            [[plain(name), plain(space.get(name)), _value(defaults, name)] for name in names],
-            text=3,
-        ),
+        "space_table": _space_table(names, space, defaults),
         "facts_table": settings_table("The search", {k: v for k, v in search.items() if not isinstance(v, Mapping)}),
     }
+
+
+def _plots(
+    searches: Searches,
+    best: Mapping[str, Trial],
+    names: Sequence[str],
+    scales: Mapping[str, str],
+    defaults: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Scores by parameter and over time, and how many dots are left out to keep the page small."""
+    scored = [trial for group in searches.values() for trial in group if trial.score is not None]
+    dots = _thinned(scored)
+    drawn = [name for name in names if any(name in trial.setting for trial in dots)]
+    timed = any(trial.finished_seconds is not None for trial in best.values())
+    return {
+        "parameter_plot": parameter_plot(dots, best.values(), drawn, scales, defaults) if drawn else None,
+        "n_dots_left_out": len(scored) - len(dots),
+        "progress_plot": progress_plot(searches) if timed else None,
+    }
+
+
+def _space_table(names: Sequence[str], space: Mapping[str, str], defaults: Mapping[str, Any]) -> Table:
+    rows = [[plain(name), plain(space.get(name)), _value(defaults, name)] for name in names]
+    return Table("What was searched", ["parameter", "drawn from", "default"], rows, text=3)
 
 
 def read_trials(table: pa.Table) -> dict[str, list[Trial]]:

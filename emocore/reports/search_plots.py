@@ -81,27 +81,38 @@ def parameter_plot(
     rows = math.ceil(len(names) / columns)
     figure, grid = _canvas(50 + 135 * rows, nrows=rows, ncols=columns, sharey=True, squeeze=False)
     for name, axes in zip(names, grid.flat, strict=False):
-        shown = [t for t in trials if name in t.setting]
-        marked = [t for t in best if name in t.setting]
-        values = [t.setting[name] for t in (*shown, *marked)] + ([defaults[name]] if name in defaults else [])
-        axis = _Axis(values, scales.get(name))
-        if name in defaults:
-            axes.axvline(axis.place(defaults[name]), color=GREY, linestyle="--", linewidth=1, label="default")
-        for style, words, group in (
-            (STOPPED, "stopped early", [t for t in shown if not t.whole]),
-            (WHOLE, "whole", [t for t in shown if t.whole]),
-            (BEST, "best", marked),
-        ):
-            x = [axis.place(t.setting[name], t.number + sum(t.fold.encode())) for t in group]
-            axes.plot(x, [t.score for t in group], **style, label=words)
-        axis.dress(axes)
-        axes.set_title(_cut(name, LONGEST_NAME), fontsize=10, parse_math=False)
+        _parameter_panel(axes, name, trials, best, scales.get(name), defaults)
     for axes in grid.flat[len(names) :]:
         axes.set_visible(False)
     for axes in grid[:, 0]:
         _score_axis(axes)
     _legend(figure, grid.flat)
     return _svg(figure, "search-parameters")
+
+
+def _parameter_panel(
+    axes: Any,
+    name: str,
+    trials: Sequence[Trial],
+    best: Collection[Trial],
+    scale: str | None,
+    defaults: Mapping[str, Any],
+) -> None:
+    shown = [t for t in trials if name in t.setting]
+    marked = [t for t in best if name in t.setting]
+    values = [t.setting[name] for t in (*shown, *marked)] + ([defaults[name]] if name in defaults else [])
+    axis = _Axis(values, scale)
+    if name in defaults:
+        axes.axvline(axis.place(defaults[name]), color=GREY, linestyle="--", linewidth=1, label="default")
+    for style, words, group in (
+        (STOPPED, "stopped early", [t for t in shown if not t.whole]),
+        (WHOLE, "whole", [t for t in shown if t.whole]),
+        (BEST, "best", marked),
+    ):
+        x = [axis.place(t.setting[name], t.number + sum(t.fold.encode())) for t in group]
+        axes.plot(x, [t.score for t in group], **style, label=words)
+    axis.dress(axes)
+    axes.set_title(_cut(name, LONGEST_NAME), fontsize=10, parse_math=False)
 
 
 @rc_context(STYLE)

@@ -3,11 +3,33 @@
 from pathlib import Path
 from typing import Any
 
+from emocore.errors import amount
+
 # By metrics.json's `estimate`.
 _CHOSEN_ON = {
     "validation": ", on the validation clips that chose the epoch",
     "searched": ", on actors that chose the settings",
 }
+
+
+def label_line(summary: dict[str, Any]) -> str:
+    """Return how many files of an archive have an answer, have none, and failed, from its summary.json.
+
+    >>> label_line({"predicted": {"sad": 2}, "states": {"ok": 2, "silent": 1}, "failures": 0, "failures_by_reason": {}})
+    '2 labels, 1 file without (1 silent), 0 failures'
+    """
+    labels = sum(summary["predicted"].values())
+    silent = {state: n for state, n in summary["states"].items() if state != "ok"}
+    without = sum(summary["states"].values()) - labels
+    parts = [amount(labels, "label")]
+    if without:
+        parts.append(f"{amount(without, 'file')} without{_listed(silent)}")
+    parts.append(amount(summary["failures"], "failure") + _listed(summary["failures_by_reason"]))
+    return ", ".join(parts)
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return f" ({', '.join(f'{n:,} {name}' for name, n in counts.items())})" if counts else ""
 
 
 def run_lines(metrics: dict[str, Any], already_finished: bool, out: str) -> str:
@@ -36,8 +58,16 @@ def run_line(metrics: dict[str, Any]) -> str:
         f"{what}, n = {metrics['n']}: accuracy {100 * metrics['accuracy']:.1f} %, UAR {100 * metrics['uar']:.1f} % "
         f"[{100 * low:.1f}, {100 * high:.1f}] (95 %, {metrics['ci95_resampled']} resampled)"
         + _seen(metrics)
+        + _unknown(metrics)
         + (f"; left out: {causes}" if causes else "")
     )
+
+
+def _unknown(metrics: dict[str, Any]) -> str:
+    """Return that the data does not say who speaks, where a protocol parted people as if it did."""
+    by_column = metrics.get("group_column") not in (None, "clip")  # the user's own groups
+    known = metrics.get("speaker_independent", True) is not None or metrics["protocol"] == "as-is"
+    return "" if known or by_column else "; who speaks is not known, and may stand on both sides"
 
 
 def _seen(metrics: dict[str, Any]) -> str:

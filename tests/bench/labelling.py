@@ -22,7 +22,7 @@ import pyarrow as pa
 from archive import make_files
 from featurizing import generate_films
 
-from emocore.corpora.listing import list_media
+from emocore.corpora.listing import walk_media
 from emocore.pipeline import cluster
 from emocore.pipeline.archive.plan import Plan, cut_shards
 from emocore.pipeline.archive.rows import Planned
@@ -48,7 +48,7 @@ def main() -> None:
         options = LabelOptions(media=(str(media),), model=told.model, out=str(work / "L"))
         cluster.connect()
         stage = _stage(options, *_checked(options))
-        rows = list_media([media]).clips.to_pylist()
+        rows = sorted((row for row, _ in walk_media([media], [])), key=lambda row: str(row["path"]))
         plan = Plan(work)
         n = plan.write(cut_shards([Planned({**row, **UNLABELLED}, None, 0) for row in rows], stage.reading), 0)
         print(f"{len(rows)} files in {n} shards", flush=True)

@@ -20,7 +20,7 @@ def test_a_whole_file_gets_its_name_and_leaves_nothing_else(fetch, record, capsy
     assert (entry["size"], entry["md5"]) == (len(content), md5(content))
     assert entry["url"] == f"{record.url}/records/1/files/{NAME}?download=1"
     assert all("emocore" in agent for agent in record.agents)
-    assert re.search(r"download: 0.3 MB of 0.3 MB, 1 of 1 files in 0 s, 0 failed", capsys.readouterr().out)
+    assert re.search(r"download: 0.3 MB of 0.3 MB, 1 of 1 file in 0 s, 0 failed", capsys.readouterr().out)
 
 
 def test_a_cut_connection_is_continued_at_the_byte_where_it_was_cut(fetch, record, capsys):
@@ -36,7 +36,7 @@ def test_a_cut_connection_is_continued_at_the_byte_where_it_was_cut(fetch, recor
 def test_a_log_says_how_far_how_fast_and_how_long(fetch, monkeypatch, capsys):
     monkeypatch.setattr("emocore.progress.LOG_SECONDS", 0)
     fetch(zipped(size=2_000_000))
-    line = r"download: [0-9.]+ MB of 2\.0 MB, 0 of 1 files, [0-9.]+ MB/s, 0 failed, [0-9]+ s left\n"
+    line = r"download: [0-9.]+ MB of 2\.0 MB, 0 of 1 file, [0-9.]+ MB/s, 0 failed, [0-9]+ s left\n"
     assert re.search(line, capsys.readouterr().out)
 
 

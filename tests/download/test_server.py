@@ -42,9 +42,9 @@ def test_a_wish_to_wait_for_long_is_one_sentence(fetch, record):
 def test_retry_after_is_a_number_or_a_date():
     soon = "Fri, 31 Dec 2999 23:59:59 GMT"
     assert server_module._wish("12") == 12
-    assert server_module._wish(soon) > 1e9
+    assert server_module._wish(soon) > 600 and server_module._wish("9" * 300) > 600
     assert server_module._wish("Fri, 31 Dec 1999 23:59:59 GMT") == 0
-    assert server_module._wish("9" * 999) == server_module._wish("soon") == server_module._wish(None) == 0
+    assert server_module._wish("9" * 9999) == server_module._wish("soon") == server_module._wish(None) == 0
 
 
 @pytest.mark.parametrize(

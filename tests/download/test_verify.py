@@ -134,18 +134,17 @@ def test_the_job_verifies_unpacked_files_with_the_zip_and_without(job, record, t
     assert job(*command).code == 0
     rot(tmp_path / "U" / clip)
     found = job(*command, "--verify")
-    assert f"U/{clip} has CRC" in found.out and found.out.endswith(
-        "U has 1 files of these actors, 1 of them restored\n"
-    )
+    assert f"U/{clip} has CRC" in found.out and found.out.endswith("U has 1 file of these actors, 1 of them restored\n")
     record.requests.clear()
     (tmp_path / "D" / name).unlink()
     alone = job(*command, "--verify")
     sentence = (
-        f"{name} is not in {tmp_path}/D, but its 1 files in {tmp_path}/U are whole; without --verify it is fetched"
+        f"{name} is not in {tmp_path}/D, but what was unpacked from it into {tmp_path}/U is whole (1 file); without "
+        "--verify it is fetched"
     )
-    assert sentence in alone.out and alone.out.endswith("U has 1 files of these actors\n") and not record.requests
+    assert sentence in alone.out and alone.out.endswith("U has 1 file of these actors\n") and not record.requests
     rot(tmp_path / "U" / clip)
     restored = job(*command, "--verify")
-    assert "its zip is needed again" in restored.out and "fetched 1 of 1 files" in restored.out
+    assert "its zip is needed again" in restored.out and "fetched 1 of 1 file" in restored.out
     with zipfile.ZipFile(tmp_path / "D" / name) as archive:
         assert (tmp_path / "U" / clip).read_bytes() == archive.read(clip)

@@ -1,6 +1,7 @@
 """Command lines: a mistake is one sentence and an exit code, and --config repeats a run."""
 
 import json
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from typing import Annotated, Literal
 import pytest
 import tyro
 
-from emocore.cli import check_choice, options_to_json, parse, run_job
+from emocore.cli import check_choice, command_line, options_to_json, parse, run_job
 from emocore.errors import TooManyFailures, UserError
+from emocore.pipeline.options.run import TrainOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,3 +226,11 @@ def test_a_crash_is_1_and_a_reader_that_goes_away_is_no_crash(out, code):
     assert process.returncode == code, errors
     assert ("ZeroDivisionError" in errors) == (out == "crash")
     assert bool(errors) == (out == "crash")
+
+
+def test_a_command_line_holds_what_was_given_and_repeats_it():
+    typed = ["a folder", "--model", "svc", "--out", "R", "--set", "C=5", "--corpus", "ravdess"]
+    options = parse(TrainOptions, typed)
+    line = command_line("jobs/train.py", options)
+    assert line.startswith("jobs/train.py 'a folder' ") and "--epochs" not in line and "--seed" not in line
+    assert parse(TrainOptions, shlex.split(line)[1:]) == options

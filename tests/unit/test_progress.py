@@ -9,7 +9,7 @@ from emocore.progress import Counter
 def test_a_log_has_a_line_every_half_minute_while_one_file_is_read(monkeypatch, capsys):
     monkeypatch.setattr(progress, "LOG_SECONDS", 0.05)
     monkeypatch.setattr(progress, "TICK_SECONDS", 0.01)
-    with Counter("label", 3, "files") as counter:
+    with Counter("label", 3, "file") as counter:
         counter.add(1)
         time.sleep(0.3)
     lines = capsys.readouterr().out.splitlines()

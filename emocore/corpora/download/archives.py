@@ -99,7 +99,7 @@ def _must_ask(archive: Archive, folder: Path, checksums: Checksums) -> bool:
 def _adopt(there: Sequence[Expected], folder: Path, checksums: Checksums) -> None:
     if not there:
         return
-    with Counter("verify", len(there), "files") as counter:
+    with Counter("verify", len(there), "file") as counter:
         for item in there:
             try:
                 check_file(folder / item.name, item)

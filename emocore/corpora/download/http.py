@@ -3,19 +3,17 @@
 import contextlib
 import json
 import random
-import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http.client import IncompleteRead
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests import Response
-from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import HTTPError, InvalidHeader, NewConnectionError
+from urllib3.util import Retry
 
 from emocore import __version__
 from emocore.corpora.download.checksums import FileError
@@ -184,6 +182,7 @@ class Server:
             raise UserError(f"{what}: {fault}, {tries} times in a row: check the network and {again}")
         if fault.wait_seconds > _LONGEST_WISH_SECONDS:
             raise UserError(f"{what}: {fault}, and asks to wait {duration(fault.wait_seconds)}: then {again}")
+        # urllib3's Retry would count a transfer's tries whether or not bytes arrived in between.
         backoff = min(self.transfer.backoff_seconds * 2 ** (tries - 1), _LONGEST_BACKOFF_SECONDS)
         # Many readers that were cut off together must not come back together.
         return float(fault.wait_seconds + backoff * random.uniform(0.5, 1))
@@ -219,13 +218,10 @@ def _wish(retry_after: str | None) -> float:
     """Return the seconds of a Retry-After header, a number or a date (RFC 9110, 10.2.3)."""
     if retry_after is None:
         return 0.0
-    if re.fullmatch(r"\s*[0-9]{1,9}\s*", retry_after):
-        return float(retry_after)
     try:
-        at = parsedate_to_datetime(retry_after)
-    except ValueError:
+        return min(float(Retry().parse_retry_after(retry_after)), 1e9)
+    except (InvalidHeader, ValueError, OverflowError):  # a number or a year without end
         return 0.0
-    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
 def _short(error: BaseException) -> str:

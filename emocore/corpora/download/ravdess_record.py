@@ -13,10 +13,6 @@ from emocore.cli import check_choice
 from emocore.corpora.ravdess import ACTORS, NO_SONG
 from emocore.errors import UserError
 
-LICENCE = (
-    "RAVDESS is under CC BY-NC-SA 4.0: not for commercial use. "
-    "Cite Livingstone & Russo (2018), https://doi.org/10.1371/journal.pone.0196391"
-)
 SUBSETS = ("speech", "song", "video-speech", "video-song", "facial-tracking")
 _SUNG = ("song", "video-song")
 _RECORD = "1188976"

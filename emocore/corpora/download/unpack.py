@@ -106,7 +106,7 @@ def _faults(wanted: Sequence[Member], unpacked: Unpacked, verify: bool) -> dict[
     faults = dict.fromkeys((member for member in wanted if verify or not unpacked.is_verified(member)), MISSING)
     there = [member for member in faults if (unpacked.root / member.name).is_file()]
     if there:
-        with Counter("verify unpacked", len(there), "files") as counter:
+        with Counter("verify unpacked", len(there), "file") as counter:
             for member in there:
                 faults[member] = unpacked.fault(member)
                 counter.add(1, failed=int(bool(faults[member])))
@@ -154,7 +154,7 @@ def _write_all(
     unpacked: Unpacked,
 ) -> None:
     """Unpack zip by zip, and write down after each what is whole now."""
-    with Counter("unpack", len(waiting), "files") if waiting else nullcontext() as counter:
+    with Counter("unpack", len(waiting), "file") if waiting else nullcontext() as counter:
         for path in zips:
             missing = [member for member in waiting if member.archive == path.name]
             if counter and missing:

@@ -5,7 +5,7 @@ Voices and faces are synthetic: they show that the software works, never how wel
 
 import io
 import wave
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,27 +70,6 @@ class ClipPlan:
                 f"{self.actor:02d}",
             )
         )
-
-
-def generate(
-    destination: Path,
-    settings: DemoSettings | None = None,
-    *,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> list[Path]:
-    """Write the whole corpus and return its media files; `on_progress` hears (takes done, takes in all).
-
-    The same settings give the same bytes. Files that are there already with these bytes are left alone.
-    Raises UserError for a setting out of range.
-    """
-    plans = plan(settings or DemoSettings())
-    write_notice(destination)
-    paths: list[Path] = []
-    for done, clip in enumerate(plans, start=1):
-        paths += write_clip(clip, destination)
-        if on_progress:
-            on_progress(done, len(plans))
-    return paths
 
 
 def plan(settings: DemoSettings) -> list[ClipPlan]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from emocore.corpora.scan import Row
-from emocore.errors import UserError
+from emocore.errors import UserError, amount
 from emocore.media.source import AUDIO_SUFFIXES, STILL_SUFFIXES, VIDEO_SUFFIXES
 from emocore.pipeline import cluster
 from emocore.pipeline.archive.database import Archive
@@ -99,7 +99,8 @@ def draw_sample(rows: Iterable[Row], generator: random.Random) -> dict[str, Kind
 def describe_kinds(kinds: dict[str, Kind], cpus: int) -> list[str]:
     """Return the lines of a dry run."""
     files = sum(kind.files for kind in kinds.values())
-    lines = [f"{files:,} files are new or changed; of these, what is known by its bytes is not read again"]
+    new = f"{amount(files, 'file')} {'is' if files == 1 else 'are'} new or changed"
+    lines = [f"{new}; of these, what is known by its bytes is not read again"]
     if not files:
         return ["nothing to read: all files are known"]
     for name, kind in kinds.items():
@@ -108,8 +109,8 @@ def describe_kinds(kinds: dict[str, Kind], cpus: int) -> list[str]:
         lines.append(f"  {kind.files:,} {name}, {megabytes(kind.size)}{media}, {each:.0f} ms each")
     seconds = sum(kind.scale * kind.seconds for kind in kinds.values()) / cpus
     read, failed = sum(len(kind.drawn) for kind in kinds.values()), sum(kind.failed for kind in kinds.values())
-    how = f"by {read} files that were read, {failed} of which fail"
-    return [*lines, f"about {duration(seconds)} on {cpus} CPUs, {how}"]
+    how = f"by {amount(read, 'file')} that {'was' if read == 1 else 'were'} read, {failed} of which fail"
+    return [*lines, f"about {duration(seconds)} on {amount(cpus, 'CPU')}, {how}"]
 
 
 def _measure(kind: Kind, stage: Stage, work: Path) -> None:

@@ -105,7 +105,7 @@ def _weight(path: str, reading: Reading) -> float:
 def identify(chunks: Iterator[list[str]], n: int, seconds_per_file: float) -> Iterator[list[str | None]]:
     """Yield the content ids of chunks of paths, hashed on the cluster; None where a file cannot be read."""
     waiting: deque[Any] = deque()
-    with Counter("compare files of equal size", n, "files") if n else nullcontext() as counter:
+    with Counter("compare files of equal size", n, "file") if n else nullcontext() as counter:
         for chunk in chunks:
             waiting.append(_content_ids.remote(chunk, seconds_per_file))
             if len(waiting) > 2 * cluster.cpus():

@@ -51,7 +51,7 @@ def run_shards(
     if not waiting:
         return
     cluster.connect()
-    with Counter(stage.name, sum(sizes[place] for place in waiting), "files") as counter:
+    with Counter(stage.name, sum(sizes[place] for place in waiting), "file") as counter:
         clear_journals(out)
         clear_unfinished(out)
         data: Any = ray.data.from_arrow(_task_tables(waiting, cluster.cpus()))

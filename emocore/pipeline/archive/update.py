@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from emocore.corpora.scan import Row
-from emocore.errors import UserError
+from emocore.errors import UserError, amount
 from emocore.pipeline import cluster
 from emocore.pipeline.archive import plan as planning
 from emocore.pipeline.archive.database import Archive
@@ -94,8 +94,8 @@ class Update:
             return differ
         if archive.shards.start:
             say(
-                f"{changes.to_do:,} files are new or changed, {changes.carried:,} known by their bytes, "
-                f"{changes.gone:,} gone"
+                f"{amount(changes.to_do, 'file')} {'is' if changes.to_do == 1 else 'are'} new or changed, "
+                f"{changes.carried:,} known by their bytes, {changes.gone:,} gone"
             )
         self._move(archive)
         run_shards(self.stage, Plan(self.out), self.out, archive.shards.start, self.max_failures, self.gpus)

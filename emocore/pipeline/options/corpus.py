@@ -1,7 +1,7 @@
 """How a corpus is read, as options."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
@@ -15,8 +15,9 @@ from emocore.pipeline.options.files import FileOptions
 class CorpusOptions(FileOptions):
     """How a corpus is read."""
 
-    corpus: Literal["auto", "ravdess", "folder", "manifest"] = "auto"
-    """how the labels are written: RAVDESS names, folders named by emotion, or a manifest's columns"""
+    corpus: str = "auto"
+    """how the labels are written: ravdess: in its names; folder: folders named by emotion; manifest: its columns; or a
+    Corpus of your own, MODULE:NAME; auto: as the names look"""
     map: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=EMOTION …")] = ()
     """what labels of your own stand for"""
     actor_from: str | None = None
@@ -34,7 +35,14 @@ class CorpusOptions(FileOptions):
     def list(self, roots: tuple[str, ...], stills: bool = False) -> Listing:
         """List the corpora; with `stills` images are media too. Raises UserError."""
         mapping = _mapping(self.map)
-        return list_corpora(roots, kind=self.corpus, mapping=mapping, actor_from=self.actor_from, stills=stills)
+        return list_corpora(
+            roots,
+            kind=self.corpus,
+            mapping=mapping,
+            actor_from=self.actor_from,
+            stills=stills,
+            exclude=self.exclude,
+        )
 
 
 def _mapping(pairs: tuple[str, ...]) -> dict[str, str]:

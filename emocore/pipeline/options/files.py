@@ -1,11 +1,14 @@
 """The options of every command that reads files."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
 
 from emocore.cli import check_max_failures, check_positive, check_seed
 
 NOT_OF_THE_TABLES = ("retry_failed", "drop_gone")
-FREE_OPTIONS = ("seconds_per_file",)  # may be others when a command goes on
+FREE_OPTIONS = ("seconds_per_file", "exclude")  # may be others when a command goes on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,8 @@ class FileOptions:
     """stop with exit code 3 beyond so many failed files; no limit by default"""
     seconds_per_file: float = 600.0
     """time limit of one file, in seconds; beyond it the file is a failure"""
+    exclude: Annotated[tuple[str, ...], tyro.conf.arg(metavar="GLOB …")] = ()
+    """leave out files and folders of such names (*_noise.wav), or of such paths below the root (raw/*)"""
     seed: int = 0
     """seed of everything drawn at random; featurizing and labelling draw nothing, and record it"""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import pyarrow as pa
 import tyro
 
-from emocore.datasets.protocols import PROTOCOLS
+from emocore.datasets.protocols import PROTOCOLS, PUBLISHED
 from emocore.errors import UserError
 from emocore.models.catalogue import SEARCHED, can_search, find_model
 from emocore.pipeline.options.corpus import CorpusOptions
@@ -15,7 +15,7 @@ from emocore.pipeline.options.frames import NetworkOptions
 from emocore.pipeline.options.search import Search, SearchOptions
 
 # What train takes, and what leaves clips to test on.
-ONE_FOLD = ("all", "article", "article-video", "given")
+ONE_FOLD = ("all", *(name for name, (_, folds) in PUBLISHED.items() if len(folds.test_actors) == 1), "given")
 TESTED = tuple(name for name in PROTOCOLS if name not in ("all", "as-is"))
 
 
@@ -30,10 +30,13 @@ class RunOptions(NetworkOptions, CorpusOptions):
     channel: Literal["speech", "song", "all"] = "speech"
     """which of RAVDESS's vocal channels"""
     group_column: str | None = None
-    """column of the manifest that stands for the actor in protocols"""
-    class_weight: Literal["balanced", "none"] | None = None
-    """balanced: every emotion weighs the same in training, however rare; as the RUN was, else balanced, and none for
-    face-cnn"""
+    """column of the manifest that stands for the actor in protocols; clip: none does, and a person may stand on both
+    sides"""
+    class_weight: Literal["auto", "balanced", "none"] = "auto"
+    """balanced: every emotion weighs the same in training, however rare; none: every clip does; auto: as the RUN was,
+    else balanced, and none for face-cnn"""
+    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE …")] = ()
+    """settings of the model, by the names that scikit-learn, XGBoost or emocore/models/spaces.toml give them: C=5"""
     cpus_per_fit: int = 1
     """CPUs, and native threads, of one fit; models of frames have --workers"""
 
@@ -45,7 +48,7 @@ class RunOptions(NetworkOptions, CorpusOptions):
 
     def is_balanced(self, model: str) -> bool:
         """Whether every emotion weighs the same in training, where no earlier run says so."""
-        return find_model(model).balanced if self.class_weight is None else self.class_weight == "balanced"
+        return find_model(model).balanced if self.class_weight == "auto" else self.class_weight == "balanced"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,7 +94,7 @@ def _sides(fold: Fold, splits: Sequence[Split]) -> list[tuple[Rows, Rows]]:
 def _gather(inner: list[Any], final: list[Any], model: str) -> Iterator[FoldResult]:
     tasks = [*inner, *final]
     results = set(final)
-    with Counter(f"train {model}", len(tasks), "fits") as counter:
+    with Counter(f"train {model}", len(tasks), "fit") as counter:
         while tasks:
             (task,), tasks = ray.wait(tasks, num_returns=1)
             try:

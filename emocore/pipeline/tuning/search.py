@@ -76,7 +76,7 @@ def search_settings(
     def try_all(settings: Sequence[Settings], first: int, in_parts: bool = False) -> None:
         tasks: list[Row] = [{"number": first + i, "setting": setting} for i, setting in enumerate(settings)]
         waiting = [task for task in tasks if not journal.has(task["number"])]
-        with Counter(what, len(waiting), "settings") as journal.counter:
+        with Counter(what, len(waiting), "setting") as journal.counter:
             runner.score(waiting, in_parts)
 
     defaults, samples = defaults_of(model, space), options.n_samples
@@ -85,7 +85,7 @@ def search_settings(
         inside = sum(is_inside(space, row["setting"]) for row in journal.rows)
         left = int(min(samples - len(journal.rows), size(space) - inside))
         if left > 0:
-            with Counter(what, left, "settings") as journal.counter:
+            with Counter(what, left, "setting") as journal.counter:
                 runner.propose(space, journal.rows, left, seed)
     else:
         is_grid = options.search == "grid"

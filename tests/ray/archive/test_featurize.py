@@ -3,6 +3,7 @@
 import fcntl
 import shutil
 import zipfile
+from typing import get_args
 
 import librosa
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from emocore.corpora.synthetic.corpus import DemoSettings, plan, write_clip
-from emocore.errors import REASONS, STAGES, TooManyFailures, UserError
+from emocore.errors import Reason, Stage, TooManyFailures, UserError
 from emocore.features import extract as stage
 from emocore.features.article import ARTICLE, ARTICLE_FRAMES, COLUMNS
 from emocore.features.catalogue import to_json
@@ -115,7 +116,12 @@ def test_every_file_is_in_clips_or_in_failures_once(zoo, zoo_names, features_of,
     assert dict(zip(below(failures, zoo), failures["reason"].to_pylist(), strict=True)) == bad
     assert failures.schema.remove_metadata() == FAILURES
     for row in failures.to_pylist():
-        assert row["stage"] in STAGES and row["reason"] in REASONS and row["detail"] and row["attempts"] == 1
+        assert (
+            row["stage"] in get_args(Stage)
+            and row["reason"] in get_args(Reason)
+            and row["detail"]
+            and row["attempts"] == 1
+        )
     states = dict(zip(below(clips, zoo), clips["state"].to_pylist(), strict=True))
     assert {name for name, state in states.items() if state == "silent"} == {"silent.wav"}
     seconds = dict(zip(below(clips, zoo), clips["duration_seconds"].to_pylist(), strict=True))

@@ -184,4 +184,4 @@ def test_small_files_are_many_a_shard():
 
 def test_without_frames_stills_are_no_media(job, corpus, tmp_path):
     done = job("featurize", corpus, "--out", tmp_path / "F")
-    assert done.code == 0 and "1 clips, 0 failures" in done.out
+    assert done.code == 0 and "1 clip, 0 failures" in done.out

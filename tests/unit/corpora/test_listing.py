@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emocore.corpora import scan as scan_module
-from emocore.corpora.listing import list_corpora, list_corpus, list_media
+from emocore.corpora.listing import list_corpora, walk_media
 from emocore.errors import UserError
 from emocore.media.source import open_source
 from emocore.schema import FAILURES, LISTING
@@ -37,6 +37,14 @@ def clips(*roots, **options):
     return list_corpora(roots, **options).clips["clip"].to_pylist()
 
 
+def walked(*roots, **options):
+    """The rows of an archive, in path order."""
+    failures = []
+    rows = sorted((row for row, _ in walk_media(roots, failures, **options)), key=lambda row: row["path"])
+    assert not failures
+    return rows
+
+
 def reasons(listing, root):
     rows = listing.failures.to_pylist()
     return {row["path"].removeprefix(f"{root}/"): row["reason"] for row in rows}
@@ -50,7 +58,7 @@ def test_a_ravdess_corpus(tmp_path):
         "Actor_02/03-01-09-01-01-01-02.wav",
         "notes.txt",
     )
-    listing = list_corpus(tmp_path)
+    listing = list_corpora([tmp_path])
     assert listing.clips.schema == LISTING and listing.failures.schema == FAILURES
     assert listing.clips.drop_columns(["soft_label"]).slice(0, 1).to_pylist() == [
         {
@@ -88,7 +96,7 @@ def test_a_folder_a_zip_and_a_folder_of_zips_hold_the_same(tmp_path):
     put_zip(tmp_path / "zips/2.zip", names[1])
     for root in ("plain", "one.zip"):
         assert clips(tmp_path / root) == [HAPPY, SAD]
-    listing = list_corpus(tmp_path / "zips")
+    listing = list_corpora([tmp_path / "zips"])
     paths = [f"{tmp_path}/zips/2.zip!/{names[1]}", f"{tmp_path}/zips/deep/1.zip!/{names[0]}"]
     assert listing.clips["path"].to_pylist() == paths
     assert listing.clips["bytes"].to_pylist() == [4, 4]
@@ -99,7 +107,7 @@ def test_a_folder_a_zip_and_a_folder_of_zips_hold_the_same(tmp_path):
 def test_ids_in_a_labelled_folder_and_zip_are_paths_below_the_root(tmp_path):
     put(tmp_path / "c", "sad/b.wav")
     put_zip(tmp_path / "c/happy.zip", "x/a.wav")
-    rows = list_corpus(tmp_path / "c").clips.to_pylist()
+    rows = list_corpora([tmp_path / "c"]).clips.to_pylist()
     assert [(row["clip"], row["take"], row["emotion"]) for row in rows] == [
         ("happy.zip!/x/a.wav", "happy.zip!/x/a.wav", "happy"),
         ("sad/b.wav", "sad/b.wav", "sad"),
@@ -118,7 +126,7 @@ def test_the_order_is_by_code_points_whatever_was_made_first(tmp_path_factory, p
 def test_the_order_does_not_follow_the_file_system(tmp_path, monkeypatch):
     put(tmp_path, "a/1.wav", "b/1.wav", "b/2.wav", "c.wav")
     (tmp_path / "0").symlink_to(tmp_path / "b")
-    forward = list_media([tmp_path]).clips
+    forward = walked(tmp_path)
     scandir = os.scandir
 
     class Backwards:
@@ -133,8 +141,8 @@ def test_the_order_does_not_follow_the_file_system(tmp_path, monkeypatch):
             pass
 
     monkeypatch.setattr(scan_module.os, "scandir", Backwards)
-    assert list_media([tmp_path]).clips.equals(forward)
-    assert forward["clip"].to_pylist() == ["a/1.wav", "b/1.wav", "b/2.wav", "c.wav"]
+    assert walked(tmp_path) == forward
+    assert [row["clip"] for row in forward] == ["a/1.wav", "b/1.wav", "b/2.wav", "c.wav"]
 
 
 def test_linked_folders_are_entered_once_and_loops_end(tmp_path):
@@ -160,7 +168,7 @@ def test_what_cannot_be_listed_is_a_failure_and_the_rest_is_listed(tmp_path):
     data = bytearray((tmp_path / "locked.zip").read_bytes())
     data[data.index(b"PK\x01\x02") + 8] |= 1  # the encryption flag in the central directory
     (tmp_path / "locked.zip").write_bytes(data)
-    listing = list_corpus(tmp_path)
+    listing = list_corpora([tmp_path])
     assert listing.clips["clip"].to_pylist() == ["good.wav"]
     assert reasons(listing, tmp_path) == {
         "gone.wav": "not_found",
@@ -182,7 +190,7 @@ def test_a_folder_that_may_not_be_entered_is_a_failure(tmp_path, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(scan_module.os, "scandir", refuse)  # root may enter any folder
-    listing = list_corpus(tmp_path)
+    listing = list_corpora([tmp_path])
     assert listing.clips["clip"].to_pylist() == ["b/2.wav"]
     assert reasons(listing, tmp_path) == {"a": "not_permitted"}
 
@@ -221,9 +229,7 @@ def test_takes_of_two_corpora_are_not_confused(tmp_path):
 
 def test_an_archive_needs_no_labels_and_no_grammar(tmp_path):
     put(tmp_path, "a/happy/1.wav", "a/bored/2.wav", f"a/{HAPPY}.wav", "a/03-01-99-01-01-01-01.wav", "one.mp4")
-    listing = list_media([tmp_path / "a", tmp_path / "one.mp4"])
-    assert listing.failures.num_rows == 0
-    rows = listing.clips.to_pylist()
+    rows = walked(tmp_path / "a", tmp_path / "one.mp4")
     assert [row["clip"] for row in rows] == [
         f"{HAPPY}.wav",
         "03-01-99-01-01-01-01.wav",
@@ -231,10 +237,10 @@ def test_an_archive_needs_no_labels_and_no_grammar(tmp_path):
         "happy/1.wav",
         "one.mp4",
     ]
-    assert {row["emotion"] for row in rows} == {None} == {row["actor"] for row in rows}
+    assert not any({"emotion", "actor"} & row.keys() for row in rows)
 
 
-@pytest.mark.parametrize("read", [list_corpus, lambda root: list_media([root])])
+@pytest.mark.parametrize("read", [lambda root: list_corpora([root]), walked])
 def test_a_wrong_root_is_one_sentence(tmp_path, read):
     put(tmp_path, "empty/notes.txt")
     with pytest.raises(UserError, match=r"'.*/none' does not exist: expected a folder, a zip, "):
@@ -252,9 +258,52 @@ def test_a_wrong_root_is_one_sentence(tmp_path, read):
 
 def test_the_kind_can_be_said(tmp_path):
     put(tmp_path, f"happy/{SAD}.wav", "sad/x.wav")
-    assert list_corpus(tmp_path).clips["emotion"].to_pylist() == ["sad"]
-    assert list_corpus(tmp_path, kind="folder").clips["emotion"].to_pylist() == ["happy", "sad"]
-    with pytest.raises(UserError, match=r"is no manifest: expected a file ending in \.csv or \.parquet"):
-        list_corpus(tmp_path, kind="manifest")
+    assert list_corpora([tmp_path]).clips["emotion"].to_pylist() == ["sad"]
+    assert list_corpora([tmp_path], kind="folder").clips["emotion"].to_pylist() == ["happy", "sad"]
+    with pytest.raises(UserError, match=r"is no manifest: expected a file ending in \.csv, \.tsv or \.parquet"):
+        list_corpora([tmp_path], kind="manifest")
     with pytest.raises(UserError, match="Unknown emotion 'sleepy'"):
-        list_corpus(tmp_path, mapping={"happy": "sleepy"})
+        list_corpora([tmp_path], mapping={"happy": "sleepy"})
+
+
+STORAGE = ("@eaDir", "#recycle", "$RECYCLE.BIN", ".Trash-1000", "lost+found", "__MACOSX", "System Volume Information")
+
+
+def test_what_storage_keeps_for_itself_is_left_out_and_counted(tmp_path, capsys):
+    put(tmp_path, "a/1.wav", *(f"a/{name}/1.wav" for name in STORAGE), "b/@EADIR/deep/2.wav", "@eaDir.wav")
+    put_zip(tmp_path / "z.zip", "x/3.wav", "__MACOSX/x/3.wav")
+    assert [row["clip"] for row in walked(tmp_path)] == ["@eaDir.wav", "a/1.wav", "z.zip!/x/3.wav"]
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("left out by name: ") and "@eaDir (2)" in line and "__MACOSX (2)" in line
+    assert clips(tmp_path) == ["@eaDir.wav", "a/1.wav", "z.zip!/x/3.wav"]
+
+
+def test_names_and_paths_can_be_excluded(tmp_path, capsys):
+    put(tmp_path, "raw/1.wav", "a/raw/2.wav", "a/3_noise.wav", "a/4.WAV", "m.txt")
+    exclude = ("*_NOISE.wav", "raw/*")
+    assert clips(tmp_path, exclude=exclude) == [row["clip"] for row in walked(tmp_path, exclude=exclude)]
+    assert clips(tmp_path, exclude=exclude) == ["a/4.WAV", "a/raw/2.wav"]
+    assert "left out by name: " in capsys.readouterr().out
+    (tmp_path / "m.csv").write_text("path\na/4.WAV\na/3_noise.wav\n")
+    assert clips(tmp_path / "m.csv", exclude=exclude) == ["a/4.WAV"]
+    with pytest.raises(UserError, match="holds no media"):
+        list_corpora([tmp_path], exclude=["*"])
+    with pytest.raises(UserError, match="--exclude '' names nothing: give a name, a path or a glob"):
+        list_corpora([tmp_path], exclude=["/"])
+
+
+def test_names_of_which_a_part_are_of_a_corpus_do_not_lose_its_labels(tmp_path, capsys):
+    put(tmp_path, f"Actor_01/{HAPPY}.wav", *(f"Actor_01/{HAPPY}_{n}.wav" for n in range(3)))
+    with pytest.raises(UserError) as error:
+        list_corpora([tmp_path])
+    assert str(error.value) == (
+        f"'{tmp_path}': 1 file of 4 is named as ravdess names them, the others are not (such as "
+        f"'Actor_01/{HAPPY}_0.wav'), and no folder names an emotion: leave the others out (--exclude GLOB), give "
+        "--corpus ravdess, by which they are failures, or a manifest that labels all."
+    )
+    assert clips(tmp_path, exclude=["*_[0-9].wav"]) == [HAPPY]
+    assert clips(tmp_path, kind="ravdess") == [HAPPY]
+    put(tmp_path / "by folder", f"happy/{HAPPY}.wav", "happy/1.wav", "sad/2.wav")
+    capsys.readouterr()
+    assert list_corpora([tmp_path / "by folder"]).clips["emotion"].to_pylist() == ["happy", "happy", "sad"]
+    assert "labels are those of the folders; 1 file of 3 named as by ravdess" in capsys.readouterr().out

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from emocore.corpora.listing import list_corpus, list_media
+from emocore.corpora.listing import list_corpora, walk_media
 from emocore.errors import UserError
 
 
@@ -24,7 +24,7 @@ def write(tmp_path):
 
 
 def clips(path, **options):
-    return list_corpus(path, **options).clips.to_pylist()
+    return list_corpora([path], **options).clips.to_pylist()
 
 
 def test_known_columns_say_what_they_say_and_others_are_extra(write, tmp_path):
@@ -81,7 +81,7 @@ def test_raters_may_differ_in_the_emotion_only(write):
         ("file,emotion\na.wav,sad\n", r"has no column 'path', only \['file', 'emotion'\]: expected path"),
         ("", r"has no column 'path', only \[\]"),
         ("path,emotion\n", "has no rows: expected one for every file"),
-        ("path,emotion\na.wav,bored\n", "row 1: Unknown emotion 'bored': expected one of neutral"),
+        ("path,emotion\na.wav,bored\n", r"Unknown emotion 'bored' \(1 row\) in '.*': expected one of neutral"),
         ("path,split\na.wav,holdout\n", "row 1: Unknown split 'holdout': expected one of train"),
         ("path,gender\na.wav,x\n", "row 1: gender is 'x', expected one of female, f, male, m, or nothing"),
         ("path,modality\na.wav,video\n", "row 1: modality is 'video', expected one of audio-video"),
@@ -105,14 +105,14 @@ def test_other_encodings_and_broken_parquet_are_one_sentence(tmp_path):
     (tmp_path / "m.parquet").write_bytes(b"no parquet")
     for name in ("m.csv", "m.parquet"):
         with pytest.raises(UserError, match="cannot be read, expected UTF-8 CSV or Parquet"):
-            list_corpus(tmp_path / name)
+            list_corpora([tmp_path / name])
 
 
 def test_missing_files_are_failures_and_the_rest_is_listed(write, tmp_path):
     with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
         archive.writestr("in/x.wav", b"sounds")
     text = "path\nz.zip!/in/x.wav\nz.zip!/y.wav\nno.zip!/y.wav\nnone.wav\nc d.wav\n"
-    listing = list_corpus(write(text))
+    listing = list_corpora([write(text)])
     assert [(row["clip"], row["bytes"]) for row in listing.clips.to_pylist()] == [
         ("c d.wav", 5),
         ("z.zip!/in/x.wav", 6),
@@ -129,5 +129,55 @@ def test_options_reach_manifests(write):
 
 
 def test_to_label_a_manifest_only_its_paths_count(write):
-    listing = list_media([write("path,emotion\na.wav,bored\na.wav,angry\n")])
-    assert [(row["clip"], row["emotion"]) for row in listing.clips.to_pylist()] == [("a.wav", None)]
+    ((row, _),) = walk_media([write("path,emotion\na.wav,bored\na.wav,angry\n")], [])
+    assert row["clip"] == "a.wav" and "emotion" not in row
+
+
+def test_all_unknown_labels_are_told_at_once(write):
+    with pytest.raises(UserError) as error:
+        clips(write("path,emotion\na.wav,Langeweile\nb.wav,Wut\nc d.wav,odd\nd.wav,Langeweile\n"))
+    assert "Unknown emotions 'Langeweile' (2 rows), 'odd' (1 row) in " in str(error.value)
+    assert "a mapping for each (--map Langeweile=EMOTION)." in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "emotions"),
+    [
+        ("path, emotion ,\n a.wav , sad ,\n,,\n b.wav,HAPPY,\n\n  ,\n", ["sad", "happy"]),  # blanks, empty last lines
+        ("path;emotion\r\na.wav;sad\r\nb.wav;Freude\r\n;\r\n", ["sad", "happy"]),
+        ("emotion\tpath\nsad\ta.wav\nhappy\tb.wav\n", ["sad", "happy"]),
+        ("sep=;\npath;emotion\na.wav;sad\nb.wav;happy\n", ["sad", "happy"]),
+        ('path,emotion,note\na.wav,sad,"one; two\nthree; four"\nb.wav,happy,\n', ["sad", "happy"]),
+    ],
+)
+def test_manifests_as_spreadsheets_write_them(write, tmp_path, text, emotions):
+    rows = clips(write(text))
+    assert [row["path"] for row in rows] == [f"{tmp_path}/a.wav", f"{tmp_path}/b.wav"]
+    assert [row["clip"] for row in rows] == ["a.wav", "b.wav"]
+    assert [row["emotion"] for row in rows] == emotions
+
+
+def test_a_delimiter_other_than_the_comma_is_told(write, capsys):
+    manifest = write("path;emotion\na.wav;sad\n")
+    clips(manifest)
+    assert capsys.readouterr().out == f"{manifest}: read as cells parted by ';'\n"
+    clips(write("path\temotion\na.wav\tsad\n", "m.tsv"))
+    assert "parted by tabs" in capsys.readouterr().out
+    clips(write("path,emotion\na.wav,sad\n"))
+    assert not capsys.readouterr().out
+
+
+def test_row_numbers_count_what_the_spreadsheet_shows(write):
+    with pytest.raises(UserError, match="row 3: gender is 'x'"):
+        clips(write("path,gender\na.wav,f\n,\nb.wav,x\n"))
+
+
+def test_backslashes_are_read_where_that_finds_the_file(write, tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/d.wav").write_bytes(b"sound")
+    (tmp_path / "odd\\e.wav").write_bytes(b"sound")  # such a name is possible here
+    (tmp_path / "f.wav ").write_bytes(b"sound")
+    listing = list_corpora([write("path\nsub\\d.wav\nodd\\e.wav\nf.wav \nC:\\tapes\\g.wav\n")])
+    assert listing.clips["clip"].to_pylist() == ["f.wav ", "odd\\e.wav", "sub/d.wav"]
+    (failure,) = listing.failures.to_pylist()
+    assert failure["reason"] == "not_found" and "with / in place of its backslashes" in failure["detail"]

@@ -20,7 +20,7 @@ def put(root, *paths):
 
 def passed_over(root, stills=False):
     counts = Counter()
-    listed = list(walk(root, stills, counts))
+    listed = list(walk(root, stills, passed_over=counts))
     return dict(counts), len(listed)
 
 

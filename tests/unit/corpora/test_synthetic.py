@@ -10,7 +10,7 @@ import pytest
 from sklearn.model_selection import LeaveOneGroupOut
 
 from emocore.corpora.ravdess import parse_name
-from emocore.corpora.synthetic.corpus import ClipPlan, DemoSettings, generate, perform_clip, plan, write_clip
+from emocore.corpora.synthetic.corpus import ClipPlan, DemoSettings, perform_clip, plan, write_clip, write_notice
 from emocore.errors import UserError
 from emocore.features.article import article_features
 from emocore.labels import EMOTIONS
@@ -135,16 +135,15 @@ def test_unseen_actors_beat_three_times_chance_and_stay_imperfect() -> None:
     assert 3 / 8 < np.mean(predicted == soft.argmax(axis=1)) < 0.9
 
 
-@pytest.mark.slow
-def test_generate_writes_all_says_synthetic_and_keeps_what_is_there(tmp_path: Path) -> None:
-    heard: list[tuple[int, int]] = []
-    settings = DemoSettings(actors=1, video=False)
-    paths = generate(tmp_path, settings, on_progress=lambda done, total: heard.append((done, total)))
+def test_a_corpus_says_that_it_is_synthetic_and_keeps_what_is_there(tmp_path: Path) -> None:
+    takes = plan(DemoSettings(actors=1, video=False))
+    write_notice(tmp_path)
+    paths = [path for take in takes for path in write_clip(take, tmp_path)]
     written = {path: path.stat().st_mtime_ns for path in paths}
 
-    assert generate(tmp_path, settings) == paths
+    assert [path for take in takes for path in write_clip(take, tmp_path)] == paths
     assert {path: path.stat().st_mtime_ns for path in paths} == written
-    assert heard == [(done, 30) for done in range(1, 31)]
+    assert len(takes) == 30
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(
         [*paths, tmp_path / "SYNTHETIC.txt"]
     )

@@ -38,7 +38,7 @@ def contents_of(clips, chosen):
 def test_copies_never_part(contents, seed):
     contents = [f"c{number}" for number in [*contents, 100, 101, 102, 103, 104]]
     clips = join_copies(clips_of(contents))
-    folds, _ = make_folds("grouped5", clips, seed=seed)
+    folds, _ = make_folds("grouped5", clips, group_column="clip", seed=seed)
     assert sorted(np.concatenate([fold.test for fold in folds]).tolist()) == list(range(len(contents)))
     for fold in folds:
         drawn = with_validation(clips, fold, seed)

@@ -73,7 +73,7 @@ def test_what_cannot_be_heard_is_left_out(tmp_path, make_clip, make_features):
     assert examples.left_out == {"failed": 0, "silent": 1, "too_short": 1, "no_audio": 1, "not_selected": 0}
     assert examples.x[:, 0].tolist() == [1]
     silent = make_features(tmp_path / "g", rows[:1], columns)
-    assert refused(silent) == f"{silent}: none of the 1 clips has sound in it: give other files."
+    assert refused(silent) == f"{silent}: none of the 1 clip has sound in it: give other files."
 
 
 def test_of_a_take_the_audio_only_file_is_read(tmp_path, make_clip, make_features):
@@ -155,7 +155,7 @@ def test_truth_and_labelled(tmp_path, make_clip, make_features):
     assert known.soft.shape == (2, 8)
     assert known.truth.tolist() == [3, 1]
     nothing = load(make_features(tmp_path / "g", rows[1:2], columns_of("b")))
-    with pytest.raises(UserError, match=r"^None of the 1 clips is labelled: name the folders by emotion"):
+    with pytest.raises(UserError, match=r"^None of the 1 clip is labelled: name the folders by emotion"):
         labelled(nothing)
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from emocore.datasets.groups import groups
 from emocore.datasets.protocols import (
-    ACTOR_FOLDS,
     PROTOCOLS,
+    PUBLISHED,
     Fold,
     check_disjoint,
     draw_validation,
@@ -45,11 +45,12 @@ ALL = of_actors(range(1, 25))
 
 @pytest.mark.parametrize("protocol", ["luna5", "emobox6", "sequential6"])
 def test_published_folds_test_every_actor_once(protocol):
-    tested = [actor for fold in ACTOR_FOLDS[protocol] for actor in fold]
+    published = [{int(actor) for actor in fold} for fold in PUBLISHED[protocol][1].test_actors]
+    tested = [actor for fold in published for actor in fold]
     assert sorted(tested) == list(range(1, 25))
     folds, empty = make_folds(protocol, ALL)
     assert empty == 0 and len(folds) == int(protocol[-1])
-    assert [actors_of(ALL, fold.test) for fold in folds] == [set(fold) for fold in ACTOR_FOLDS[protocol]]
+    assert [actors_of(ALL, fold.test) for fold in folds] == published
 
 
 @pytest.mark.parametrize(("protocol", "first"), [("article", 21), ("article-video", 23)])
@@ -121,9 +122,26 @@ def test_unknown_actors_are_parted_by_take_and_said_to_be_unknown():
     clips = table([{"take": "t1"}, {"take": "t1"}, {"take": "t2"}, {"take": "01", "actor": None}, {"actor": "01"}])
     found = groups(clips)
     assert not found.known and found.values.tolist() == ["take t1", "take t1", "take t2", "take 01", "01"]
-    folds, _ = make_folds("grouped5", clips)
-    assert any(fold.test.tolist() == [0, 1] for fold in folds)
+    parts = inner_folds(clips, np.arange(5), 4, 0)
+    assert any(test.tolist() == [0, 1] for _, test in parts)
     assert groups(ALL).known
+
+
+@pytest.mark.parametrize("protocol", ["grouped5", "loso"])
+def test_people_who_are_not_known_are_not_parted_by_clips(protocol):
+    rows = [{"extra": [("speaker", "ab"[n % 2]), ("SubjectID", "x"), ("site", "s"), ("age", "1")]} for n in range(4)]
+    clips = table([*rows, {"actor": "03"}], LISTING)
+    with pytest.raises(UserError) as error:
+        make_folds(protocol, clips)
+    assert str(error.value) == (
+        f"Protocol {protocol!r} keeps people apart, and 4 of 5 clips have no actor: give --group-column SubjectID "
+        "(columns that look like people: SubjectID, speaker), say where the path holds the actor (--actor-from REGEX), "
+        "or choose grouped5 with --group-column clip, by which a person may stand on both sides."
+    )
+    with pytest.raises(UserError, match="1 of 5 clips have no speaker: give --group-column SubjectID "):
+        make_folds(protocol, clips, group_column="speaker")
+    assert len(make_folds(protocol, clips, group_column="clip")[0]) == 5
+    assert len(make_folds(protocol, table(rows, LISTING), group_column="speaker")[0]) == 2
 
 
 def test_actors_from_the_path_below_the_root():
@@ -194,8 +212,9 @@ SITES = table([{"extra": [("site", "a")]}])
             "loso",
             UNKNOWN,
             {},
-            "Protocol 'loso' leaves one actor out and found actor unknown: choose grouped5, "
-            "or say where the path holds the actor (--actor-from REGEX).",
+            "Protocol 'loso' keeps people apart, and 2 of 2 clips have no actor: give --group-column with a column "
+            "that says who it is, say where the path holds the actor (--actor-from REGEX), or choose grouped5 with "
+            "--group-column clip, by which a person may stand on both sides.",
         ),
         (
             "loso",

@@ -77,6 +77,22 @@ def test_names_of_other_corpora_in_any_case(label, emotion):
         assert is_emotion(written)
 
 
+LANGUAGES = {
+    "neutral": "neutral neutre neutro neutrale",
+    "happy": "Freude joie alegría gioia Happiness",
+    "sad": "Trauer tristesse tristeza tristezza",
+    "angry": "Wut Ärger Aerger colère enojo rabbia",
+    "fearful": "Angst peur miedo paura",
+    "disgust": "Ekel dégoût degout asco disgusto",
+    "surprised": "Überraschung Ueberraschung U\u0308berraschung sorpresa",
+}
+
+
+@pytest.mark.parametrize(("emotion", "labels"), LANGUAGES.items())
+def test_names_in_other_languages_however_accents_are_written(emotion, labels):
+    assert {parse_emotion(label) for label in labels.split()} == {emotion}
+
+
 def test_every_alias_stands_for_one_of_the_eight_in_ravdess_order():
     assert EMOTIONS == ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
     assert set(ALIASES.values()) == set(EMOTIONS)

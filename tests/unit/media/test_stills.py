@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from emocore.corpora.listing import list_corpora, list_media
+from emocore.corpora.listing import list_corpora, walk_media
 from emocore.errors import MediaError, UserError
 from emocore.features.extract import PLANNED, featurize_batch
 from emocore.features.pictures import PICTURES
@@ -188,8 +188,8 @@ def test_models_of_sound_do_not_see_stills(tmp_path):
         ("train/happy/a.jpg", "happy", "train", None),
         ("train/sad/b.PNG", "sad", "train", None),
     ]
-    assert list_media([tmp_path], stills=True).clips.num_rows == 4
-    for sees_none in (list_corpora, list_media):
+    assert len(list(walk_media([tmp_path], [], stills=True))) == 4
+    for sees_none in (list_corpora, lambda roots: list(walk_media(roots, []))):
         with pytest.raises(UserError, match="holds no media"):
             sees_none([tmp_path])
     (tmp_path / "train/happy/f.wav").write_bytes(b"RIFF")
@@ -199,9 +199,9 @@ def test_models_of_sound_do_not_see_stills(tmp_path):
 
 def test_a_still_alone_may_be_a_root(tmp_path):
     (tmp_path / "a.jpg").write_bytes(encode(".jpg"))
-    assert list_media([tmp_path / "a.jpg"], stills=True).clips["clip"].to_pylist() == ["a.jpg"]
+    assert [row["clip"] for row, _ in walk_media([tmp_path / "a.jpg"], [], stills=True)] == ["a.jpg"]
     with pytest.raises(UserError, match="is none of these"):
-        list_media([tmp_path / "a.jpg"])
+        list(walk_media([tmp_path / "a.jpg"], []))
 
 
 # As rows

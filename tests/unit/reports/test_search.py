@@ -65,7 +65,7 @@ class Page(HTMLParser):
     def __init__(self, html):
         super().__init__()
         self.open, self.ids, self.text, self.names = [], [], [], set()
-        self.feed(html)
+        self.feed(html.replace("<wbr>", ""))
         self.close()
         assert self.open == [] and len(self.ids) == len(set(self.ids))
 

@@ -1,0 +1,82 @@
+"""The corpora by name. A new one is one line here and one file."""
+
+import importlib
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from emocore.corpora.corpus import ActorFolds, Corpus
+from emocore.corpora.folder import FOLDER
+from emocore.corpora.manifest import MANIFEST
+from emocore.corpora.ravdess import RAVDESS
+from emocore.errors import UserError
+
+CORPORA = {
+    corpus.name: corpus
+    for corpus in (
+        RAVDESS,
+        FOLDER,
+        MANIFEST,
+    )
+}
+AUTO = "auto"
+
+
+def find_corpus(name: str) -> Corpus:
+    """Return a corpus of the catalogue, or the one that MODULE:NAME names, importable from the working directory.
+
+    Raises UserError where there is none.
+    """
+    if name in CORPORA:
+        return CORPORA[name]
+    module_name, colon, variable = name.partition(":")
+    if not colon:
+        known = ", ".join((AUTO, *CORPORA))
+        raise UserError(f"--corpus {name!r} is unknown: choose one of {known}, or one of your own as MODULE:NAME.")
+    try:
+        module = _import_from_here(module_name)
+    except (ImportError, SyntaxError, ValueError) as error:
+        raise UserError(
+            f"--corpus {name!r}: {module_name!r} cannot be imported ({error}): expected a Python module in the working "
+            "directory or installed."
+        ) from error
+    corpus = getattr(module, variable, None)
+    if not isinstance(corpus, Corpus):
+        raise UserError(f"--corpus {name!r}: {module_name} has no Corpus of that name (emocore.corpora.corpus.Corpus).")
+    return corpus
+
+
+def _import_from_here(module: str) -> object:
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        return importlib.import_module(module)
+    finally:
+        sys.path.remove(here)
+
+
+def named(corpora: Iterable[str]) -> list[Corpus]:
+    """Return those of the catalogue that have these names, in any case."""
+    names = {name.lower() for name in corpora}
+    return [corpus for name, corpus in CORPORA.items() if name in names]
+
+
+def published_among(stems: Sequence[str]) -> list[str]:
+    """Return the names of the corpora after which any of these file names, without suffixes, is named."""
+    return [corpus.name for corpus in CORPORA.values() if corpus.matches and any(map(corpus.matches, stems))]
+
+
+def protocols() -> dict[str, tuple[Corpus, ActorFolds]]:
+    """Return the published protocols, and the corpus of each."""
+    return {name: (corpus, folds) for corpus in CORPORA.values() for name, folds in corpus.protocols.items()}
+
+
+def licences(corpora: Iterable[str]) -> list[str]:
+    """Return the sentence on each of these corpora's licences."""
+    return [corpus.licence for corpus in named(corpora) if corpus.licence]
+
+
+def accuracy_of_people(corpora: Sequence[str]) -> str:
+    """Return the sentence on how well people do on a corpus, where it is the only one."""
+    found = named(corpora)
+    return found[0].people if len(corpora) == len(found) == 1 else ""
