@@ -1,15 +1,13 @@
 """The corpora by name. A new one is one line here and one file."""
 
-import importlib
-import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from emocore.corpora.corpus import ActorFolds, Corpus
 from emocore.corpora.folder import FOLDER
 from emocore.corpora.manifest import MANIFEST
 from emocore.corpora.ravdess import RAVDESS
 from emocore.errors import UserError
+from emocore.own import load_own
 
 CORPORA = {
     corpus.name: corpus
@@ -23,36 +21,16 @@ AUTO = "auto"
 
 
 def find_corpus(name: str) -> Corpus:
-    """Return a corpus of the catalogue, or the one that MODULE:NAME names, importable from the working directory.
+    """Return a corpus of the catalogue, or one of a module of the user's own, named `my_module:NAME`.
 
     Raises UserError where there is none.
     """
     if name in CORPORA:
         return CORPORA[name]
-    module_name, colon, variable = name.partition(":")
-    if not colon:
+    if ":" not in name:
         known = ", ".join((AUTO, *CORPORA))
-        raise UserError(f"--corpus {name!r} is unknown: choose one of {known}, or one of your own as MODULE:NAME.")
-    try:
-        module = _import_from_here(module_name)
-    except (ImportError, SyntaxError, ValueError) as error:
-        raise UserError(
-            f"--corpus {name!r}: {module_name!r} cannot be imported ({error}): expected a Python module in the working "
-            "directory or installed."
-        ) from error
-    corpus = getattr(module, variable, None)
-    if not isinstance(corpus, Corpus):
-        raise UserError(f"--corpus {name!r}: {module_name} has no Corpus of that name (emocore.corpora.corpus.Corpus).")
-    return corpus
-
-
-def _import_from_here(module: str) -> object:
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
-    try:
-        return importlib.import_module(module)
-    finally:
-        sys.path.remove(here)
+        raise UserError(f"--corpus {name!r} is unknown: choose one of {known}, or one of your own as my_module:NAME.")
+    return load_own(name, Corpus, "--corpus")[0]
 
 
 def named(corpora: Iterable[str]) -> list[Corpus]:

@@ -6,8 +6,9 @@ from typing import Any
 
 from emocore.errors import UserError
 from emocore.features.article import ARTICLE, ARTICLE_FRAMES
-from emocore.features.family import FeatureFamily, load_own
+from emocore.features.family import FeatureFamily
 from emocore.features.pictures import PICTURES
+from emocore.own import load_own
 
 FAMILIES: Mapping[str, FeatureFamily] = {family.name: family for family in (ARTICLE, ARTICLE_FRAMES, PICTURES)}
 
@@ -18,8 +19,7 @@ def find_family(name: str) -> FeatureFamily:
     Raises UserError where there is none.
     """
     if ":" in name:
-        found, digest = load_own(name, FeatureFamily, "--features")
-        family: FeatureFamily = found
+        family, digest = load_own(name, FeatureFamily, "--features")
         if family.name in FAMILIES:
             raise UserError(f"--features {name} is called {family.name!r}, as one of emocore is: give it another name.")
         return replace(family, module=name, source_hash=digest)

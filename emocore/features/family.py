@@ -2,13 +2,10 @@
 
 import dataclasses
 import hashlib
-import importlib
-import importlib.util
 import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
 import numpy as np
@@ -134,22 +131,3 @@ class FeatureFamily:
 def first_window(samples: int, sample_rate_hz: int) -> WindowGrid:
     """Return the grid of one window, the first so many samples of a clip, filled up with silence."""
     return WindowGrid(samples / sample_rate_hz, tail="pad")
-
-
-def load_own(place: str, kind: type[Any], option: str) -> tuple[Any, str]:
-    """Return an object of the user's own module, named `my_module:NAME`, and the SHA-256 of the module's file.
-
-    Raises UserError where there is no such module or name, or where it is of another kind.
-    """
-    name, _, attribute = place.partition(":")
-    try:
-        spec = importlib.util.find_spec(name)
-        found = getattr(importlib.import_module(name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"{option} {place} cannot be imported ({error}): name a module on the Python path and what it holds."
-        ) from error
-    if not isinstance(found, kind):
-        raise UserError(f"{option} {place} is a {type(found).__name__}: a {kind.__name__} is expected there.")
-    assert spec is not None
-    return found, hashlib.sha256(Path(spec.origin or "").read_bytes()).hexdigest()

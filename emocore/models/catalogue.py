@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from emocore.errors import UserError
 from emocore.features.catalogue import find_family
-from emocore.features.family import load_own
 from emocore.models.base import Classifier, ModelSpec, NetworkSpec
 from emocore.models.network_settings import NetworkSettings
 from emocore.models.picture_models import CNN, FACE_CNN, TRANSFER
 from emocore.models.sound_models import AUDIO_CONV1D, MLP, RANDOM_FOREST, SVC, SVC_LINEAR, XGBOOST
+from emocore.own import load_own
 
 SPECS: Mapping[str, ModelSpec] = {
     spec.name: spec for spec in (SVC, SVC_LINEAR, RANDOM_FOREST, XGBOOST, MLP, AUDIO_CONV1D, CNN, TRANSFER, FACE_CNN)
@@ -27,8 +27,7 @@ def find_model(name: str) -> ModelSpec:
     Raises UserError for an unknown name.
     """
     if ":" in name:
-        found, digest = load_own(name, ModelSpec, "--model")
-        spec: ModelSpec = found
+        spec, digest = load_own(name, ModelSpec, "--model")
         if spec.sees == (spec.load is not None):
             raise UserError(f"--model {name} has to have load or network, and not both: see ModelSpec.")
         for family in spec.reads:

@@ -20,6 +20,7 @@ from emocore.pipeline.training.folds import FoldResult
 from emocore.progress import duration
 from emocore.reports.pages import render_run
 from emocore.reports.search import search_view
+from emocore.reports.sections import find_sections
 from emocore.schema import FRAME_PREDICTIONS, PREDICTIONS
 from emocore.storage.local import write_json, write_text
 from emocore.storage.tables import write_table
@@ -72,7 +73,8 @@ def write_run(
         write_json(folder / "history.json", history)
     write_table(predictions, folder / "predictions.parquet")
     page = _page(command, options, outcome, seconds)
-    write_text(folder / "report.html", render_run(page, metrics, predictions, history, view))
+    sections = find_sections(options.get("section", ()))
+    write_text(folder / "report.html", render_run(page, metrics, predictions, history, view, sections))
     write_json(folder / METRICS, metrics)
     return metrics
 

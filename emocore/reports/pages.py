@@ -17,6 +17,7 @@ from emocore.evaluation.calibration import reliability, selective_accuracy
 from emocore.labels import EMOTIONS
 from emocore.reports import plots, tables
 from emocore.reports.labels import LabelCounts, Timings, answer_table, confidence_histogram, slowest_table
+from emocore.reports.sections import SECTIONS, Section
 from emocore.schema import PROBABILITIES
 
 Ints = NDArray[np.int64]
@@ -73,11 +74,12 @@ def render_run(
     predictions: pa.Table,
     history: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     search: Mapping[str, Any] | None = None,
+    sections: Sequence[Section] = SECTIONS,
 ) -> str:
     """Return the page of a train or evaluate run, from config.json, metrics.json and a PREDICTIONS table.
 
     `history` holds the figures of each epoch, by fold, where a network was trained on frames; `search` is what
-    `search_view` returned, where the settings were searched for.
+    `search_view` returned, where the settings were searched for; `sections` say more of what was scored.
 
     Read from `config`: `model`, `licences` (sentences), `people` (a sentence on how well people do), `protocol_words`
     (what a published protocol does), `synthetic` (true adds a warning), `settings` (the model's own), `versions`;
@@ -96,6 +98,7 @@ def render_run(
         "people": "" if config.get("synthetic") else config.get("people", ""),
         "n_clips": len(rows),
         "search": search,
+        "sections": [(section, section.tables(metrics, labelled)) for section in sections] if labelled else [],
         "training_plot": plots.training_plot(history) if history else None,
         "training_table": tables.training_table(history) if history else None,
         "predicted_plot": plots.emotion_plot(Counter(row["predicted"] for row in rows)),
@@ -180,7 +183,6 @@ def _scored(metrics: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> di
         "coverage_plot": plots.coverage_plot(coverage, accuracy),
         "half": (float(coverage[half]), float(accuracy[half])),
         "fold_table": tables.fold_table(metrics["folds"]) if metrics.get("folds") else None,
-        "mistake_table": tables.mistake_table(rows),
     }
 
 

@@ -13,6 +13,7 @@ from emocore.models.catalogue import SEARCHED, can_search, find_model
 from emocore.pipeline.options.corpus import CorpusOptions
 from emocore.pipeline.options.frames import NetworkOptions
 from emocore.pipeline.options.search import Search, SearchOptions
+from emocore.reports.sections import find_sections
 
 # What train takes, and what leaves clips to test on.
 ONE_FOLD = ("all", *(name for name, (_, folds) in PUBLISHED.items() if len(folds.test_actors) == 1), "given")
@@ -37,6 +38,8 @@ class RunOptions(NetworkOptions, CorpusOptions):
     else balanced, and none for face-cnn"""
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE …")] = ()
     """settings of the model, by the names that scikit-learn, XGBoost or emocore/models/spaces.toml give them: C=5"""
+    section: Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODULE:NAME …")] = ()
+    """sections of your own on the page, each a Section of emocore.reports.sections in a module of yours"""
     cpus_per_fit: int = 1
     """CPUs, and native threads, of one fit; models of frames have --workers"""
 
@@ -45,6 +48,7 @@ class RunOptions(NetworkOptions, CorpusOptions):
         NetworkOptions.__post_init__(self)
         if self.cpus_per_fit < 1:
             raise UserError(f"--cpus-per-fit must be at least 1: got {self.cpus_per_fit}.")
+        find_sections(self.section)
 
     def is_balanced(self, model: str) -> bool:
         """Whether every emotion weighs the same in training, where no earlier run says so."""
