@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import pyarrow as pa
 import tyro
 
 from emocore.datasets.protocols import PROTOCOLS
@@ -13,6 +12,9 @@ from emocore.models.catalogue import SEARCHED, can_search, find_model
 from emocore.pipeline.options.corpus import CorpusOptions
 from emocore.pipeline.options.frames import NetworkOptions
 from emocore.pipeline.options.search import Search, SearchOptions
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # What train takes, and what leaves clips to test on.
 ONE_FOLD = ("all", "article", "article-video", "given")
@@ -91,7 +93,7 @@ class EvaluateOptions(SearchOptions, RunOptions):
     """article, article-video, luna5, emobox6, sequential6, loso, grouped5, given; as-is: a finished model as it is"""
 
 
-def protocol_of(options: TrainOptions | EvaluateOptions, clips: pa.Table) -> str:
+def protocol_of(options: TrainOptions | EvaluateOptions, clips: "pa.Table") -> str:
     """Return the protocol asked for, else the model's own for these clips."""
     if options.protocol is not None:
         return options.protocol
