@@ -2,13 +2,8 @@
 
 import logging
 import os
+import sys
 from typing import Any
-
-import ray
-from ray.autoscaler.sdk import request_resources
-from ray.data import DataContext
-from ray.data._internal.execution import streaming_executor_state
-from ray.data._internal.execution.resource_manager import ResourceManager
 
 from emocore.errors import UserError
 from emocore.storage.tables import forget_types
@@ -18,6 +13,11 @@ _LOOK_SECONDS = 0.02
 
 def connect() -> None:
     """Start Ray, or join the cluster that RAY_ADDRESS names; does nothing where this process has done so."""
+    import ray  # noqa: PLC0415 - Ray takes seconds to import: only where it is needed
+    from ray.data import DataContext  # noqa: PLC0415 - as above
+
+    from emocore.pipeline.ray_private import look_often  # noqa: PLC0415 - as above
+
     if not ray.is_initialized():
         # Under `uv run` Ray would start every worker through uv; our dependencies are installed already.
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
@@ -36,11 +36,7 @@ def connect() -> None:
     context.enable_progress_bars = False  # ours count files, and stay readable in a job's log
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    # Ray Data hears of its CPUs after it has asked, and runs one task until it looks again: after a second by default.
-    manager: Any = ResourceManager
-    manager.GLOBAL_LIMITS_UPDATE_INTERVAL_S = 5 * _LOOK_SECONDS
-    # It sleeps for so long between two looks at which tasks have ended: a tenth of a second by default.
-    streaming_executor_state.WAIT_FOR_TASK_COMPLETION_TIMEOUT_S = _LOOK_SECONDS
+    look_often(_LOOK_SECONDS)
 
 
 def largest_node_cpus() -> int:
@@ -68,6 +64,8 @@ def is_joined() -> bool:
 
 def ask_for(bundles: list[dict[str, float]]) -> None:
     """Ask a cluster that grows for room for these at once, in the place of what was asked for before."""
+    from ray.autoscaler.sdk import request_resources  # noqa: PLC0415 - Ray takes seconds to import: only where it is needed
+
     request_resources(bundles=bundles)
 
 
@@ -78,9 +76,21 @@ def machines() -> list[dict[str, float]]:
 
 def is_lost(node_id: str) -> bool:
     """Whether a machine that was in the cluster has left it."""
-    return all(node["NodeID"] != node_id or not node["Alive"] for node in _nodes())
+    return bool(node_id) and all(node["NodeID"] != node_id or not node["Alive"] for node in _nodes())
+
+
+def is_running() -> bool:
+    """Whether this process has Ray; asking does not start it."""
+    return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
+
+
+def here() -> str:
+    """Return the id of the machine that this process runs on; nothing where it has no Ray."""
+    return str(sys.modules["ray"].get_runtime_context().get_node_id()) if is_running() else ""
 
 
 def _nodes() -> list[dict[str, Any]]:
+    import ray  # noqa: PLC0415 - Ray takes seconds to import: only where it is needed
+
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call] # Ray has no types here
     return nodes
