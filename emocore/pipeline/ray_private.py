@@ -1,5 +1,6 @@
 """What is used of Ray and is not public, in one place: a Ray that lacks it is refused in one sentence."""
 
+import os
 from typing import Any
 
 import ray
@@ -7,6 +8,7 @@ import ray
 from emocore.errors import UserError
 
 try:
+    from ray._raylet import Config
     from ray.data._internal.execution import streaming_executor_state
     from ray.data._internal.execution.resource_manager import ResourceManager
     from ray.train.v2._internal.exceptions import CheckpointManagerInitializationError
@@ -26,8 +28,16 @@ __all__ = [
     "CheckpointUploadMode",
     "DataParallelTrainer",
     "WorkerGroupError",
+    "ask_for_token",
     "look_often",
 ]
+
+
+def ask_for_token() -> None:
+    """Have the Ray that this process starts answer only to who has its token."""
+    os.environ["RAY_AUTH_MODE"] = "token"
+    configuration: Any = Config
+    configuration.initialize("")  # it read the environment when it was imported
 
 
 def look_often(seconds: float) -> None:
