@@ -8,7 +8,7 @@ import ray
 from emocore.errors import UserError
 
 try:
-    from ray._raylet import Config
+    from ray._raylet import Config  # type: ignore[attr-defined] # it is compiled
     from ray.data._internal.execution import streaming_executor_state
     from ray.data._internal.execution.resource_manager import ResourceManager
     from ray.train.v2._internal.exceptions import CheckpointManagerInitializationError
