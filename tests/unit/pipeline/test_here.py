@@ -6,11 +6,13 @@ import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 
-from emocore.features.extract import reading_of
+from emocore.features.extract import PLANNED, reading_of
 from emocore.media.reading import Reading
 from emocore.pipeline.archive import here
 from emocore.pipeline.archive.plan import Plan
@@ -54,7 +56,7 @@ class Listening:
 
 
 @pytest.fixture
-def run(tmp_path, tone, write_wav, monkeypatch):
+def run(tmp_path, monkeypatch):
     """Run a stage on four files in two shards; return {file: its process} and {file: its failure}."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
@@ -63,21 +65,15 @@ def run(tmp_path, tone, write_wav, monkeypatch):
     def call(stage):
         planned = []
         for number, name in enumerate(FILES):
-            write_wav(tmp_path / "media" / name, tone(300 + 50 * number, 0.3))
-            path = tmp_path / "media" / name
-            row = {"path": str(path), "bytes": path.stat().st_size, "modified": 0.0, "content_id": str(number)}
-            planned.append(Planned({**dict.fromkeys(planned_names()), **row, "clip": name}, None, 0))
+            path = tmp_path / name
+            soundfile.write(path, np.sin(np.arange(4800) * (0.05 + 0.01 * number)) / 4, 16_000)
+            row = {"path": str(path), "bytes": path.stat().st_size, "content_id": str(number)}
+            planned.append(Planned({**dict.fromkeys(PLANNED.names), **row, "clip": name}, None, 0))
         Plan(tmp_path).write([planned[:2], planned[2:]], 0)
         run_shards(stage, Plan(tmp_path), tmp_path, 0, None)
         return read(tmp_path / "heard", "process"), read(tmp_path / "failures", "reason")
 
     return call
-
-
-def planned_names():
-    from emocore.features.extract import PLANNED  # noqa: PLC0415
-
-    return PLANNED.names
 
 
 def read(folder, column):
