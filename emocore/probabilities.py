@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize_scalar
 
 Floats = NDArray[np.float64]
 
@@ -47,6 +46,8 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike, weights: ArrayLike | 
 
     # Convex in 1/T, hence one minimum in log T as well.
     bounds = (np.log(LOWEST_TEMPERATURE), np.log(HIGHEST_TEMPERATURE))
+    from scipy.optimize import minimize_scalar  # noqa: PLC0415 - half a second, which --help does not have
+
     best = minimize_scalar(lambda t: loss(float(np.exp(t))), bounds=bounds, method="bounded")
     candidates = [1.0, LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE, float(np.exp(best.x))]
     losses = np.array([loss(t) for t in candidates])

@@ -2,7 +2,7 @@
 """See the whole path on a generated corpus: python jobs/demo.py --out DIR."""
 
 from emocore.cli import run_job
-from emocore.pipeline.demo import DemoOptions, run_demo
+from emocore.pipeline.options.demo import DemoOptions
 
 
 class Demo(DemoOptions):
@@ -11,6 +11,8 @@ class Demo(DemoOptions):
 
 def main(options: Demo) -> None:
     """Run the demo; the last line is the path of the report."""
+    from emocore.pipeline.demo import run_demo  # noqa: PLC0415 - the work takes seconds to import: after the options are read
+
     print(run_demo(options))
 
 

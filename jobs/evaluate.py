@@ -3,7 +3,6 @@
 
 from emocore.cli import run_job
 from emocore.pipeline.options.run import EvaluateOptions
-from emocore.pipeline.runs import evaluate
 from emocore.reports.summary import run_lines
 
 
@@ -13,6 +12,8 @@ class Evaluate(EvaluateOptions):
 
 def main(options: Evaluate) -> None:
     """Evaluate, and show the figures with their intervals."""
+    from emocore.pipeline.runs import evaluate  # noqa: PLC0415 - the work takes seconds to import: after the options are read
+
     done = evaluate(options)
     print(run_lines(done.metrics, done.already_finished, options.out))
 

@@ -13,7 +13,6 @@ from emocore.features.catalogue import find_family
 from emocore.features.family import FeatureFamily, SoundInput
 from emocore.features.pictures import PICTURES
 from emocore.media.resize import DEFAULT_PIXELS, MAX_PIXELS_A_SIDE, MIN_PIXELS
-from emocore.pipeline.featurize import featurize
 from emocore.pipeline.options.corpus import CorpusOptions
 from emocore.pipeline.options.files import NOT_OF_THE_TABLES, ArchiveOptions
 
@@ -63,6 +62,8 @@ class Featurize(ArchiveOptions, CorpusOptions):
 
 def main(options: Featurize) -> None:
     """Featurize, and say what came of it."""
+    from emocore.pipeline.featurize import featurize  # noqa: PLC0415 - the work takes seconds to import: after the options are read
+
     done = featurize(
         options.list(options.corpora, stills=options.frames),
         options.out,

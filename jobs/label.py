@@ -4,9 +4,7 @@
 from pathlib import Path
 
 from emocore.cli import run_job
-from emocore.corpora.scan import describe_passed_over
-from emocore.pipeline.label import LabelOptions, dry_run, label
-from emocore.reports.summary import label_line
+from emocore.pipeline.options.label import LabelOptions
 
 
 class Label(LabelOptions):
@@ -15,6 +13,11 @@ class Label(LabelOptions):
 
 def main(options: Label) -> None:
     """Label, and say what came of it."""
+    # The work takes seconds to import: after the options are read.
+    from emocore.corpora.scan import describe_passed_over  # noqa: PLC0415
+    from emocore.pipeline.label import dry_run, label  # noqa: PLC0415
+    from emocore.reports.summary import label_line  # noqa: PLC0415
+
     if options.dry_run:
         print("\n".join(dry_run(options)))
         return

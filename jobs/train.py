@@ -3,7 +3,6 @@
 
 from emocore.cli import run_job
 from emocore.pipeline.options.run import TrainOptions
-from emocore.pipeline.runs import train
 from emocore.reports.summary import run_lines
 
 
@@ -13,6 +12,8 @@ class Train(TrainOptions):
 
 def main(options: Train) -> None:
     """Train, and show how well the model does on actors that it never heard."""
+    from emocore.pipeline.runs import train  # noqa: PLC0415 - the work takes seconds to import: after the options are read
+
     done = train(options)
     print(run_lines(done.metrics, done.already_finished, options.out))
 

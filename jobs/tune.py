@@ -3,7 +3,6 @@
 
 from emocore.cli import run_job
 from emocore.pipeline.options.run import TuneOptions
-from emocore.pipeline.runs import tune
 from emocore.reports.summary import run_lines
 
 
@@ -13,6 +12,8 @@ class Tune(TuneOptions):
 
 def main(options: Tune) -> None:
     """Search, and show the best setting and how well it does on actors that it never heard."""
+    from emocore.pipeline.runs import tune  # noqa: PLC0415 - the work takes seconds to import: after the options are read
+
     done = tune(options)
     print(run_lines(done.metrics, done.already_finished, options.out))
 

@@ -2,22 +2,32 @@
 
 import logging
 import os
+import secrets
+import socket
+import sys
 from typing import Any
-
-import ray
-from ray.autoscaler.sdk import request_resources
-from ray.data import DataContext
-from ray.data._internal.execution import streaming_executor_state
-from ray.data._internal.execution.resource_manager import ResourceManager
+from urllib.parse import urlsplit
 
 from emocore.errors import UserError
 from emocore.storage.tables import forget_types
 
 _LOOK_SECONDS = 0.02
+_ANSWER_SECONDS = 5.0
+_TOKEN = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
 def connect() -> None:
-    """Start Ray, or join the cluster that RAY_ADDRESS names; does nothing where this process has done so."""
+    """Start Ray, or join the cluster that RAY_ADDRESS names; does nothing where this process has done so.
+
+    Raises UserError where nothing answers at the address, or the cluster does not let this process in.
+    """
+    if is_joined() and not is_running():
+        check_answers(os.environ["RAY_ADDRESS"])
+    import ray  # noqa: PLC0415 - Ray takes seconds to import: only where it is needed
+    from ray.data import DataContext  # noqa: PLC0415 - as above
+
+    from emocore.pipeline.ray_private import look_often  # noqa: PLC0415 - as above
+
     if not ray.is_initialized():
         # Under `uv run` Ray would start every worker through uv; our dependencies are installed already.
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
@@ -26,21 +36,58 @@ def connect() -> None:
         os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
         # An idle process ends after a second by default, and each pass over the training frames would start new ones.
         os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "60000")
-        # The job server sets RAY_ADDRESS. What workers print stays in Ray's logs: a job's own log ends with its result.
-        if is_joined():
-            ray.init(logging_level=logging.ERROR, log_to_driver=False)
-        else:
-            ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+        _join() if is_joined() else _start()
     forget_types()
     context = DataContext.get_current()
     context.enable_progress_bars = False  # ours count files, and stay readable in a job's log
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    # Ray Data hears of its CPUs after it has asked, and runs one task until it looks again: after a second by default.
-    manager: Any = ResourceManager
-    manager.GLOBAL_LIMITS_UPDATE_INTERVAL_S = 5 * _LOOK_SECONDS
-    # It sleeps for so long between two looks at which tasks have ended: a tenth of a second by default.
-    streaming_executor_state.WAIT_FOR_TASK_COMPLETION_TIMEOUT_S = _LOOK_SECONDS
+    look_often(_LOOK_SECONDS)
+
+
+def check_answers(address: str) -> None:
+    """Raise UserError where an address has a port at which nothing answers: Ray asks for minutes, and says pages."""
+    place = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        if place.hostname and place.port:
+            socket.create_connection((place.hostname, place.port), _ANSWER_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"Nothing answers at RAY_ADDRESS={address} ({error}): start the cluster, or unset RAY_ADDRESS to use "
+            "this machine alone."
+        ) from error
+
+
+def _join() -> None:
+    """Join a cluster; the job server sets RAY_ADDRESS. What workers print stays in Ray's logs, out of a job's own."""
+    import ray  # noqa: PLC0415 - Ray takes seconds to import: only where it is needed
+
+    try:
+        ray.init(logging_level=logging.ERROR, log_to_driver=False)
+    except Exception as error:  # of several kinds, by what was missing, and some with pages of text
+        raise UserError(
+            f"The cluster at RAY_ADDRESS={os.environ['RAY_ADDRESS']} does not let this process in "
+            f"({type(error).__name__}): set RAY_AUTH_MODE, and its token, as where it was started."
+        ) from error
+
+
+def _start() -> None:
+    """Start Ray on this machine, for this process alone: it listens to nobody else's, and asks for a token."""
+    import ray  # noqa: PLC0415 - Ray takes seconds to import: only where it is needed
+
+    from emocore.pipeline.ray_private import ask_for_token  # noqa: PLC0415 - as above
+
+    if not any(os.environ.get(name) for name in _TOKEN):
+        # In no file: only processes of the same user can see the environment.
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    ask_for_token()
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+        _node_ip_address="127.0.0.1",
+    )
 
 
 def largest_node_cpus() -> int:
@@ -68,6 +115,8 @@ def is_joined() -> bool:
 
 def ask_for(bundles: list[dict[str, float]]) -> None:
     """Ask a cluster that grows for room for these at once, in the place of what was asked for before."""
+    from ray.autoscaler.sdk import request_resources  # noqa: PLC0415 - Ray takes seconds to import: only where it is needed
+
     request_resources(bundles=bundles)
 
 
@@ -78,9 +127,21 @@ def machines() -> list[dict[str, float]]:
 
 def is_lost(node_id: str) -> bool:
     """Whether a machine that was in the cluster has left it."""
-    return all(node["NodeID"] != node_id or not node["Alive"] for node in _nodes())
+    return bool(node_id) and all(node["NodeID"] != node_id or not node["Alive"] for node in _nodes())
+
+
+def is_running() -> bool:
+    """Whether this process has Ray; asking does not start it."""
+    return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
+
+
+def here() -> str:
+    """Return the id of the machine that this process runs on; nothing where it has no Ray."""
+    return str(sys.modules["ray"].get_runtime_context().get_node_id()) if is_running() else ""
 
 
 def _nodes() -> list[dict[str, Any]]:
+    import ray  # noqa: PLC0415 - Ray takes seconds to import: only where it is needed
+
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call] # Ray has no types here
     return nodes

@@ -1,6 +1,5 @@
 """The whole path on a generated corpus: featurize, train, evaluate on unseen actors, label an archive."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +7,17 @@ import ray
 from rich.console import Console
 from rich.table import Table
 
-from emocore.cli import check_seed, options_to_json
+from emocore.cli import options_to_json
 from emocore.corpora.listing import list_corpora
 from emocore.corpora.synthetic.corpus import ClipPlan, DemoSettings, plan, write_clip, write_notice
-from emocore.errors import UserError, amount
+from emocore.errors import amount
 from emocore.features.article import ARTICLE
 from emocore.features.pictures import PICTURES
 from emocore.pipeline import cluster
 from emocore.pipeline.featurize import featurize
-from emocore.pipeline.label import LabelOptions, label
+from emocore.pipeline.label import label
+from emocore.pipeline.options.demo import ARCHIVE_ACTORS, DemoOptions
+from emocore.pipeline.options.label import LabelOptions
 from emocore.pipeline.options.run import EvaluateOptions, TrainOptions
 from emocore.pipeline.runs import evaluate, train
 from emocore.progress import Counter
@@ -25,30 +26,12 @@ from emocore.schema import SCHEMA_VERSION
 from emocore.storage.folder import output_folder
 from emocore.storage.local import write_json
 
-ARCHIVE_ACTORS = 2
 _HEARING = ("svc", "random-forest")
 _SEEING = "cnn"
 _FAMILIES = (ARTICLE, PICTURES.with_input(every=10, pixels=48))  # small, and many: the corpus is
 _EPOCHS = 15
 _SCORED_ON = {"test": "each actor in turn", "validation": "validation actors"}
 _CHUNK = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class DemoOptions:
-    """What the demo is told."""
-
-    out: str
-    """the folder to write"""
-    actors: int = 8
-    """actors of the labelled corpus, 4 to 22; two more are the archive to be labelled"""
-    seed: int = 0
-    """seed of everything drawn at random"""
-
-    def __post_init__(self) -> None:
-        check_seed(self.seed)
-        if not 4 <= self.actors <= 24 - ARCHIVE_ACTORS:
-            raise UserError(f"--actors must be from 4 to {24 - ARCHIVE_ACTORS}: got {self.actors}.")
 
 
 def run_demo(options: DemoOptions) -> Path:

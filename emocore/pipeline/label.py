@@ -8,12 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import tyro
 
 from emocore.cli import command_line, options_to_json
 from emocore.corpora.catalogue import licences
@@ -34,8 +33,9 @@ from emocore.pipeline.archive.dry_run import describe_run
 from emocore.pipeline.archive.stage import TIMINGS, TIMINGS_FOLDER, Stage
 from emocore.pipeline.archive.update import Update
 from emocore.pipeline.label_frames import WINDOWS_FOLDER, FrameLabelling
-from emocore.pipeline.options.files import FREE_OPTIONS, NOT_OF_THE_TABLES, ArchiveOptions, FileOptions
+from emocore.pipeline.options.files import FREE_OPTIONS, NOT_OF_THE_TABLES
 from emocore.pipeline.options.frames import PictureOptions, check_read_by
+from emocore.pipeline.options.label import LabelOptions
 from emocore.pipeline.training.score_frames import finished_network
 from emocore.reports.labels import count_labels, summarize_timings
 from emocore.reports.pages import render_labels
@@ -47,31 +47,6 @@ from emocore.versions import versions
 
 SUMMARY = "summary.json"
 NOT_OF_THE_ANSWERS = ("out", "max_failures", "dry_run", "gpus_per_worker", *NOT_OF_THE_TABLES)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelOptions(ArchiveOptions, PictureOptions, FileOptions):
-    """What `label` is told."""
-
-    media: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MEDIA…")]
-    """folders, zips, media files, or manifests"""
-    model: str
-    """the RUN folder of a finished model, or face-cnn as it is shipped"""
-    out: str
-    """the LABELS folder to write"""
-    dry_run: bool = False
-    """say how many files there are to read, how much media that is and about how long it takes, and write nothing"""
-    gpus_per_worker: float | None = None
-    """models of frames, audio-conv1d: answer in processes of their own with so many GPUs each, a fraction where
-    several share one; 0: without; files are read and answered for by the same processes unless given"""
-
-    def __post_init__(self) -> None:
-        ArchiveOptions.__post_init__(self)
-        FileOptions.__post_init__(self)
-        PictureOptions.__post_init__(self)
-        gpus = self.gpus_per_worker
-        if gpus is not None and not 0 <= gpus <= 1:
-            raise UserError(f"--gpus-per-worker must be from 0 to 1: got {gpus}.")
 
 
 @dataclass(frozen=True)

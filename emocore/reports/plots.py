@@ -184,6 +184,17 @@ def training_plot(history: Mapping[str, Sequence[Mapping[str, float]]]) -> Marku
     return _svg(figure, "training")
 
 
+def probability_figure(title: str, probabilities: Mapping[str, float]) -> Figure:
+    """Return bars of the probabilities of one answer, the largest first."""
+    ranked = sorted(probabilities, key=lambda emotion: probabilities[emotion])
+    figure, axes = _canvas(220)
+    axes.barh(ranked, [probabilities[emotion] for emotion in ranked])
+    axes.set_title(title.rpartition("/")[2])
+    axes.set_xlim(0, 1)
+    _percent_axis(axes, "x", "probability")
+    return figure
+
+
 def _canvas(height: float, **grid: Any) -> tuple[Figure, Any]:
     """A figure of WIDTH by `height` points without pyplot's global state, and its axes."""
     figure = Figure(figsize=(WIDTH / POINTS_PER_INCH, height / POINTS_PER_INCH), layout="constrained")

@@ -41,7 +41,7 @@ def output_folder(
         raise UserError(f"--out {out} is a file: name a folder, new or empty.")
     _check_ours(path)
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(0o700, parents=True, exist_ok=True)  # what a voice or a face says of someone is not for all to read
     except OSError as error:
         raise UserError(f"--out {out} cannot be made ({error.strerror}): name a folder that can be written.") from error
     with folder_lock(path, f"Another run is writing to {out}: wait until it ends, or choose another --out."):

@@ -25,6 +25,7 @@ MAY_IMPORT = {  # room → rooms below it; the ground floor is for all
         *("storage", "media", "tracks", "features", "corpora", "datasets", "models", "evaluation", "reports"),
         "exports",
     },
+    "__init__": {"api"},
     "jobs": {"pipeline", "corpora", "features", "media", "storage", "reports"},
 }
 ONLY_IN = {  # third party → the folders that may name it

@@ -4,8 +4,9 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from emocore.corpora.synthetic.corpus import NOTICE_NAME
 from emocore.media.source import split_member
+
+NOTICE_NAME = "SYNTHETIC.txt"
 
 
 def is_synthetic(paths: Iterable[str]) -> bool:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import ray
 
 from emocore.features.extract import PLANNED
 from emocore.media.limit import TimeLimit
@@ -103,11 +102,18 @@ def _weight(path: str, reading: Reading) -> float:
 
 
 def identify(chunks: Iterator[list[str]], n: int, seconds_per_file: float) -> Iterator[list[str | None]]:
-    """Yield the content ids of chunks of paths, hashed on the cluster; None where a file cannot be read."""
+    """Yield the content ids of chunks of paths, hashed by Ray where it runs; None where a file cannot be read."""
+    if not cluster.is_running():
+        for chunk in chunks:
+            yield _content_ids(chunk, seconds_per_file)
+        return
+    import ray  # noqa: PLC0415 - Ray takes seconds to import: only where it is needed
+
+    hashed = ray.remote(num_cpus=1)(_content_ids)
     waiting: deque[Any] = deque()
     with Counter("compare files of equal size", n, "file") if n else nullcontext() as counter:
         for chunk in chunks:
-            waiting.append(_content_ids.remote(chunk, seconds_per_file))
+            waiting.append(hashed.remote(chunk, seconds_per_file))
             if len(waiting) > 2 * cluster.cpus():
                 yield _next(waiting, counter)
         while waiting:
@@ -115,13 +121,14 @@ def identify(chunks: Iterator[list[str]], n: int, seconds_per_file: float) -> It
 
 
 def _next(waiting: deque[Any], counter: Counter | None) -> list[str | None]:
+    import ray  # noqa: PLC0415 - as above
+
     ids: list[str | None] = ray.get(waiting.popleft())
     if counter:
         counter.add(len(ids))
     return ids
 
 
-@ray.remote(num_cpus=1)
 def _content_ids(paths: list[str], seconds_per_file: float) -> list[str | None]:
     ids: list[str | None] = []
     for path in paths:

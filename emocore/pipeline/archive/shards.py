@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
-import ray
 
 from emocore.errors import TooManyFailures, UserError
 from emocore.media.video import Picture
 from emocore.pipeline import cluster
+from emocore.pipeline.archive import here
 from emocore.pipeline.archive.journal import clear_journals
 from emocore.pipeline.archive.plan import Plan
 from emocore.pipeline.archive.stage import (
@@ -50,23 +50,38 @@ def run_shards(
     _check_failures(failed, max_failures)
     if not waiting:
         return
-    cluster.connect()
-    with Counter(stage.name, sum(sizes[place] for place in waiting), "file") as counter:
+    n_files = sum(sizes[place] for place in waiting)
+    told = {"stage": stage, "plan": plan, "out": out}
+    work = here.run_here if here.is_enough(n_files, gpus) else _run_on_ray
+    with Counter(stage.name, n_files, "file") as counter:
         clear_journals(out)
         clear_unfinished(out)
-        data: Any = ray.data.from_arrow(_task_tables(waiting, cluster.cpus()))
-        # Ray Data retries for ever when a process dies; a file that ended two is left out, see Journal.
-        told = {"stage": stage, "plan": plan, "out": out}
-        if gpus is None:
-            data = data.map_batches(cast(Any, _run_task), fn_kwargs=told, num_cpus=1, **_AS_TABLES)
-        else:
-            data = run_apart(data, told, gpus)
-        for done in data.iter_rows():
+        for done in work(waiting, told, gpus):
             if done["fault"]:
                 raise UserError(done["fault"])
             counter.add(done["files"], done["failed"])
             _check_failures(failed + counter.failed, max_failures)
         clear_journals(out)
+
+
+def _run_on_ray(places: list[int], told: dict[str, Any], gpus: float | None) -> Iterator[dict[str, Any]]:
+    """Yield DONE rows of the shards at these places of the plan."""
+    import ray  # noqa: PLC0415 - Ray takes seconds to import: only where it is needed
+
+    cluster.connect()
+    data: Any = ray.data.from_arrow(_task_tables(places, cluster.cpus()))
+    # Ray Data retries for ever when a process dies; a file that ended two is left out, see Journal.
+    if gpus is None:
+        data = data.map_batches(cast(Any, _run_task), fn_kwargs=told, num_cpus=1, **_AS_TABLES)
+    else:
+        data = run_apart(data, told, gpus)
+    yield from data.iter_rows()
+
+
+def run_place(place: int, stage: Stage, plan: Plan, out: Path) -> dict[str, Any]:
+    """Run the stage on one shard; what a process before committed, and then died, stays as it is."""
+    shard = plan.shard(place)
+    return _committed(shard, stage, out) or _run_once(shard, stage, out)
 
 
 def _task_tables(places: list[int], cpus: int) -> list[pa.Table]:
@@ -84,10 +99,9 @@ def _task_tables(places: list[int], cpus: int) -> list[pa.Table]:
 
 
 def _run_task(table: pa.Table, stage: Stage, plan: Plan, out: Path) -> Iterator[pa.Table]:
-    """Run the stage on each shard of the table; what a process before committed, and then died, stays as it is."""
-    for shard in map(plan.shard, table[_PLACE].to_pylist()):
-        done = _committed(shard, stage, out) or _run_once(shard, stage, out)
-        yield pa.Table.from_pylist([done], DONE)
+    """Run the stage on each shard of the table."""
+    for place in table[_PLACE].to_pylist():
+        yield pa.Table.from_pylist([run_place(place, stage, plan, out)], DONE)
 
 
 def _run_once(shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import ray
 
 from emocore.errors import MediaError, UnansweredClips
 from emocore.features.extract import PLANNED, Sink, featurize_batch
@@ -134,9 +133,7 @@ def without(read: ReadShard, faults: Mapping[str, MediaError]) -> ReadShard:
 
 def open_journal(name: str, out: Path, seconds_per_file: float) -> Journal:
     """Return the shard's journal, as the process finds it that is about to work on the shard."""
-    # Asking starts Ray where it does not run: a stage is also called by itself.
-    here = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
-    return Journal(out / JOURNALS / name, seconds_per_file, here, cluster.is_lost)
+    return Journal(out / JOURNALS / name, seconds_per_file, cluster.here(), cluster.is_lost)
 
 
 def number_of(shard: pa.Table) -> int:

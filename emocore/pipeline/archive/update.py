@@ -15,6 +15,7 @@ from emocore.errors import UserError, amount
 from emocore.pipeline import cluster
 from emocore.pipeline.archive import plan as planning
 from emocore.pipeline.archive.database import Archive
+from emocore.pipeline.archive.here import MOST_FILES
 from emocore.pipeline.archive.plan import Plan, cut_shards, identify
 from emocore.pipeline.archive.reuse import carry_rows, drop_rows, forget_shard
 from emocore.pipeline.archive.shards import run_shards
@@ -103,7 +104,7 @@ class Update:
         return True
 
     def _identify(self, chunks: Iterator[list[str]], n: int) -> Iterator[list[str | None]]:
-        if n:
+        if n > MOST_FILES or (n and cluster.is_joined()):
             cluster.connect()
         return identify(chunks, n, self.stage.reading.seconds_per_file)
 

@@ -1,14 +1,16 @@
 """How a corpus is read, as options."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from emocore.corpora.listing import Listing, list_corpora
 from emocore.errors import UserError
 from emocore.features.family import FeatureFamily, Level
 from emocore.pipeline.options.files import FileOptions
+
+if TYPE_CHECKING:
+    from emocore.corpora.listing import Listing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +34,10 @@ class CorpusOptions(FileOptions):
         asked = {"sample_rate_hz": self.sample_rate_hz, "level": self.level}
         return family.with_input(**{name: value for name, value in asked.items() if value is not None})
 
-    def list(self, roots: tuple[str, ...], stills: bool = False) -> Listing:
+    def list(self, roots: tuple[str, ...], stills: bool = False) -> "Listing":
         """List the corpora; with `stills` images are media too. Raises UserError."""
+        from emocore.corpora.listing import list_corpora  # noqa: PLC0415 - it reads media, the options do not
+
         mapping = _mapping(self.map)
         return list_corpora(
             roots,

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import pyarrow as pa
 import tyro
 
 from emocore.datasets.protocols import PROTOCOLS, PUBLISHED
@@ -13,7 +12,9 @@ from emocore.models.catalogue import SEARCHED, can_search, find_model
 from emocore.pipeline.options.corpus import CorpusOptions
 from emocore.pipeline.options.frames import NetworkOptions
 from emocore.pipeline.options.search import Search, SearchOptions
-from emocore.reports.sections import find_sections
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # What train takes, and what leaves clips to test on.
 ONE_FOLD = ("all", *(name for name, (_, folds) in PUBLISHED.items() if len(folds.test_actors) == 1), "given")
@@ -48,7 +49,10 @@ class RunOptions(NetworkOptions, CorpusOptions):
         NetworkOptions.__post_init__(self)
         if self.cpus_per_fit < 1:
             raise UserError(f"--cpus-per-fit must be at least 1: got {self.cpus_per_fit}.")
-        find_sections(self.section)
+        if self.section:
+            from emocore.reports.sections import find_sections  # noqa: PLC0415 - plots and tables are of the work
+
+            find_sections(self.section)
 
     def is_balanced(self, model: str) -> bool:
         """Whether every emotion weighs the same in training, where no earlier run says so."""
@@ -98,7 +102,7 @@ class EvaluateOptions(SearchOptions, RunOptions):
     """article, article-video, luna5, emobox6, sequential6, loso, grouped5, given; as-is: a finished model as it is"""
 
 
-def protocol_of(options: TrainOptions | EvaluateOptions, clips: pa.Table) -> str:
+def protocol_of(options: TrainOptions | EvaluateOptions, clips: "pa.Table") -> str:
     """Return the protocol asked for, else the model's own for these clips."""
     if options.protocol is not None:
         return options.protocol

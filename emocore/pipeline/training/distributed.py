@@ -15,9 +15,6 @@ from typing import Any
 import numpy as np
 import ray
 from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
-from ray.train.v2._internal.exceptions import CheckpointManagerInitializationError
-from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
-from ray.train.v2.api.exceptions import WorkerGroupError
 
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
@@ -28,6 +25,7 @@ from emocore.models.fitting import Recipe
 from emocore.models.keras.checkpoints import drop_checkpoints, last_checkpoint
 from emocore.models.network_settings import NetworkSettings
 from emocore.pipeline import cluster
+from emocore.pipeline.ray_private import CheckpointManagerInitializationError, DataParallelTrainer, WorkerGroupError
 from emocore.pipeline.training.epoch_log import Reporter, follow
 from emocore.pipeline.training.frame_stream import EqualShares, FrameSource, count_frames, stream
 from emocore.pipeline.training.tf_config import Meeting

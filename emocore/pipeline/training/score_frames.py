@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import ray
 from numpy.typing import NDArray
 
 from emocore.datasets.examples import Examples
@@ -65,13 +64,14 @@ def finished_network(run: str, model: str) -> NetworkPlace:
 
 def check_network(network: NetworkPlace) -> None:
     """Raise UserError where a network cannot be loaded; done in a worker, so that this process need no TensorFlow."""
+    import ray  # noqa: PLC0415 - Ray takes seconds to import: only where it is needed
+
     cluster.connect()
-    problem = ray.get(_problem.remote(network))
+    problem = ray.get(ray.remote(num_cpus=1)(_problem).remote(network))
     if problem:
         raise UserError(problem)
 
 
-@ray.remote(num_cpus=1)
 def _problem(network: NetworkPlace) -> str | None:
     try:
         network.load()
@@ -82,6 +82,8 @@ def _problem(network: NetworkPlace) -> str | None:
 
 def score_frames(examples: Examples, rows: Rows, network: NetworkPlace) -> pa.Table:
     """Return FRAME_LABELS of all usable frames of these clips, sorted by clip and frame."""
+    import ray  # noqa: PLC0415 - as above
+
     cluster.connect()
     inputs = frames_of(examples)
     clips = frozenset(examples.clips["clip"].take(pa.array(rows)).to_pylist())

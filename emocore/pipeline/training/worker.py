@@ -16,13 +16,13 @@ import numpy as np
 import ray.train
 from ray.train import Checkpoint
 from ray.train.collective import broadcast_from_rank_zero
-from ray.train.v2.api.report_config import CheckpointUploadMode
 
 from emocore.errors import UserError
 from emocore.models.catalogue import network_spec
 from emocore.models.keras.batches import Feeder, endless, shuffle_rows
 from emocore.models.keras.checkpoints import last_checkpoint, read_checkpoint, write_checkpoint
 from emocore.models.network_settings import NetworkSettings
+from emocore.pipeline.ray_private import CheckpointUploadMode
 from emocore.pipeline.training.frame_stream import chunks, validation_batches
 
 STOP = "stop"  # a file beside the checkpoints' folder: the training ends after the epoch

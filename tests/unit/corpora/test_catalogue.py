@@ -40,11 +40,11 @@ def test_a_corpus_of_ones_own_needs_a_module_and_no_line(here):
         ),
         (
             "no_such_module:MINE",
-            "--corpus 'no_such_module:MINE': 'no_such_module' cannot be imported (No module named ",
+            "--corpus no_such_module:MINE cannot be imported (No module named ",
         ),
-        (":MINE", "--corpus ':MINE': '' cannot be imported (Empty module name): expected a Python module in the "),
-        ("own_corpus:OTHER", "--corpus 'own_corpus:OTHER': own_corpus has no Corpus of that name"),
-        ("own_corpus:", "--corpus 'own_corpus:': own_corpus has no Corpus of that name"),
+        (":MINE", "--corpus :MINE cannot be imported (Empty module name): expected a Python module in the "),
+        ("own_corpus:OTHER", "--corpus own_corpus:OTHER is a int: a Corpus is expected there."),
+        ("own_corpus:", "--corpus own_corpus: cannot be imported (module 'own_corpus' has no attribute '')"),
     ],
 )
 def test_a_corpus_that_is_not_there_is_one_sentence(here, name, sentence):

@@ -191,3 +191,8 @@ def test_tables_that_are_read_stay_as_they_are(tmp_path):
     with tables_lock(both), tables_lock(both), pytest.raises(UserError, match="Another run is writing to"):
         enter(folder, {"a": 1})
     enter(folder, {"a": 1})
+
+
+def test_a_new_output_folder_is_for_its_owner_only(tmp_path):
+    with output_folder(str(tmp_path / "new" / "out"), {"command": "label", "options": {}}, "summary.json") as folder:
+        assert folder.path.stat().st_mode & 0o077 == 0

@@ -1,0 +1,35 @@
+"""What label is told."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from emocore.errors import UserError
+from emocore.pipeline.options.files import ArchiveOptions, FileOptions
+from emocore.pipeline.options.frames import PictureOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions(ArchiveOptions, PictureOptions, FileOptions):
+    """What `label` is told."""
+
+    media: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MEDIA…")]
+    """folders, zips, media files, or manifests"""
+    model: str
+    """the RUN folder of a finished model, or face-cnn as it is shipped"""
+    out: str
+    """the LABELS folder to write"""
+    dry_run: bool = False
+    """say how many files there are to read, how much media that is and about how long it takes, and write nothing"""
+    gpus_per_worker: float | None = None
+    """models of frames, audio-conv1d: answer in processes of their own with so many GPUs each, a fraction where
+    several share one; 0: without; files are read and answered for by the same processes unless given"""
+
+    def __post_init__(self) -> None:
+        ArchiveOptions.__post_init__(self)
+        FileOptions.__post_init__(self)
+        PictureOptions.__post_init__(self)
+        gpus = self.gpus_per_worker
+        if gpus is not None and not 0 <= gpus <= 1:
+            raise UserError(f"--gpus-per-worker must be from 0 to 1: got {gpus}.")

@@ -1,0 +1,112 @@
+"""A few files without Ray: in a process of its own, which may die of a file as a worker of Ray may."""
+
+import contextlib
+import os
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+
+from emocore.features.extract import PLANNED, reading_of
+from emocore.media.reading import Reading
+from emocore.pipeline.archive import here
+from emocore.pipeline.archive.plan import Plan
+from emocore.pipeline.archive.rows import Planned
+from emocore.pipeline.archive.shards import run_shards
+
+FILES = [f"{i}.wav" for i in range(4)]
+
+
+@dataclass(frozen=True)
+class Listening:
+    """A stage that computes nothing; the process that reads a file named here dies, or hangs."""
+
+    fates: dict[str, str] = field(default_factory=dict)
+    reading: Reading = reading_of([], 600.0)  # noqa: RUF009 - frozen
+    families: tuple[()] = ()
+    name: str = "listen"
+    main: str = "heard"
+    by_clip: tuple[()] = ()
+
+    def load(self):
+        from emocore.features import extract  # noqa: PLC0415 - in the process that reads
+
+        original = extract.read_media
+
+        def read_media(stream, *rest):
+            fate = self.fates.get(Path(stream.name).name)
+            while fate == "hang":
+                pass
+            if fate == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(stream, *rest)
+
+        extract.read_media = read_media
+
+    def pictures(self, file):  # noqa: ARG002
+        return contextlib.nullcontext()
+
+    def tables(self, good, sink):  # noqa: ARG002
+        yield self.main, good.select(["path"]).append_column("process", pa.array([os.getpid()] * len(good), pa.int64()))
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run a stage on four files in two shards; return {file: its process} and {file: its failure}."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.setattr(here.cluster, "is_running", lambda: False)
+
+    def call(stage):
+        planned = []
+        for number, name in enumerate(FILES):
+            path = tmp_path / name
+            soundfile.write(path, np.sin(np.arange(4800) * (0.05 + 0.01 * number)) / 4, 16_000)
+            row = {"path": str(path), "bytes": path.stat().st_size, "content_id": str(number)}
+            planned.append(Planned({**dict.fromkeys(PLANNED.names), **row, "clip": name}, None, 0))
+        Plan(tmp_path).write([planned[:2], planned[2:]], 0)
+        run_shards(stage, Plan(tmp_path), tmp_path, 0, None)
+        return read(tmp_path / "heard", "process"), read(tmp_path / "failures", "reason")
+
+    return call
+
+
+def read(folder, column):
+    rows = [row for file in sorted(folder.glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
+    assert len({row["path"] for row in rows}) == len(rows)
+    return {Path(row["path"]).name: row[column] for row in rows}
+
+
+def test_one_other_process_does_all_shards(run):
+    heard, failures = run(Listening())
+    assert sorted(heard) == FILES
+    assert failures == {}
+    assert len(set(heard.values())) == 1
+    assert os.getpid() not in heard.values()
+
+
+def test_a_file_that_ends_two_processes_is_a_failure_and_every_other_is_there_once(run):
+    heard, failures = run(Listening({"1.wav": "die", "2.wav": "die"}))
+    assert sorted(heard) == ["0.wav", "3.wav"]
+    assert failures == {"1.wav": "killed", "2.wav": "killed"}
+
+
+def test_a_file_that_never_ends_is_too_slow(run):
+    heard, failures = run(Listening({"3.wav": "hang"}, reading_of([], 1.0)))
+    assert sorted(heard) == FILES[:3]
+    assert failures == {"3.wav": "too_slow"}
+
+
+def test_ray_has_many_files_and_a_cluster_that_is_named(monkeypatch):
+    monkeypatch.setattr(here.cluster, "is_running", lambda: False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert here.is_enough(here.MOST_FILES, None)
+    assert not here.is_enough(here.MOST_FILES + 1, None)
+    assert not here.is_enough(1, 0.5)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert not here.is_enough(1, None)

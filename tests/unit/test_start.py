@@ -1,0 +1,27 @@
+"""What is imported, and when: a wrong option is said before the seconds that the work's libraries take to import."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("*.py"))
+HEAVY = ("ray", "tensorflow", "keras", "sklearn", "librosa", "numba", "av", "scipy", "matplotlib", "xgboost", "optuna")
+
+
+def imported_by(statement):
+    """Those of the heavy libraries that a process has after this statement."""
+    code = f"import sys\n{statement}\nprint(*(name for name in {HEAVY} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_the_package_imports_nothing_heavy():
+    assert imported_by("import emocore; assert 'numpy' not in sys.modules") == []
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_jobs_options_import_nothing_heavy(job):
+    assert imported_by(f"import runpy; runpy.run_path('jobs/{job}.py')") == []
