@@ -2,15 +2,21 @@
 
 import contextlib
 import dataclasses
+import inspect
 import io
 import json
 import math
 import os
 import re
+<<<<<<< HEAD
 import shlex
+=======
+import shutil
+>>>>>>> start
 import sys
+import textwrap
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +27,16 @@ from emocore.errors import TooManyFailures, UserError
 Options = TypeVar("Options")
 
 _RULE = re.compile(r"[─-]{5}")  # as tyro draws it, with or without Unicode
+
+_WIDEST = 100  # columns of a help page
+_NO_DEFAULT = re.compile(r"\s*\(default: (None|False)?\)$")  # which the text says in words
+_WORDS = (
+    (r"\{None\}\||\|\{None\}", ""),
+    (r"\{None,", "{"),
+    (r"\b(INT|FLOAT)\b", "NUMBER"),
+    (r"\bSTR\b", "TEXT"),
+    (r"\[(\w+) \[\1 \.\.\.\]\]", r"\1 …"),
+)
 
 EXIT_WRONG_INPUT = 2
 EXIT_TOO_MANY_FAILURES = 3
@@ -51,9 +67,10 @@ def parse(options_class: type[Options], arguments: Sequence[str]) -> Options:
 
 
 def _parse(options_class: type[Options], arguments: list[str], defaults: Options | None) -> Options:
-    messages = io.StringIO()
+    messages, page = io.StringIO(), io.StringIO()
+    width = shutil.get_terminal_size().columns
     try:
-        with contextlib.redirect_stderr(messages):
+        with contextlib.redirect_stderr(messages), contextlib.redirect_stdout(page), _unwrapped():
             options: Options = tyro.cli(
                 options_class,
                 args=arguments,
@@ -63,6 +80,7 @@ def _parse(options_class: type[Options], arguments: list[str], defaults: Options
             return options
     except SystemExit as error:
         if error.code == 0:
+            print(_help_page(page.getvalue(), min(width, _WIDEST)))  # noqa: T201 - what --help is for
             raise
         raise UserError(_one_sentence(messages.getvalue())) from None
 
@@ -122,8 +140,8 @@ def check_max_failures(limit: int | None) -> None:
 
 def _description(options_class: type[Any]) -> str:
     return (
-        f"{options_class.__doc__ or ''}\n\n--config FILE takes the options of an earlier run's config.json; "
-        "options given beside it win."
+        f"{inspect.cleandoc(options_class.__doc__ or '')}\n\n"
+        "--config FILE takes the options of an earlier run's config.json; options given beside it win."
     )
 
 
@@ -204,3 +222,57 @@ def _one_sentence(box: str) -> str:
     elif message.startswith("Unrecognized") and options:
         message += f"; perhaps you meant {options[0]}"
     return f"{message or 'Wrong options'}: see --help for every option."
+
+
+@contextlib.contextmanager
+def _unwrapped() -> Iterator[None]:
+    """Have tyro put each text on as few lines as it may; it reads the width of the terminal where it writes."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "3000"
+    try:
+        yield
+    finally:
+        os.environ.pop("COLUMNS")
+        if before is not None:
+            os.environ["COLUMNS"] = before
+
+
+def _help_page(drawn: str, width: int) -> str:
+    """Return tyro's help as paragraphs of this width, and options in words.
+
+    tyro writes to a stream without an encoding: titles with a rule below, options that are indented a little, and
+    what they mean beside or below them, far to the right.
+    """
+    lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", drawn).splitlines()]
+    rules = [i for i, line in enumerate(lines) if _RULE.search(line) and not line.strip(" ─-")]
+    paragraphs = re.split(r"\n\s*\n", "\n".join(lines[: rules[0] - 1] if rules else lines).strip())
+    parts = [textwrap.fill(" ".join(paragraph.split()), width) for paragraph in paragraphs]
+    parts[0] = _in_words(parts[0])  # how it is used
+    for rule, end in zip(rules, [*(rule - 1 for rule in rules[1:]), len(lines)], strict=True):
+        options: list[str] = []
+        for line in filter(None, lines[rule + 1 : end]):
+            if options and line.startswith(" " * 4):
+                options[-1] += ("  " if "  " not in options[-1] else " ") + line.strip()
+            else:
+                options.append(re.sub(r" {2,}", "  ", line.strip()))
+        parts.append("\n".join([f"{lines[rule - 1].strip()}:", *(_option(text, width) for text in options)]))
+    return "\n\n".join(parts)
+
+
+def _option(text: str, width: int) -> str:
+    """Return an option, and what it is for, under each other."""
+    typed, _, meaning = text.partition("  ")
+    space = " " * 6
+    told = textwrap.wrap(_NO_DEFAULT.sub("", meaning), width, initial_indent=space, subsequent_indent=space)
+    return "\n".join([f"  {_in_words(typed)}", *told])
+
+
+def _in_words(typed: str) -> str:
+    """Return what is to be typed as people say it.
+
+    >>> _in_words("--every {None}|INT"), _in_words("--combine {None,mean-log,vote}"), _in_words("--f [STR [STR ...]]")
+    ('--every NUMBER', '--combine mean-log|vote', '--f TEXT …')
+    """
+    for pattern, words in _WORDS:
+        typed = re.sub(pattern, words, typed)
+    return re.sub(r"\{(.+?)\}", lambda found: found[1].replace(",", "|"), typed)

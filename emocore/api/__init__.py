@@ -62,7 +62,7 @@ class Answer:
     def to_pandas(self) -> Any:
         """Return a pandas.DataFrame with a row a window. Raises UserError where pandas is not installed."""
         try:
-            import pandas as pd  # noqa: PLC0415 - no dependency: whoever wants a frame has it
+            import pandas as pd  # type: ignore[import-untyped]  # noqa: PLC0415 - no dependency: whoever wants a frame has it
         except ImportError as error:
             raise UserError("to_pandas() needs pandas, which is not installed: pip install pandas.") from error
         return pd.DataFrame([_flat(window) for window in self.windows])

@@ -116,7 +116,7 @@ def _heard(read: pa.Table, bundle: Bundle, probabilities: Callable[[Any], Any]) 
     given = np.zeros((windows.num_rows, len(EMOTIONS)))
     if heard.any():
         x = values_of(windows.filter(pa.array(heard)), bundle.family)
-        given[heard] = _all(lambda rows: probabilities(x[rows]), len(x))
+        given[heard] = _all(partial(_of_rows, probabilities, x), len(x))
     answers = window_rows(windows, given, bundle.family.name)
     return answers, read["state"][0].as_py(), *clips_from_windows(answers, read["clip"].to_pylist())
 
@@ -129,7 +129,7 @@ def _seen(
     if used:
         images = np.stack([picture.image for picture in used])
         parts = [images[i : i + FRAMES_AT_ONCE] for i in range(0, len(images), FRAMES_AT_ONCE)]
-        shares = [_all(lambda rows, part=part: probabilities(part[rows]), len(part)) for part in parts]
+        shares = [_all(partial(_of_rows, probabilities, part), len(part)) for part in parts]
         frames = pa.table(
             {
                 "clip": clip * len(used),
@@ -144,6 +144,10 @@ def _seen(
     whole = {"clip": clip[0], "track": 0, "window": 0, "start_seconds": 0.0, "state": state}
     row = {**whole, "end_seconds": read["duration_seconds"][0].as_py() or 0.0}
     return window_rows(pa.Table.from_pylist([row]), given, bundle.family.name), state, given, np.array([bool(used)])
+
+
+def _of_rows(probabilities: Callable[[Any], Any], x: Any, rows: Any) -> Any:
+    return probabilities(x[rows])
 
 
 def _all(model: Callable[[Any], Any], n: int) -> Any:

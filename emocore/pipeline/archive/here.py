@@ -92,7 +92,7 @@ def work() -> None:
         for place in places:
             print(json.dumps({"begun": place}), file=answers)
             try:
-                answer = {"done": {"files": 0, "failed": 0, "fault": None, **run_place(place, **told)}}
+                answer: dict[str, Any] = {"done": {"files": 0, "failed": 0, "fault": None, **run_place(place, **told)}}
             except Exception as error:
                 answer = {"error": repr(error)}
             print(json.dumps(answer), file=answers)

@@ -10,8 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+import emocore
 from emocore.errors import TooManyFailures, UserError
 from emocore.labels import EMOTIONS
+from emocore.pipeline import cluster as ray_cluster
 from emocore.pipeline.archive import plan as planning
 from emocore.pipeline.label import LabelOptions, label
 from emocore.pipeline.runs import TrainOptions, evaluate, train
@@ -274,3 +276,22 @@ def test_what_is_passed_over_is_said_and_what_a_model_cannot_bear_costs_itself(n
     assert "2 .txt, 1 without a suffix" in job(*command).out
     assert read_json(out / "summary.json")["passed_over"] == {".txt": 2, "": 1}
     assert "Passed over as no media" in (out / "report.html").read_text()
+
+
+def test_from_python_and_without_ray_the_answers_are_the_same(newcomer, bundle, tmp_path, monkeypatch):
+    """To the last digit, and in files of the same bytes."""
+    wav = sorted((newcomer / "Actor_05").iterdir())[0]
+    with_ray = tmp_path / "with-ray"
+    label(LabelOptions(media=(str(wav),), model=str(bundle), out=str(with_ray)))
+    monkeypatch.setattr(ray_cluster, "is_running", lambda: False)
+    without = tmp_path / "without"
+    label(LabelOptions(media=(str(wav),), model=str(bundle), out=str(without)))
+    for part in ("labels", "windows"):
+        assert (with_ray / part / "000000.parquet").read_bytes() == (without / part / "000000.parquet").read_bytes()
+    (row,) = pq.read_table(without / "labels" / "000000.parquet").to_pylist()
+    with emocore.load_model(bundle) as model:
+        answer = model.label(wav)
+    assert [answer.clip.probabilities[emotion] for emotion in EMOTIONS] == [row[name] for name in PROBABILITIES]
+    assert [(one.predicted, one.confidence, one.state) for one in answer.windows] == [
+        (row["predicted"], row["confidence"], row["state"])
+    ]
