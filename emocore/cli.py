@@ -8,11 +8,8 @@ import json
 import math
 import os
 import re
-<<<<<<< HEAD
 import shlex
-=======
 import shutil
->>>>>>> start
 import sys
 import textwrap
 import typing
