@@ -1,8 +1,11 @@
 """The output folder: one run at a time, continued where it stopped, never mixed with anything else."""
 
+import errno
 import fcntl
 import itertools
 import json
+import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -45,6 +48,7 @@ def output_folder(
     except OSError as error:
         raise UserError(f"--out {out} cannot be made ({error.strerror}): name a folder that can be written.") from error
     with folder_lock(path, f"Another run is writing to {out}: wait until it ends, or choose another --out."):
+        check_no_links(path)
         _check_ours(path)
         is_new = not check_config(path, config, free)
         if is_new:
@@ -61,13 +65,46 @@ def output_folder(
 @contextmanager
 def folder_lock(path: Path, busy: str) -> Iterator[None]:
     """Lock a folder for this process. Raises UserError with the sentence `busy` where another one holds it."""
-    # Python opens files close-on-exec, so that no worker keeps the lock alive; the kernel drops it with this process.
-    with (path / LOCK).open("w") as lock:
+    with os.fdopen(_open_lock(path / LOCK, os.O_RDWR | os.O_CREAT)) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(busy) from error
         yield
+
+
+def _open_lock(path: Path, flags: int) -> int:
+    """Open a lock as it is: it may be anybody's file, so it is neither emptied, nor followed, nor waited for."""
+    # Python opens files close-on-exec, so that no worker keeps the lock alive; the kernel drops it with this process.
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _link_error(path) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UserError(f"{path} is no file: take it away, and give the same command again.")
+    return descriptor
+
+
+def _link_error(path: Path) -> UserError:
+    return UserError(f"{path} is a link: nothing is written through one, so take it away.")
+
+
+def check_no_links(folder: Path) -> None:
+    """Raise UserError where an output folder holds, at any depth, a link, a pipe or a device.
+
+    What is written or deleted there would be somebody else's. The folder itself may be reached by a link.
+    """
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                raise _link_error(Path(entry.path))
+            if entry.is_dir(follow_symlinks=False):
+                check_no_links(Path(entry.path))
+            elif not stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode):
+                raise UserError(f"{entry.path} is neither a file nor a folder: take it away.")
 
 
 @contextmanager
@@ -76,7 +113,7 @@ def tables_lock(paths: Iterable[str]) -> Iterator[None]:
     with ExitStack() as stack:
         for path in paths:
             try:
-                lock = stack.enter_context((Path(path) / LOCK).open())
+                lock = stack.enter_context(os.fdopen(_open_lock(Path(path) / LOCK, os.O_RDONLY)))
             except OSError:  # a copy without it, or one that may only be read
                 continue
             try:

@@ -17,7 +17,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     # Two processes may write one shard: the first may only seem to be dead. So each has a file of its own.
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{_UNFINISHED}")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -28,7 +28,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
 def clear_unfinished(folder: Path) -> None:
     """Remove what processes that died were writing into the tables of this folder."""
-    for pattern in (f".*{_UNFINISHED}", f"*/.*{_UNFINISHED}"):
+    for pattern in (f".*{_UNFINISHED}", f"*/.*{_UNFINISHED}", f"*/*/.*{_UNFINISHED}"):
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
 
@@ -45,9 +45,5 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write text in a single atomic step, which holds after a power cut too."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with whole_file(path) as file:
+        file.write(text.encode())
