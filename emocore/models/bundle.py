@@ -24,6 +24,7 @@ from emocore.models.aggregation import HOW, How
 from emocore.models.base import Classifier, ModelSpec
 from emocore.models.catalogue import SHIPPED, classifier_class, find_model
 from emocore.models.fitting import Recipe
+from emocore.models.foreign import check_files
 from emocore.models.network_settings import NetworkSettings
 from emocore.probabilities import softmax
 from emocore.schema import CLIPS, SCHEMA_VERSION
@@ -33,6 +34,7 @@ from emocore.versions import versions
 
 _CARD = "bundle.json"
 _TRAINING = "training.parquet"
+_MOST_CARD = 2**23  # bytes
 # What training.parquet says of each clip.
 KNOWN = pa.schema([CLIPS.field(name) for name in ("clip", "take", "path", "actor", "content_id")])
 
@@ -127,10 +129,14 @@ def read_card(run: str) -> dict[str, Any]:
     release does not compute.
     """
     folder = bundle_folder(run)
+    for _ in check_files(folder):
+        pass
     try:
+        if (folder / _CARD).stat().st_size > _MOST_CARD:
+            raise ValueError("too large")
         card = dict(json.loads((folder / _CARD).read_text()))
         version_then = card["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{folder / _CARD} is not the card of a bundle: train the model again.") from error
     if version_then != SCHEMA_VERSION:
         raise UserError(
@@ -138,7 +144,7 @@ def read_card(run: str) -> dict[str, Any]:
         )
     try:
         _check_values(folder, card)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(f"{folder / _CARD} is not the card of a bundle ({error}): train the model again.") from error
     return card
 
@@ -216,8 +222,9 @@ def training_clips(folder: Path) -> Path:
 
 
 def bundle_hash(folder: Path) -> str:
-    """Return the SHA-256 over the names and bytes of the bundle's files."""
+    """Return the SHA-256 over the names and bytes of the bundle's files. Raises UserError as `check_files`."""
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    for path in check_files(folder):
+        with path.open("rb") as file:
+            digest.update(path.name.encode() + b"\0" + hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

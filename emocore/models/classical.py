@@ -1,5 +1,6 @@
 """The article's models over the 160 columns: support vectors, a forest, a perceptron, boosted trees."""
 
+import itertools
 import json
 import warnings
 import zipfile
@@ -23,8 +24,48 @@ from threadpoolctl import threadpool_limits
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
 from emocore.models.base import Classifier, Pair, Parts, Settings, weighted_rows
+from emocore.models.foreign import check_types, check_zip, read_json
+from emocore.models.trees import check_tree, check_xgboost
 
-# What skops may bring to life from a bundle beside its own defaults. Everything else is refused.
+# Every object that our own save writes, by module, class and the loader that brings it to life: nothing else is read.
+_PLAIN = {
+    ("builtins", "dict", "DictNode"),
+    ("builtins", "list", "ListNode"),
+    ("builtins", "str", "JsonNode"),
+    ("builtins", "str", "TypeNode"),
+    ("builtins", "tuple", "TupleNode"),
+    ("numpy", "float64", "NdArrayNode"),
+    ("numpy", "int64", "NdArrayNode"),
+    ("numpy", "ndarray", "NdArrayNode"),
+    ("sklearn.pipeline", "Pipeline", "ObjectNode"),
+    ("sklearn.preprocessing._data", "StandardScaler", "ObjectNode"),
+    ("sklearn.preprocessing._label", "LabelBinarizer", "ObjectNode"),
+}
+_SVC = {
+    ("sklearn.multiclass", "OneVsRestClassifier", "ObjectNode"),
+    ("sklearn.svm._classes", "SVC", "ObjectNode"),
+}
+KNOWN_TYPES = {
+    "svc": frozenset(_PLAIN | _SVC),
+    "svc-linear": frozenset(_PLAIN | _SVC),
+    "random-forest": frozenset(
+        _PLAIN
+        | {
+            ("sklearn.ensemble._forest", "RandomForestClassifier", "ObjectNode"),
+            ("sklearn.tree._classes", "DecisionTreeClassifier", "ObjectNode"),
+            ("sklearn.tree._tree", "Tree", "TreeNode"),
+        }
+    ),
+    "mlp": frozenset(
+        _PLAIN
+        | {
+            ("numpy.random.mtrand", "RandomState", "RandomStateNode"),
+            ("sklearn.neural_network._multilayer_perceptron", "MLPClassifier", "ObjectNode"),
+            ("sklearn.neural_network._stochastic_optimizers", "AdamOptimizer", "ObjectNode"),
+        }
+    ),
+}
+# Of those skops does not trust two by itself.
 TRUSTED_TYPES = (
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
@@ -116,26 +157,25 @@ class SklearnClassifier(Classifier):
 
     @classmethod
     def load(cls, folder: Path, name: str) -> Self:
-        """Read model.skops. Raises UserError where it holds a type outside TRUSTED_TYPES."""
-        import skops.io  # noqa: PLC0415 - as above
+        """Read model.skops. Raises UserError where it is not, to the last array, what `save` writes for that model."""
+        import skops.io  # noqa: PLC0415 - half a second, which the trials of a search do not need
 
         path = folder / "model.skops"
-        try:
-            unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path} is not a whole model: train it again.") from error
-        if unknown:
-            raise UserError(
-                f"{path} holds the type {unknown[0]}, which no bundle of ours has: use a bundle that you trust."
-            )
+        check_zip(path)
+        check_types(path, KNOWN_TYPES[name])
         classifier = cls(name)
         expected = _types(classifier.pipeline)
         classifier.pipeline = skops.io.load(path, trusted=list(TRUSTED_TYPES))
-        if _types(classifier.pipeline) != expected:
-            raise UserError(f"{path} is no {name}: use a bundle that you trust.")
+        try:
+            if _types(classifier.pipeline) != expected:
+                raise ValueError("other steps")
+            classifier.classes = np.asarray(classifier.pipeline.classes_, dtype=np.int64)
+            _check_classes(classifier.classes)
+            _check_fitted(classifier.pipeline[-1], int(classifier.pipeline.n_features_in_), len(classifier.classes))
+        except (ValueError, TypeError, AttributeError, IndexError) as error:
+            raise UserError(f"{path} is no {name} ({error}): use a bundle that you trust.") from error
         if "n_jobs" in classifier.pipeline[-1].get_params():
             classifier.pipeline[-1].set_params(n_jobs=classifier.threads)
-        classifier.classes = np.asarray(classifier.pipeline.classes_, dtype=np.int64)
         return classifier
 
 
@@ -143,6 +183,48 @@ def _types(pipeline: Any) -> list[type]:
     """Return the types of a pipeline's steps, and of the machine inside the last one."""
     steps = [step for _, step in pipeline.steps] if isinstance(pipeline, Pipeline) else [pipeline]
     return [type(step) for step in [*steps, getattr(steps[-1], "estimator", None)]]
+
+
+def _check_classes(classes: NDArray[np.int64]) -> None:
+    """Raise ValueError unless these are two or more different numbers of EMOTIONS, in order."""
+    if classes.ndim != 1 or len(classes) < 2 or (np.diff(classes) <= 0).any():
+        raise ValueError("classes that are not different")
+    if classes[0] < 0 or classes[-1] >= len(EMOTIONS):
+        raise ValueError("classes that are no emotions")
+
+
+def _check_fitted(model: Any, n_columns: int, n_classes: int) -> None:
+    """Raise ValueError, TypeError or AttributeError where compiled code would read beyond what a model holds."""
+    if isinstance(model, RandomForestClassifier):
+        for tree in model.estimators_:
+            if type(tree).__name__ != "DecisionTreeClassifier" or tree.tree_.n_features != n_columns:
+                raise ValueError("a tree of other columns")
+            nodes = tree.tree_
+            check_tree(nodes.children_left, nodes.children_right, nodes.feature, n_columns)
+            if nodes.value.shape != (nodes.node_count, 1, n_classes):
+                raise ValueError("a tree of other classes")
+    elif isinstance(model, OneVsRestClassifier):
+        if len(model.estimators_) != (1 if n_classes == 2 else n_classes):
+            raise ValueError("another number of machines")
+        for machine in model.estimators_:
+            _check_machine(machine, n_columns)
+    else:
+        sides = [n_columns, *(len(bias) for bias in model.intercepts_)]
+        if [weights.shape for weights in model.coefs_] != list(itertools.pairwise(sides)):
+            raise ValueError("layers that do not fit together")
+
+
+def _check_machine(machine: Any, n_columns: int) -> None:
+    if type(machine) is not SVC or machine._sparse:
+        raise ValueError("a machine of another kind")
+    n = len(machine.support_vectors_)
+    shapes = [machine.support_vectors_.shape, machine._dual_coef_.shape, machine._intercept_.shape]
+    if shapes != [(n, n_columns), (1, n), (1,)] or machine.support_.shape != (n,):
+        raise ValueError("a machine of unequal parts")
+    if machine._n_support.shape != (2,) or int(machine._n_support.sum()) != n or (machine._n_support < 0).any():
+        raise ValueError("a machine of unequal parts")
+    if len(machine._probA) or len(machine._probB) or not isinstance(machine.kernel, str):
+        raise ValueError("a machine of another kind")
 
 
 class XgboostClassifier(Classifier):
@@ -196,16 +278,24 @@ class XgboostClassifier(Classifier):
         return _spread(margins, self.classes)
 
     def save(self, folder: Path) -> None:
-        """Write model.ubj in XGBoost's own format."""
-        self.booster.save_model(folder / "model.ubj")
+        """Write model.json in XGBoost's own format, which can be looked through before XGBoost reads it."""
+        (folder / "model.json").write_bytes(self.booster.save_raw("json"))
         (folder / "classes.json").write_text(json.dumps(self.classes.tolist()))
 
     @classmethod
     def load(cls, folder: Path, name: str) -> Self:
-        """Read model.ubj."""
+        """Read model.json. Raises UserError where its trees lead nowhere, or are of other columns or classes."""
         classifier = cls(name)
-        classifier.booster = xgboost.Booster({"nthread": classifier.threads}, model_file=folder / "model.ubj")
-        classifier.classes = np.asarray(json.loads((folder / "classes.json").read_text()), dtype=np.int64)
+        path = folder / "model.json"
+        model, classes = read_json(path), read_json(folder / "classes.json")
+        try:
+            classifier.classes = np.asarray(classes, dtype=np.int64)
+            _check_classes(classifier.classes)
+            n_columns = int(model["learner"]["learner_model_param"]["num_feature"])
+            check_xgboost(model, n_columns, len(classifier.classes))
+        except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+            raise UserError(f"{path} is no {name} of ours ({error}): use a bundle that you trust.") from error
+        classifier.booster = xgboost.Booster({"nthread": classifier.threads}, model_file=bytearray(path.read_bytes()))
         return classifier
 
 

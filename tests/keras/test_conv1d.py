@@ -96,7 +96,7 @@ def test_it_stops_where_the_validation_loss_is_least(fitted):
 def test_saved_and_loaded_it_gives_the_same_logits(fitted, tmp_path):
     model, _ = fitted
     model.save(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"model.keras", "known.npy"}
+    assert {path.name for path in tmp_path.iterdir()} == {"model.keras", "known.npy", "scale.npy", "settings.json"}
     loaded = classifier_class("audio-conv1d").load(tmp_path, "audio-conv1d")
     np.testing.assert_array_equal(loaded.logits(TEST).argmax(axis=1), model.logits(TEST).argmax(axis=1))
     np.testing.assert_array_equal(loaded.logits(TEST), model.logits(TEST))

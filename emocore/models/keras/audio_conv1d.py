@@ -1,5 +1,6 @@
 """A one-dimensional CNN over the MFCC frames: the other reading of the article's audio network."""
 
+import json
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,10 +10,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from emocore.errors import UserError
+from emocore.features.article import ARTICLE_FRAMES
 from emocore.labels import EMOTIONS
 from emocore.models.audio_settings import DEFAULTS
 from emocore.models.base import Classifier, Pair, Parts, Settings
+from emocore.models.foreign import check_zip, read_array, read_json
 from emocore.models.keras.devices import use_cpu, use_gpu
+
+_MOST = 4_096  # filters, and clips of a batch
 
 
 class Conv1dClassifier(Classifier):
@@ -23,6 +28,7 @@ class Conv1dClassifier(Classifier):
         self.seed = seed
         self.network: Any = None
         self.known = np.zeros(len(EMOTIONS), bool)
+        self.scale: tuple[NDArray[np.float32], NDArray[np.float32]] = (np.zeros(0, np.float32), np.zeros(0, np.float32))
         (use_gpu if self.settings.get("device") == "cuda" else use_cpu)(threads)
 
     def fit_parts(
@@ -39,7 +45,8 @@ class Conv1dClassifier(Classifier):
         keras.utils.set_random_seed(self.seed)
         tf.config.experimental.enable_op_determinism()
         settings, self.known = self.settings, weights > 0
-        self.network = _build(settings, x)
+        self.scale = (x.mean(axis=(0, 1)), x.var(axis=(0, 1)) + 1e-6)
+        self.network = _build(settings, x.shape[1:], self.scale)
         # The schedule is that of all epochs, so that a fit over fewer is the first part of the same training.
         steps = max(1, -(-len(x) // settings["batch_size"])) * settings["schedule_epochs"]
         self.network.compile(
@@ -79,31 +86,39 @@ class Conv1dClassifier(Classifier):
         return np.where(self.known, values.astype(np.float64), -np.inf)
 
     def save(self, folder: Path) -> None:
-        """Write model.keras, and the classes that it knows."""
+        """Write model.keras, the classes that it knows, its settings, and the scale of its inputs."""
         self.network.save(folder / "model.keras")
         np.save(folder / "known.npy", self.known, allow_pickle=False)
+        np.save(folder / "scale.npy", np.stack(self.scale), allow_pickle=False)
+        (folder / "settings.json").write_text(json.dumps(self.settings) + "\n")
 
     @classmethod
     def load(cls, folder: Path, name: str) -> Self:
-        """Read model.keras in safe mode, which refuses code hidden in a layer."""
-        classifier = cls(name)
-        classifier.known = np.load(folder / "known.npy", allow_pickle=False)
+        """Read what `save` wrote: our own network takes the file's weights; of its layers nothing is read."""
+        told = read_json(folder / "settings.json")
+        sizes = {key: told.get(key) if isinstance(told, dict) else None for key in ("filters", "batch_size")}
+        if not all(isinstance(size, int) and 1 <= size <= _MOST for size in sizes.values()):
+            raise UserError(f"{folder / 'settings.json'} is not of an audio-conv1d of ours: train it again.")
+        classifier = cls(name, settings=sizes)
+        classifier.known = read_array(folder / "known.npy", (len(EMOTIONS),), bool)
+        mean, variance = read_array(folder / "scale.npy", (2, ARTICLE_FRAMES.shape[1]), np.float32)
+        classifier.scale = (mean, variance)
+        check_zip(folder / "model.keras")
+        classifier.network = _build(classifier.settings, ARTICLE_FRAMES.shape, classifier.scale)
         try:
-            classifier.network = keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
-        except (ValueError, TypeError) as error:
+            classifier.network.load_weights(folder / "model.keras")
+        except Exception as error:  # Keras raises what its readers happen to meet
+            cause = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UserError(
-                f"{folder / 'model.keras'} is no network of ours ({str(error).splitlines()[0]}): "
-                "use a bundle that you trust."
+                f"{folder / 'model.keras'} is no {name} of ours ({cause}): use a bundle that you trust."
             ) from error
-        expected = _build(classifier.settings, np.zeros((1, 157, 39), np.float32))
-        if [type(layer) for layer in classifier.network.layers] != [type(layer) for layer in expected.layers]:
-            raise UserError(f"{folder / 'model.keras'} is no audio-conv1d: use a bundle that you trust.")
         return classifier
 
 
-def _build(settings: Settings, x: NDArray[np.float32]) -> Any:
-    scale = keras.layers.Normalization(axis=-1, mean=x.mean(axis=(0, 1)), variance=x.var(axis=(0, 1)) + 1e-6)
-    layers: list[Any] = [keras.layers.Input(x.shape[1:]), scale]
+def _build(settings: Settings, shape: tuple[int, ...], scale: tuple[NDArray[np.float32], NDArray[np.float32]]) -> Any:
+    mean, variance = scale
+    normalized = keras.layers.Normalization(axis=-1, mean=mean, variance=variance)
+    layers: list[Any] = [keras.layers.Input(shape), normalized]
     for multiple, width in ((1, 7), (2, 5), (2, 3)):
         layers += [
             keras.layers.Conv1D(settings["filters"] * multiple, width, padding="same", use_bias=False),

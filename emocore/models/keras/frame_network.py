@@ -13,6 +13,7 @@ from emocore.errors import UserError
 from emocore.labels import EMOTIONS
 from emocore.media.resize import fit_all
 from emocore.models.catalogue import input_pixels, network_spec
+from emocore.models.foreign import check_zip, read_array, read_json
 from emocore.models.keras.architectures import build_network
 from emocore.models.network_settings import NetworkSettings
 
@@ -45,10 +46,8 @@ class FrameNetwork:
     @classmethod
     def load(cls, folder: Path, name: str) -> Self:
         """Read what `save` wrote. Raises UserError where model.keras holds other weights."""
-        settings = NetworkSettings.from_json(json.loads((folder / "settings.json").read_text()))
-        known = np.load(folder / "known.npy", allow_pickle=False)
-        if known.shape != (len(EMOTIONS),) or known.dtype != bool:
-            raise UserError(f"{folder / 'known.npy'} holds no {len(EMOTIONS)} truth values: train the model again.")
+        settings = NetworkSettings.from_json(read_json(folder / "settings.json"))
+        known = read_array(folder / "known.npy", (len(EMOTIONS),), bool)
         return cls(name, settings, load_keras(folder / "model.keras", name, settings), known)
 
     def _logits(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -82,6 +81,7 @@ def load_keras(path: Path, name: str, settings: NetworkSettings) -> Any:
     if not path.is_file():
         raise UserError(f"{path} does not exist: give --base the model.keras of a trained face-cnn.")
     # Our own network takes the file's weights: of its layers, and of code in it, nothing is read.
+    check_zip(path)
     network = build_network(name, settings)
     try:
         network.load_weights(path)

@@ -1,0 +1,52 @@
+"""Whether the trees of a stranger's model lead from their root to leaves: a node that points elsewhere has no end."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+MOST_TREES = 100_000
+
+
+def check_tree(left: ArrayLike, right: ArrayLike, columns: ArrayLike, n_columns: int) -> None:
+    """Raise ValueError unless every node is a leaf (both children −1) or has two later nodes as its children.
+
+    `left`, `right`, `columns`: int[nodes], the children and the column that an inner node asks for.
+    """
+    left, right, columns = (np.asarray(values, np.int64) for values in (left, right, columns))
+    nodes = np.arange(len(left))
+    if not len(nodes) or right.shape != left.shape or columns.shape != left.shape:
+        raise ValueError("a tree of unequal parts")
+    leaf = (left == -1) & (right == -1)
+    inner = (left > nodes) & (left < len(nodes)) & (right > nodes) & (right < len(nodes))
+    if not (leaf | inner).all() or not ((columns >= 0) & (columns < n_columns))[~leaf].all():
+        raise ValueError("a tree whose nodes lead nowhere")
+
+
+def check_xgboost(model: Any, n_columns: int, n_classes: int) -> None:
+    """Raise ValueError or KeyError unless the JSON of an XGBoost model has trees that end, and as many as it says."""
+    learner = model["learner"]
+    if int(learner["learner_model_param"]["num_feature"]) != n_columns:
+        raise ValueError("another number of columns")
+    if int(learner["learner_model_param"]["num_class"]) not in (n_classes, 0 if n_classes == 2 else n_classes):
+        raise ValueError("another number of classes")
+    booster = learner["gradient_booster"]
+    if booster["name"] == "gblinear":
+        if len(booster["model"]["weights"]) > (n_columns + 1) * max(1, n_classes):
+            raise ValueError("weights of other columns")
+        return
+    forest = booster["gbtree"]["model"] if booster["name"] == "dart" else booster["model"]
+    trees: Sequence[Mapping[str, Any]] = forest["trees"]
+    if len(trees) > MOST_TREES or len(forest["tree_info"]) != len(trees):
+        raise ValueError("another number of trees")
+    if any(not 0 <= int(group) < max(1, n_classes) for group in forest["tree_info"]):
+        raise ValueError("trees of other classes")
+    for tree in trees:
+        n_nodes = int(tree["tree_param"]["num_nodes"])
+        parts = ("right_children", "split_indices", "split_conditions", "default_left", "base_weights", "parents")
+        if any(len(tree[part]) != n_nodes for part in ("left_children", *parts)):
+            raise ValueError("a tree of unequal parts")
+        if tree.get("categories") or tree.get("categories_nodes"):
+            raise ValueError("a tree of categories")
+        check_tree(tree["left_children"], tree["right_children"], tree["split_indices"], n_columns)
