@@ -5,7 +5,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri  # scipy.stats.norm.ppf, without the second that scipy.stats takes to import
 
 from emocore.evaluation.metrics import (
     Interval,
@@ -78,7 +78,7 @@ def wilson_interval(right: int, n: int, level: float = 0.95) -> Interval:
     """
     if n == 0:
         return None
-    z = float(norm.ppf(0.5 + level / 2))
+    z = float(ndtri(0.5 + level / 2))
     share = right / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))

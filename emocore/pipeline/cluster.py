@@ -72,7 +72,7 @@ def _join() -> None:
 
 
 def _start() -> None:
-    """Start Ray on this machine, for this process alone: it listens to nobody else's, and asks for a token."""
+    """Start Ray on this machine, for this process alone: it asks for a token."""
     import ray  # noqa: PLC0415 - Ray takes seconds to import: only where it is needed
 
     from emocore.pipeline.ray_private import ask_for_token  # noqa: PLC0415 - as above
@@ -81,13 +81,7 @@ def _start() -> None:
         # In no file: only processes of the same user can see the environment.
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     ask_for_token()
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-        _node_ip_address="127.0.0.1",
-    )
+    ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
 
 
 def largest_node_cpus() -> int:

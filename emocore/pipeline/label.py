@@ -38,7 +38,6 @@ from emocore.pipeline.options.frames import PictureOptions, check_read_by
 from emocore.pipeline.options.label import LabelOptions
 from emocore.pipeline.training.score_frames import finished_network
 from emocore.reports.labels import count_labels, summarize_timings
-from emocore.reports.pages import render_labels
 from emocore.schema import FAILURES, LABELS, SCHEMA_VERSION
 from emocore.storage.folder import check_config, output_folder
 from emocore.storage.local import read_json, write_json, write_text
@@ -209,6 +208,8 @@ def _conclude(
     seconds: float,
 ) -> None:
     """Count what the tables hold, a shard at a time, and write the report and, last, the summary."""
+    from emocore.reports.pages import render_labels  # noqa: PLC0415 - a second, which workers need not wait for
+
     counts = count_labels(each_table(out / "labels", LABELS))
     timings = summarize_timings(each_table(out / TIMINGS_FOLDER, TIMINGS))
     failures = read_tables_if_any(out / "failures", FAILURES)
