@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from emocore.corpora.scan import Row
 from emocore.errors import UserError, amount
@@ -57,6 +58,7 @@ class Update:
         UserError from a worker, for tables that are nobody's, and where most files are gone.
         """
         clear_unfinished(self.out)
+        drop_cut(self.out / self.stage.main)
         there = numbered_files(self.out / self.stage.main)
         if there and not archive.has_rounds:
             raise UserError(
@@ -140,6 +142,17 @@ class Update:
                 f"{self.out} has {n:,} rows for {archive.n_files():,} files, as if something else had written there: "
                 "choose another --out."
             )
+
+
+def drop_cut(folder: Path) -> None:
+    """Take away parts that are empty or cut, and say so: they are then lost parts, whose files are read again."""
+    for shard in sorted(numbered_files(folder)):
+        file = shard_file(folder, shard)
+        try:
+            pq.read_metadata(file)
+        except pa.ArrowException:
+            say(f"{file} is not whole: its files are read again")
+            file.unlink()
 
 
 def numbered_files(folder: Path) -> set[int]:
