@@ -3,15 +3,21 @@ PYTHON ?= python3
 EXTRA ?= cpu
 BIN := .venv/bin
 
-.PHONY: demo test test-quick check soak install clean
+.PHONY: demo test test-pure test-cluster test-quick check soak install clean
 .DEFAULT_GOAL := demo
 
 demo: install
 	@$(BIN)/python jobs/demo.py --out runs/demo
 
-# Two lanes, each with a Ray of its own: tests/conftest.py says what goes where.
+# Two lanes side by side: what computes by itself, and what waits for Ray most of the time.
 test: install
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-pure test-cluster
+
+test-pure: install
+	@$(BIN)/python -m pytest --durations=15 tests/unit tests/download tests/fuzz tests/keras
+
+test-cluster: install
+	@$(BIN)/python -m pytest --durations=15 tests/ray tests/jobs
 
 # What needs no Ray, without the slow ones: under a minute on two idle cores.
 test-quick: install

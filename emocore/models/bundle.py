@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from emocore.errors import UserError
-from emocore.features.catalogue import families_of
+from emocore.features.catalogue import families_of, find_family
 from emocore.features.family import FeatureFamily, FrameInput
 from emocore.labels import EMOTIONS
 from emocore.media.resize import MAX_PIXELS_A_SIDE, MIN_PIXELS
@@ -159,7 +159,7 @@ def _check_values(folder: Path, card: Mapping[str, Any]) -> None:
         families = families_of(card["families"])
     except UserError as error:
         raise UserError(f"{folder}: {error} Train the model again.") from error
-    if tuple(families) != spec.reads:
+    if list(families) != [find_family(name).name for name in spec.reads]:
         raise ValueError(f"families {', '.join(families)}")
     if spec.sees:
         for family in families.values():

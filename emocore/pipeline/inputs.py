@@ -56,9 +56,10 @@ def find_data(paths: tuple[str, ...], options: CorpusOptions, spec: ModelSpec) -
     names = []
     for path in features:
         manifest = read_manifest(path)
-        for name in spec.reads:
-            check_families(path, [families_of(manifest["families"]).get(name) or find_family(name)])
-        names.append(f"{manifest['fingerprint']} {[manifest['families'][name]['hash'] for name in spec.reads]}")
+        there = families_of(manifest["families"])
+        wanted = [find_family(name) for name in spec.reads]
+        check_families(path, [there.get(family.name, family) for family in wanted])
+        names.append(f"{manifest['fingerprint']} {[there[family.name].hash() for family in wanted]}")
     names += [fingerprint(listing)] if listing else []
     return Data(features, corpora, listing, hashlib.sha256(" ".join(names).encode()).hexdigest()[:16])
 
@@ -81,7 +82,7 @@ def heard_families(
     Raises UserError where the options ask for other ones than the RUN has.
     """
     if of_run:
-        found = [of_run[name] for name in spec.reads]
+        found = [of_run[find_family(name).name] for name in spec.reads]
         for family in found:
             if options.heard(family) != family:
                 raise UserError(
@@ -90,7 +91,8 @@ def heard_families(
                 )
         return found
     there = families_of(read_manifest(data.features[0])["families"]) if data.features else {}
-    return [options.heard(there.get(name) or find_family(name)) for name in spec.reads]
+    wanted = [find_family(name) for name in spec.reads]
+    return [options.heard(there.get(family.name, family)) for family in wanted]
 
 
 def _featurize(
