@@ -25,6 +25,7 @@ Options = TypeVar("Options")
 
 _RULE = re.compile(r"[─-]{5}")  # as tyro draws it, with or without Unicode
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://")
 _WIDEST = 100  # columns of a help page
 _NO_DEFAULT = re.compile(r"\s*\(default: (None|False)?\)$")  # which the text says in words
 _WORDS = (
@@ -60,7 +61,9 @@ def parse(options_class: type[Options], arguments: Sequence[str]) -> Options:
     Raises UserError, in one sentence, for anything that the command line has wrong; SystemExit(0) after `--help`.
     """
     rest, config = _take_config(list(arguments))
-    return _parse(options_class, rest, _from_config(options_class, config) if config else None)
+    options = _parse(options_class, rest, _from_config(options_class, config) if config else None)
+    _check_local(options)
+    return options
 
 
 def _parse(options_class: type[Options], arguments: list[str], defaults: Options | None) -> Options:
@@ -142,8 +145,26 @@ def _description(options_class: type[Any]) -> str:
     )
 
 
+def plain(text: str) -> str:
+    """Return a text in which control characters are spelled out: what is said of files comes from files.
+
+    >>> plain(chr(27) + "[31m") == "\\\\x1b[31m"
+    True
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _check_local(options: Any) -> None:
+    """Raise UserError for a URL in the place of any path or name."""
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and _URL.match(text):
+                raise UserError(f"{text!r} is a URL and this version reads local paths only: copy or mount it first.")
+
+
 def _stop(sentence: str, code: int) -> None:
-    print(sentence.replace("\n", "\\n"), file=sys.stderr)  # noqa: T201 - the one place that speaks to the user about mistakes
+    print(plain(sentence), file=sys.stderr)  # noqa: T201 - the one place that speaks to the user about mistakes
     sys.exit(code)
 
 

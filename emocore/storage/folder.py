@@ -54,12 +54,20 @@ def output_folder(
         if is_new:
             write_json(path / CONFIG, config)
         try:
-            yield OutputFolder(path, finished=(path / last_file).exists())
+            yield OutputFolder(path, finished=_is_whole(path / last_file))
         except UserError:
             # A refused command does not claim the folder; one that had begun, and may go on, does.
             if is_new and not _foreign(path, besides=CONFIG):
                 (path / CONFIG).unlink()
             raise
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file is there, and all of it: a copy may have been cut off."""
+    try:
+        return isinstance(json.loads(path.read_bytes()), dict)
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 @contextmanager

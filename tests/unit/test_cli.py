@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import pytest
 import tyro
 
-from emocore.cli import check_choice, command_line, options_to_json, parse, run_job
+from emocore.cli import _stop, check_choice, command_line, options_to_json, parse, run_job
 from emocore.errors import TooManyFailures, UserError
 from emocore.pipeline.options.run import TrainOptions
 
@@ -234,3 +234,24 @@ def test_a_command_line_holds_what_was_given_and_repeats_it():
     line = command_line("jobs/train.py", options)
     assert line.startswith("jobs/train.py 'a folder' ") and "--epochs" not in line and "--seed" not in line
     assert parse(TrainOptions, shlex.split(line)[1:]) == options
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/out", "gs://b/x", "https://host/f"])
+def test_a_url_in_the_place_of_a_path_is_one_sentence(url):
+    @dataclass(frozen=True)
+    class Told:
+        """What a job is told."""
+
+        out: str
+        data: tuple[str, ...] = ()
+
+    for arguments in (["--out", url], ["--out", "x", "--data", "a", url]):
+        with pytest.raises(UserError) as error:
+            parse(Told, arguments)
+        assert str(error.value) == f"{url!r} is a URL and this version reads local paths only: copy or mount it first."
+
+
+def test_what_is_said_of_files_moves_no_cursor(capsys):
+    with pytest.raises(SystemExit):
+        _stop("model \x1b[31mred\x1b[0m is unknown\x07", 2)
+    assert capsys.readouterr().err == "model \\x1b[31mred\\x1b[0m is unknown\\x07\n"

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +22,16 @@ Identify = Callable[[Iterator[list[str]], int], Iterator[list[str | None]]]
 """From chunks of paths, and how many paths they hold, to the content ids of each chunk."""
 
 
+def _check_schema(db: sqlite3.Connection, path: Path) -> None:
+    """Raise UserError for a table, index, view or trigger that is not ours: a trigger would change what we write."""
+    entries = "SELECT type, name, tbl_name, sql FROM sqlite_master"
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        fresh.executescript(queries.TABLES)
+        ours = set(fresh.execute(entries))
+    for kind, name, *_ in set(db.execute(entries)) - ours:
+        raise UserError(f"{path} has a {kind} {name!r} that is not ours: choose another --out.")
+
+
 class Archive:
     """The files of an output folder. A round takes in what changed in the archive: planned, worked on, closed."""
 
@@ -29,6 +39,8 @@ class Archive:
         self.path = out / ARCHIVE
         try:
             self.db = sqlite3.connect(self.path, isolation_level=None)
+            self.db.execute("PRAGMA trusted_schema = OFF")
+            _check_schema(self.db, self.path)
             self.db.executescript(queries.TABLES)
         except sqlite3.DatabaseError as error:
             raise UserError(f"{self.path} cannot be read ({error}): choose another --out.") from error
