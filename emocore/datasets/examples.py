@@ -116,6 +116,8 @@ def check_families(folder: str, asked: Sequence[FeatureFamily]) -> None:
     """Raise UserError where a FEATURES folder lacks a family, or has it of another input."""
     found = families_of(read_manifest(folder)["families"])
     for family in asked:
+        if family.name not in found and family.modality == "video":
+            raise UserError(f"{folder} holds no pictures, which this model reads: featurize with --frames.")
         if family.name not in found:
             raise UserError(
                 f"{folder} holds {', '.join(found)}, and this model reads {family.name}: featurize the corpus again "

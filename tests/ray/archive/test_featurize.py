@@ -102,7 +102,7 @@ def test_a_row_says_what_the_name_says_and_holds_what_librosa_hears(features):
     np.testing.assert_allclose(heard[:13], mfcc.mean(axis=1), rtol=1e-3, atol=1e-2)
     frames = read(features, MFCC)
     index = frames["clip"].to_pylist().index(clip)
-    tensor = frames["frames"].combine_chunks().to_numpy_ndarray()[index]
+    tensor = frames["values"].combine_chunks().to_numpy_ndarray()[index]
     np.testing.assert_allclose(tensor[:, :13], mfcc.T, rtol=1e-3, atol=1e-2)
 
 
@@ -110,7 +110,7 @@ def test_every_file_is_in_clips_or_in_failures_once(zoo, zoo_names, features_of,
     good, bad, _ = zoo_names
     done = features_of(zoo, tmp_path / "F")
     assert (done.clips, done.failures, done.already_finished) == (len(good), len(bad), False)
-    assert visible(tmp_path / "F") == {"config.json", "manifest.json", "clips", "audio", "failures"}
+    assert visible(tmp_path / "F") == {"config.json", "manifest.json", "clips", "features", "failures"}
     clips, failures = read(tmp_path / "F", "clips"), read(tmp_path / "F", "failures")
     assert sorted(below(clips, zoo)) == sorted(good)
     assert dict(zip(below(failures, zoo), failures["reason"].to_pylist(), strict=True)) == bad
@@ -184,7 +184,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(features, corpus, features_
     after = mtimes(out)
     touched = {file.name for file in kept if after.get(file) != kept[file] and file.suffix == ".parquet"}
     assert touched == {"000002.parquet", "000007.parquet"}  # what was left of them
-    for part in ("clips", "audio", MFCC):  # and one shard or eight is the same
+    for part in ("clips", AUDIO, MFCC):  # and one shard or eight is the same
         assert read(out, part) == read(features, part)
 
 
@@ -195,7 +195,7 @@ def test_more_failures_than_allowed_stop_the_run_and_a_later_one_finishes_it(zoo
         features_of(zoo, tmp_path / "F", max_failures=1)
     assert not (tmp_path / "F" / "manifest.json").exists()
     assert features_of(zoo, tmp_path / "F").failures == 7
-    for part in ("clips", "audio", "failures"):
+    for part in ("clips", AUDIO, "failures"):
         assert read(tmp_path / "F", part) == read(tmp_path / "undisturbed", part)
 
 
@@ -253,7 +253,7 @@ def test_a_corpus_that_grows_is_featurized_where_it_grew(corpus, features, featu
     shutil.copytree(corpus / "Actor_02", root / "Actor_02")
     done = features_of(root, out, frames=True)
     assert (done.clips, done.already_finished) == (32, False)
-    for part in ("clips", "audio", MFCC):
+    for part in ("clips", AUDIO, MFCC):
         assert mtimes(out)[out / part / "000000.parquet"] == before[out / part / "000000.parquet"]
         assert len(list((out / part).iterdir())) == 2
     assert read_json(out / "manifest.json")["fingerprint"] != fingerprint

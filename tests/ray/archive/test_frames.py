@@ -131,7 +131,7 @@ def test_what_is_missing_is_a_state_and_what_is_broken_a_failure(features):
     }
     reasons = dict(zip(names(failures), failures["reason"].to_pylist(), strict=True))
     assert reasons["text.mp4"] == "unsupported" and reasons["cut.mkv"] in {"truncated", "broken"}
-    heard = read(features, "audio")["clip"].to_pylist()
+    heard = read(features, "features/article")["clip"].to_pylist()
     by_clip = dict(zip(clips["clip"].to_pylist(), names(clips), strict=True))
     assert {by_clip[clip] for clip in heard} == {"a.mp4", "b.mkv", "copy.mp4", "sound.wav", "zero.wav"}
 
@@ -164,7 +164,7 @@ def test_a_copy_has_the_pictures_of_the_first(features):
 def test_another_distance(films, run, tmp_path):
     run(films, tmp_path / "F", every=7)
     assert [index for index, _, _ in pictures(tmp_path / "F")["a.mp4"]] == [0, 7, 14, 21, 28, 35, 42]
-    assert read_json(tmp_path / "F" / "manifest.json")["every"] == 7
+    assert read_json(tmp_path / "F" / "manifest.json")["families"]["pictures"]["reads"]["every"] == 7
 
 
 def test_an_interrupted_run_goes_on_to_the_same_pictures(films, features, run, tmp_path, monkeypatch):

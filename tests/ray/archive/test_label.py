@@ -86,7 +86,7 @@ def test_every_file_is_answered_for_once(labelled, archive, zoo_names):
     for file in (out / "labels").iterdir():
         assert pq.read_schema(file).metadata[VERSION_KEY] == SCHEMA_VERSION.encode()
     assert {entry.name for entry in out.iterdir() if not entry.name.startswith(".")} == {
-        *("config.json", "labels", "failures", "summary.json", "report.html")
+        *("config.json", "labels", "windows", "failures", "summary.json", "report.html")
     }
 
 
