@@ -123,7 +123,9 @@ def test_a_network_that_cannot_be_read_is_one_sentence(untrained, films, feature
         lambda: label_to(tmp_path / "L", films, model=tmp_path / "R"),
         lambda: score(tmp_path / "S", features, model=tmp_path / "R"),
     ):
-        with pytest.raises(UserError, match=r"(is not a whole model|holds no bool \(8,\) \(.+\)): train (it|the model) again"):
+        with pytest.raises(
+            UserError, match=r"(is not a whole model|holds no bool \(8,\) \(.+\)): train (it|the model) again"
+        ):
             act()
 
 

@@ -26,6 +26,7 @@ from emocore.schema import PREDICTIONS, PROBABILITIES
 from emocore.storage.local import read_json
 
 pytestmark = pytest.mark.usefixtures("cluster")
+CONV1D = {"model.keras", "known.npy", "scale.npy", "settings.json"}
 EVALUATED = {"config.json", "metrics.json", "predictions.parquet", "report.html"}
 
 
@@ -455,12 +456,12 @@ def test_tables_of_another_schema_version_are_refused(four, run, tmp_path):
     shutil.copytree(four, tmp_path / "table")
     facts = json.loads((four / "manifest.json").read_text()) | {"schema_version": "0"}
     (tmp_path / "manifest" / "manifest.json").write_text(json.dumps(facts))
-    with pytest.raises(UserError, match="has schema version 0, this release reads 1: featurize the corpus again"):
+    with pytest.raises(UserError, match="has schema version 0, this release reads 2: featurize the corpus again"):
         run(evaluate, tmp_path / "manifest")
     file = tmp_path / "table" / "features" / "article" / "000000.parquet"
     table = pq.read_table(file)
     pq.write_table(table.replace_schema_metadata({b"emocore_schema_version": b"7"}), file)
-    with pytest.raises(UserError, match=r"000000.parquet has schema version 7, this release reads 1"):
+    with pytest.raises(UserError, match=r"000000.parquet has schema version 7, this release reads 2"):
         run(evaluate, tmp_path / "table")
 
 
@@ -485,7 +486,7 @@ def test_features_made_anew_in_the_same_place_are_other_data(newcomer, features_
     features_of(newcomer, tmp_path / "F")
     out = run(train, tmp_path / "F", protocol="all", out=tmp_path / "RUN")
     shutil.rmtree(tmp_path / "F")
-    features_of(newcomer, tmp_path / "F", family=ARTICLE.with_input(level="peak"))
+    features_of(newcomer, tmp_path / "F", families=[ARTICLE.with_input(level="peak")])
     with pytest.raises(UserError, match="choose another --out"):
         run(train, tmp_path / "F", protocol="all", out=out)
 
@@ -546,12 +547,15 @@ def test_the_convolution_over_frames_goes_the_whole_way(features, cluster):
     examples = labelled(load_examples([str(features)], [ARTICLE_FRAMES], "speech"))
     folds, _ = make_folds("loso", examples.clips)
     (result,) = run_folds(examples, folds[:1], Recipe("audio-conv1d", settings={"epochs": 2, "filters": 8}), None)
-    assert result.probabilities.shape == (16, 8) and set(result.files) == {"model.keras", "known.npy"}
+    assert result.probabilities.shape == (16, 8) and set(result.files) == CONV1D
     np.testing.assert_allclose(result.probabilities.sum(axis=1), 1, atol=1e-6)
     assert 1 <= result.chosen["epochs"] <= 2
     assert result.rows.tolist() == np.flatnonzero(np.array(examples.clips["actor"].to_pylist()) == "01").tolist()
 
 
 def test_the_convolution_needs_the_frames(four, run):
-    with pytest.raises(UserError, match="holds no MFCC frames, which this model reads: featurize with --mfcc"):
+    with pytest.raises(
+        UserError,
+        match="holds article, and this model reads article-frames: featurize",
+    ):
         run(evaluate, four, model="audio-conv1d")
