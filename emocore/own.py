@@ -12,20 +12,25 @@ from emocore.errors import UserError
 Kind = TypeVar("Kind")
 
 
-def load_own(place: str, kind: type[Kind], option: str) -> tuple[Kind, str]:
+def load_own(place: str, kind: type[Kind], option: str, expected: str | None = None) -> tuple[Kind, str]:
     """Return what `my_module:NAME` names, and the SHA-256 of the module's file.
 
-    The module lies in the working directory, or is installed. Raises UserError where there is no such module or name,
-    or where it is of another kind than the option takes.
+    The module lies in the working directory, or is installed. `expected`: the hash that a file of somebody's speaks
+    of, compared before the module is run. Raises UserError where there is no such module or name, where it is of
+    another kind than the option takes, or another module than expected.
     """
     module, _, name = place.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)  # and there it stays: workers take the driver's path over
     try:
+        spec = importlib.util.find_spec(module) if module else None
+        if spec is None:
+            raise ModuleNotFoundError(f"No module named {module!r}" if module else "Empty module name")
+        digest = hashlib.sha256(Path(spec.origin or "").read_bytes()).hexdigest()
+        if expected is not None and digest != expected:
+            raise UserError(f"{place} is another module than this was made with: take that one, or make it again.")
         found = getattr(importlib.import_module(module), name)
-        spec = importlib.util.find_spec(module)
-        source = Path(spec.origin or "").read_bytes() if spec else b""
     except (ImportError, SyntaxError, AttributeError, ValueError, OSError) as error:
         raise UserError(
             f"{option} {place} cannot be imported ({error}): expected a Python module in the working directory or "
@@ -33,4 +38,4 @@ def load_own(place: str, kind: type[Kind], option: str) -> tuple[Kind, str]:
         ) from error
     if not isinstance(found, kind):
         raise UserError(f"{option} {place} is a {type(found).__name__}: a {kind.__name__} is expected there.")
-    return found, hashlib.sha256(source).hexdigest()
+    return found, digest

@@ -13,13 +13,13 @@ from emocore.own import load_own
 FAMILIES: Mapping[str, FeatureFamily] = {family.name: family for family in (ARTICLE, ARTICLE_FRAMES, PICTURES)}
 
 
-def find_family(name: str) -> FeatureFamily:
+def find_family(name: str, expected: str | None = None) -> FeatureFamily:
     """Return a family of the catalogue, or one of a module of the user's own, named `my_module:NAME`.
 
     Raises UserError where there is none.
     """
     if ":" in name:
-        family, digest = load_own(name, FeatureFamily, "--features")
+        family, digest = load_own(name, FeatureFamily, "--features", expected)
         if family.name in FAMILIES:
             raise UserError(f"--features {name} is called {family.name!r}, as one of emocore is: give it another name.")
         return replace(family, module=name, source_hash=digest)
@@ -35,7 +35,7 @@ def family_of(name: str, told: Mapping[str, Any]) -> FeatureFamily:
     """
     if not isinstance(told, Mapping):
         raise ValueError(f"family {told!r}")
-    family = find_family(told["module"] if told.get("module") else name)
+    family = find_family(told["module"], str(told.get("source_hash"))) if told.get("module") else find_family(name)
     family = family.with_input(**told["reads"])
     if family.hash() != told["hash"]:
         raise UserError(f"the features {name!r} of then are not computed any more: make them again.")

@@ -21,13 +21,13 @@ SEARCHED = tuple(name for name, spec in SPECS.items() if spec.parameters)
 ON_GPUS = tuple(name for name, spec in SPECS.items() if spec.trial_gpus)
 
 
-def find_model(name: str) -> ModelSpec:
+def find_model(name: str, expected: str | None = None) -> ModelSpec:
     """Return what a model is, by its name, or by `my_module:NAME` one of a module of the user's own.
 
-    Raises UserError for an unknown name.
+    `expected`: the hash of that module. Raises UserError for an unknown name.
     """
     if ":" in name:
-        spec, digest = load_own(name, ModelSpec, "--model")
+        spec, digest = load_own(name, ModelSpec, "--model", expected)
         if spec.sees == (spec.load is not None):
             raise UserError(f"--model {name} has to have load or network, and not both: see ModelSpec.")
         for family in spec.reads:

@@ -62,15 +62,18 @@ KNOWN_TYPES = {
             ("numpy.random.mtrand", "RandomState", "RandomStateNode"),
             ("sklearn.neural_network._multilayer_perceptron", "MLPClassifier", "ObjectNode"),
             ("sklearn.neural_network._stochastic_optimizers", "AdamOptimizer", "ObjectNode"),
+            ("sklearn.neural_network._stochastic_optimizers", "SGDOptimizer", "ObjectNode"),
         }
     ),
 }
-# Of those skops does not trust two by itself.
+# Of those skops does not trust these by itself.
 TRUSTED_TYPES = (
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
 )
 
+_MOST_DEGREE = 100
 _PARTS = 20  # of a fit in rounds, after each of which a search may stop it
 
 
@@ -223,8 +226,11 @@ def _check_machine(machine: Any, n_columns: int) -> None:
         raise ValueError("a machine of unequal parts")
     if machine._n_support.shape != (2,) or int(machine._n_support.sum()) != n or (machine._n_support < 0).any():
         raise ValueError("a machine of unequal parts")
-    if len(machine._probA) or len(machine._probB) or not isinstance(machine.kernel, str):
+    # libsvm looks rows up by number where a kernel is precomputed, and calls what a kernel of one's own is.
+    if machine.kernel not in ("linear", "rbf", "poly", "sigmoid") or len(machine._probA) > 1 or len(machine._probB) > 1:
         raise ValueError("a machine of another kind")
+    if not 0 <= int(machine.degree) <= _MOST_DEGREE or not np.isfinite([machine._gamma, machine.coef0]).all():
+        raise ValueError("a kernel without sense")
 
 
 class XgboostClassifier(Classifier):

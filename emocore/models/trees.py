@@ -31,19 +31,22 @@ def check_xgboost(model: Any, n_columns: int, n_classes: int) -> None:
         raise ValueError("another number of columns")
     if int(learner["learner_model_param"]["num_class"]) not in (n_classes, 0 if n_classes == 2 else n_classes):
         raise ValueError("another number of classes")
+    groups = n_classes if int(learner["learner_model_param"]["num_class"]) else 1  # of two classes, one margin
     booster = learner["gradient_booster"]
     if booster["name"] == "gblinear":
-        if len(booster["model"]["weights"]) > (n_columns + 1) * max(1, n_classes):
+        if len(booster["model"]["weights"]) != (n_columns + 1) * groups:
             raise ValueError("weights of other columns")
         return
     forest = booster["gbtree"]["model"] if booster["name"] == "dart" else booster["model"]
     trees: Sequence[Mapping[str, Any]] = forest["trees"]
     if len(trees) > MOST_TREES or len(forest["tree_info"]) != len(trees):
         raise ValueError("another number of trees")
-    if any(not 0 <= int(group) < max(1, n_classes) for group in forest["tree_info"]):
+    if any(not 0 <= int(group) < groups for group in forest["tree_info"]):
         raise ValueError("trees of other classes")
     for tree in trees:
         n_nodes = int(tree["tree_param"]["num_nodes"])
+        if tree["tree_param"].get("size_leaf_vector", "1") not in ("0", "1"):
+            raise ValueError("a tree of several answers")
         parts = ("right_children", "split_indices", "split_conditions", "default_left", "base_weights", "parents")
         if any(len(tree[part]) != n_nodes for part in ("left_children", *parts)):
             raise ValueError("a tree of unequal parts")

@@ -83,5 +83,5 @@ def test_the_model_labels_and_is_refused_without_its_module(trained, here, run):
     missing = run("label", "corpus", "--model", "RUN", "--out", "L2")
     source.write_text(code)
     assert changed.returncode == missing.returncode == 2
-    assert "was trained by another my_model:CENTROIDS" in changed.stderr
+    assert "my_model:CENTROIDS is another module than this was made with" in changed.stderr
     assert "my_model:CENTROIDS cannot be imported" in missing.stderr and "Traceback" not in missing.stderr

@@ -112,6 +112,44 @@ def test_boosted_trees_are_looked_through_before_their_library_sees_them(change,
     assert "is no xgboost of ours" in refused("xgboost", tmp_path)
 
 
+def many_answers(forest):
+    forest["trees"][0]["tree_param"]["size_leaf_vector"] = "100000"
+
+
+def test_a_tree_of_many_answers_is_refused(tmp_path):
+    fit("xgboost", tmp_path)
+    change_xgboost(tmp_path, many_answers)
+    assert "is no xgboost of ours" in refused("xgboost", tmp_path)
+
+
+def test_trees_of_a_second_margin_where_two_classes_have_one(tmp_path):
+    model = classifier_class("xgboost")("xgboost", settings={"n_estimators": 4})
+    two = SOFT[:24]
+    model.fit(X[:24], two, (two.sum(axis=0) > 0).astype("f4"), None)
+    model.save(tmp_path)
+    classifier_class("xgboost").load(tmp_path, "xgboost")
+    change_xgboost(tmp_path, lambda forest: forest.update(tree_info=[1] * len(forest["trees"])))
+    assert "trees of other classes" in refused("xgboost", tmp_path)
+
+
+@pytest.mark.parametrize(("name", "value"), [("kernel", "precomputed"), ("_gamma", float("nan")), ("degree", 10**9)])
+def test_a_kernel_of_another_kind_is_refused(name, value, tmp_path):
+    model = fit("svc", tmp_path)
+    setattr(model.pipeline[-1].estimators_[0], name, value)
+    model.save(tmp_path)
+    assert "is no svc" in refused("svc", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [("mlp", {"solver": "sgd"}), ("mlp", {"solver": "lbfgs"}), ("svc", {"kernel": "poly"})]
+)
+def test_what_can_be_set_can_be_read_again(name, settings, tmp_path):
+    model = classifier_class(name)(name, settings={**SMALL.get(name, {}), **settings})
+    model.fit(X, SOFT, (SOFT.sum(axis=0) > 0).astype("f4"), None)
+    model.save(tmp_path)
+    np.testing.assert_array_equal(classifier_class(name).load(tmp_path, name).logits(X), model.logits(X))
+
+
 @pytest.mark.parametrize("classes", [[-1, -4, -6], [0, 0, 0], [1, 4], [1, 4, 99], "abc", {}])
 def test_classes_are_different_emotions(classes, tmp_path):
     fit("xgboost", tmp_path)
