@@ -24,29 +24,8 @@ TESTS = Path(__file__).parent
 settings.register_profile("emocore", deadline=None, derandomize=True)
 settings.load_profile("emocore")
 
-NEEDS_RAY = ("ray/", "jobs/")
-# The files that take longest begin first, so that none of them is left to one lane at the end.
-LONGEST = (
-    "jobs/test_submit.py",
-    "ray/training/test_distributed.py",
-    "ray/training/test_seeing.py",
-    "jobs/test_jobs.py",
-)
-
 # A shell starts what runs behind it deaf to SIGINT, and children inherit that: the tests of Ctrl-C would wait in vain.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def pytest_collection_modifyitems(items):
-    """What needs no Ray first, in both lanes, so that it runs in processes that have not started it."""
-    items.sort(key=_place)  # stable: the order inside a file stays
-
-
-def _place(item):
-    name = item.path.relative_to(TESTS).as_posix()
-    if not name.startswith(NEEDS_RAY):
-        return -1
-    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from emocore.errors import UserError
+from emocore.features.article import ARTICLE
 from emocore.features.catalogue import to_json
 from emocore.features.pictures import PICTURES
 from emocore.labels import EMOTIONS
@@ -121,6 +122,6 @@ def test_what_cannot_be_searched_is_said_before_anything_is_trained(seen, acted,
     with pytest.raises(UserError, match="holds no pictures, which this model reads"):
         manifest = read_json(seen / "manifest.json")
         (tmp_path / "F").mkdir()
-        write_json(tmp_path / "F" / "manifest.json", {**manifest, "every": None})
+        write_json(tmp_path / "F" / "manifest.json", {**manifest, "families": to_json([ARTICLE])})
         tune(TuneOptions(**{**told, "data": (str(tmp_path / "F"),)}))
     assert not (tmp_path / "RUN" / "config.json").exists()
