@@ -18,14 +18,17 @@ from emocore.storage.tables import open_table, read_table, table_writer, write_t
 def carry_rows(out: Path, carries: Sequence[Carry], main: str, by_clip: Iterable[str]) -> None:
     """Write the tables of one shard from the rows of other paths with the same bytes; the main table comes last.
 
-    `main` has one row a path, the tables `by_clip` have none or several rows a clip.
+    `main` has one row a path, the tables `by_clip` have none or several rows a clip. Where rows to carry are not there,
+    nothing is written.
     """
     name = f"{carries[0].shard:06d}.parquet"
     if (out / main / name).exists():
         return
     sources = sorted({carry.source_shard for carry in carries})
     rows = _read(out / main, sources, "path", [carry.source for carry in carries])
-    place = {path: row for row, path in enumerate(rows["path"].to_pylist())}
+    place = {path: row for row, path in enumerate(rows["path"].to_pylist())} if rows else {}
+    if any(carry.source not in place for carry in carries):
+        return  # the part that held it was lost: without its own main table this shard is too, and is planned anew
     rows = rows.take(pa.array([place[carry.source] for carry in carries]))
     told = shard_table([Planned(carry.row, carry.duplicate_of, 0) for carry in carries], carries[0].shard)
     names: dict[str, list[str]] = {}
@@ -102,8 +105,9 @@ def _groups(rows: pq.ParquetFile) -> Iterator[pa.Table]:
         yield rows.read_row_group(number).replace_schema_metadata()
 
 
-def _read(folder: Path, shards: Iterable[int], column: str, values: list[str]) -> pa.Table:
+def _read(folder: Path, shards: Iterable[int], column: str, values: list[str]) -> pa.Table | None:
     files = [folder / f"{shard:06d}.parquet" for shard in shards]
     wanted = pa.array(values, pa.string())
     tables = (read_table(file) for file in files if file.exists())
-    return pa.concat_tables([table.filter(pc.is_in(table[column], wanted)) for table in tables]).combine_chunks()
+    found = [table.filter(pc.is_in(table[column], wanted)) for table in tables]
+    return pa.concat_tables(found).combine_chunks() if found else None

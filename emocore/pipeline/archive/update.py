@@ -32,7 +32,7 @@ from emocore.progress import say
 from emocore.schema import FAILURES
 from emocore.storage.folder import ARCHIVE
 from emocore.storage.local import clear_unfinished
-from emocore.storage.tables import count_rows, read_table
+from emocore.storage.tables import count_rows, forget_types, read_table
 
 _MOST_ROUNDS = 3  # of one call, where files go on changing while they are read
 
@@ -146,11 +146,14 @@ class Update:
 
 def drop_cut(folder: Path) -> None:
     """Take away parts that are empty or cut, and say so: they are then lost parts, whose files are read again."""
+    forget_types()
     for shard in sorted(numbered_files(folder)):
         file = shard_file(folder, shard)
         try:
             pq.read_metadata(file)
-        except pa.ArrowException:
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # of storage, not of what it holds
+                raise
             say(f"{file} is not whole: its files are read again")
             file.unlink()
 

@@ -123,3 +123,11 @@ def test_row_groups_stay_row_groups(out):
     drop_rows(out, 0, {"/a"}, "labels", ("frames",))
     assert pq.read_metadata(file(out, "frames", 0)).num_row_groups == 3
     assert {row["clip"] for row in read(out, "frames", 0)} == {"b"}
+
+
+@pytest.mark.parametrize("lost", [[0], [0, 1]])
+def test_where_a_part_with_rows_to_carry_was_lost_nothing_is_written(out, lost):
+    for shard in lost:
+        file(out, "labels", shard).unlink()
+    carry_rows(out, [carry("x", "a", 0), carry("y", "c", 1)], "labels", ("frames",))
+    assert not file(out, "labels", 5).exists() and not file(out, "frames", 5).exists()
