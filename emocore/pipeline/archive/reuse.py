@@ -26,8 +26,8 @@ def carry_rows(out: Path, carries: Sequence[Carry], main: str, by_clip: Iterable
         return
     sources = sorted({carry.source_shard for carry in carries})
     rows = _read(out / main, sources, "path", [carry.source for carry in carries])
-    place = {path: row for row, path in enumerate(rows["path"].to_pylist())} if rows else {}
-    if any(carry.source not in place for carry in carries):
+    place = {path: row for row, path in enumerate(rows["path"].to_pylist())} if rows is not None else {}
+    if rows is None or any(carry.source not in place for carry in carries):
         return  # the part that held it was lost: without its own main table this shard is too, and is planned anew
     rows = rows.take(pa.array([place[carry.source] for carry in carries]))
     told = shard_table([Planned(carry.row, carry.duplicate_of, 0) for carry in carries], carries[0].shard)
