@@ -102,7 +102,7 @@ def test_a_file_put_there_by_hand_is_on_the_disk_before_it_counts_as_verified(fe
     fetch.file.write_bytes(content)
     seen = watch_disk(monkeypatch)
     fetch(content)
-    written = [i for i, (event, path) in enumerate(seen) if event == "name" and path.endswith(f".{CHECKSUMS}.tmp")]
+    written = [i for i, (event, path) in enumerate(seen) if event == "name" and f"/.{CHECKSUMS}." in path]
     assert seen.index(("sync", str(fetch.file))) < written[-1]
 
 

@@ -188,4 +188,4 @@ def test_a_power_cut_leaves_no_half_file_with_a_whole_name(fetch, monkeypatch):
     order = [("sync", str(fetch.part)), ("name", str(fetch.part)), ("sync", str(fetch.folder))]
     assert [event for event in seen if event in order] == order
     # Only then is it written down as verified.
-    assert seen.index(order[-1]) < max(i for i, (_, path) in enumerate(seen) if path.endswith(f".{CHECKSUMS}.tmp"))
+    assert seen.index(order[-1]) < max(i for i, (_, path) in enumerate(seen) if f"/.{CHECKSUMS}." in path)

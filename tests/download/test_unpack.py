@@ -130,4 +130,5 @@ def test_a_power_cut_leaves_no_half_file_with_a_whole_name(packed, tmp_path, mon
     last = max(i for i, (event, path) in enumerate(seen) if event == "name" and path.endswith(".wav.tmp"))
     folders = [str(folder / "Actor_01"), str(folder / "Actor_02"), str(folder)]
     assert sorted(path for event, path in seen[last:] if event == "sync" and path in folders) == sorted(folders)
-    assert ("name", f"{folder}/..unpacked.json.tmp") in seen[last:]  # what is written down is on the disk already
+    written = [event for event, path in seen[last:] if f"{folder}/..unpacked.json." in path]
+    assert "name" in written  # what is written down is on the disk already
