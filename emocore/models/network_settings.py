@@ -11,6 +11,7 @@ from emocore.models.augment import Augmentation
 # FER2013 knows seven of the eight emotions: calm is missing.
 FACE_EMOTIONS = tuple(emotion for emotion in EMOTIONS if emotion != "calm")
 FACE_PIXELS = 48
+MOST_SIDE, MOST_LAYERS = 4_096, 32
 Precision = Literal["auto", "float32", "float64", "mixed_bfloat16"]
 
 
@@ -55,6 +56,12 @@ class NetworkSettings:
             )
         if self.pixels < MIN_PIXELS:
             raise UserError(f"Pictures of {self.pixels} pixels are too small: give at least {MIN_PIXELS}.")
+        sizes = {"pixels": self.pixels, "dense": self.dense, "filters": max(self.filters, default=0)}
+        for name, size in sizes.items():
+            if size > MOST_SIDE:
+                raise UserError(f"{name} {size} is too large for a network: give at most {MOST_SIDE}.")
+        if len(self.filters) > MOST_LAYERS:
+            raise UserError(f"{len(self.filters)} filters are too many for a network: give at most {MOST_LAYERS}.")
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:

@@ -1,5 +1,6 @@
 """The network over MFCC frames: small frames, few epochs, one import of TensorFlow."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,23 @@ def test_a_broken_file_is_one_sentence(fitted, tmp_path, content):
     fitted[0].save(tmp_path)
     (tmp_path / "model.keras").write_bytes(content)
     assert refused(tmp_path).endswith("is not a whole model: train it again.")
+
+
+def test_weights_that_say_they_are_larger_than_a_network_are_not_read(fitted, tmp_path):
+    import h5py  # noqa: PLC0415 - comes with Keras
+
+    fitted[0].save(tmp_path)
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file.create_dataset("layers/vars/0", (10**9,), "f4", chunks=(10**6,), compression="gzip")
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as members:
+        members.write(tmp_path / "w.h5", "model.weights.h5")
+    assert "has 4,000,000,000 bytes of weights" in refused_for_size(tmp_path)
+
+
+def refused_for_size(folder):
+    with pytest.raises(UserError) as error:
+        classifier_class("audio-conv1d").load(folder, "audio-conv1d")
+    return str(error.value)
 
 
 @pytest.mark.parametrize("told", ['{"filters": 1000000000, "batch_size": 8}', "[]", "{}", '{"filters": "many"}'])

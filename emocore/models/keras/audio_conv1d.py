@@ -14,8 +14,9 @@ from emocore.features.article import ARTICLE_FRAMES
 from emocore.labels import EMOTIONS
 from emocore.models.audio_settings import DEFAULTS
 from emocore.models.base import Classifier, Pair, Parts, Settings
-from emocore.models.foreign import check_zip, read_array, read_json
+from emocore.models.foreign import read_array, read_json
 from emocore.models.keras.devices import use_cpu, use_gpu
+from emocore.models.keras.weights import check_weights
 
 _MOST = 4_096  # filters, and clips of a batch
 
@@ -103,7 +104,7 @@ class Conv1dClassifier(Classifier):
         classifier.known = read_array(folder / "known.npy", (len(EMOTIONS),), bool)
         mean, variance = read_array(folder / "scale.npy", (2, ARTICLE_FRAMES.shape[1]), np.float32)
         classifier.scale = (mean, variance)
-        check_zip(folder / "model.keras")
+        check_weights(folder / "model.keras")
         classifier.network = _build(classifier.settings, ARTICLE_FRAMES.shape, classifier.scale)
         try:
             classifier.network.load_weights(folder / "model.keras")

@@ -13,8 +13,9 @@ from emocore.errors import UserError
 from emocore.labels import EMOTIONS
 from emocore.media.resize import fit_all
 from emocore.models.catalogue import input_pixels, network_spec
-from emocore.models.foreign import check_zip, read_array, read_json
+from emocore.models.foreign import read_array, read_json
 from emocore.models.keras.architectures import build_network
+from emocore.models.keras.weights import check_weights
 from emocore.models.network_settings import NetworkSettings
 
 _BATCH = 64
@@ -81,7 +82,7 @@ def load_keras(path: Path, name: str, settings: NetworkSettings) -> Any:
     if not path.is_file():
         raise UserError(f"{path} does not exist: give --base the model.keras of a trained face-cnn.")
     # Our own network takes the file's weights: of its layers, and of code in it, nothing is read.
-    check_zip(path)
+    check_weights(path)
     network = build_network(name, settings)
     try:
         network.load_weights(path)
