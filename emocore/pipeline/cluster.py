@@ -72,16 +72,17 @@ def _join() -> None:
 
 
 def _start() -> None:
-    """Start Ray on this machine, for this process alone: it asks for a token."""
+    """Start Ray on this machine, for this process alone: no other machine reaches it, and it asks for a token."""
     import ray  # noqa: PLC0415 - Ray takes seconds to import: only where it is needed
 
-    from emocore.pipeline.ray_private import ask_for_token  # noqa: PLC0415 - as above
+    from emocore.pipeline.ray_private import ask_for_token, on_the_loopback  # noqa: PLC0415 - as above
 
     if not any(os.environ.get(name) for name in _TOKEN):
         # In no file: only processes of the same user can see the environment.
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     ask_for_token()
-    ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    with on_the_loopback():
+        ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
 
 
 def largest_node_cpus() -> int:
