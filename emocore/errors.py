@@ -1,6 +1,9 @@
 """The two ways in which an input can be wrong: the user's (one sentence, exit code 2) and a file's (a failures row)."""
 
-from collections.abc import Mapping
+import errno
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Literal
 
 Stage = Literal["list", "open", "decode", "featurize", "predict", "write"]
@@ -24,6 +27,10 @@ Reason = Literal[
 
 class UserError(Exception):
     """A value, an option or an input is wrong: one sentence that holds the value, the rule and the remedy."""
+
+
+class OutputError(UserError):
+    """What is to be written cannot be: the disk is full, or does not take it."""
 
 
 class TooManyFailures(Exception):
@@ -58,3 +65,63 @@ def amount(n: int, unit: str) -> str:
     ('1 file', '2,000 files', '0 clips')
     """
     return f"{n:,} {unit}{'' if n == 1 else 's'}"
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_ONLY_OF_WRITING = (*_FULL, errno.EFBIG, errno.EROFS)  # no reader of a file gets these
+_REMEDIES = {
+    errno.EACCES: "name another folder, or make this one writable",
+    errno.EPERM: "name another folder, or make this one writable",
+    errno.EROFS: "name another folder, or make this one writable",
+    errno.ENAMETOOLONG: "name a folder with a shorter path",
+    errno.EFBIG: "raise the limit on the size of a file (ulimit -f), and run the same command again",
+    errno.EIO: "see to that disk, and run the same command again",
+}
+
+
+def output_error(path: Path, error: OSError) -> OutputError:
+    """Return what is said of a file or a folder that cannot be written: why, how much is free, and what to do.
+
+    >>> print(output_error(Path("out/labels.csv"), PermissionError(errno.EACCES, "Permission denied")))
+    out/labels.csv cannot be written (Permission denied): name another folder, or make this one writable.
+    """
+    why = error.strerror or str(error) or type(error).__name__
+    if error.errno in _FULL:
+        folder = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
+        try:
+            free = f"{shutil.disk_usage(folder).free / 1e6:,.1f} MB are free there, {path.name} takes more"
+        except OSError:
+            free = f"{path.name} finds no room there"
+        return OutputError(
+            f"The disk of {folder} is full ({why}): free some space and run the same command again; {free}."
+        )
+    remedy = _REMEDIES.get(error.errno or 0, "see to that folder, and run the same command again")
+    return OutputError(f"{path} cannot be written ({why}): {remedy}.")
+
+
+def said_to_user(error: BaseException, place: Path) -> UserError | None:
+    """Return the sentence for the user that lies at the bottom of an error that others wrapped; None where none does.
+
+    Ray puts a page of its own around what a worker raises. A full disk is one too, where something else than our own
+    storage wrote to it, somewhere below `place`.
+    """
+    for cause in _causes(error):
+        if isinstance(cause, UserError) and not hasattr(cause, "cause"):  # Ray's are of the worker's type too
+            return cause
+        if isinstance(cause, OSError) and cause.errno in _ONLY_OF_WRITING and not hasattr(cause, "cause"):
+            return output_error(Path(str(cause.filename or place)), cause)
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    waiting: list[object] = [error]
+    seen: set[int] = set()
+    while waiting:
+        found = waiting.pop(0)
+        if not isinstance(found, BaseException) or id(found) in seen:
+            continue
+        seen.add(id(found))
+        yield found
+        workers = getattr(found, "worker_failures", None)  # of Ray Train
+        waiting += [getattr(found, "cause", None), found.__cause__, found.__context__]
+        waiting += workers.values() if isinstance(workers, dict) else []

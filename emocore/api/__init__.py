@@ -8,17 +8,17 @@ import os
 import pickle
 import subprocess
 import sys
-import tempfile
 import threading
 import wave
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from emocore.errors import MediaError, UserError
 from emocore.labels import EMOTIONS
+from emocore.storage.files import write_bytes
+from emocore.storage.local import scratch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -204,10 +204,10 @@ def _as_file(source: Any, sample_rate_hz: int | None) -> Iterator[str]:
     if isinstance(source, str | os.PathLike):
         yield os.path.abspath(os.fspath(source))  # noqa: PTH100 - resolve() would follow links
         return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "recording.wav"
-        path.write_bytes(source if isinstance(source, bytes) else _wav(source, sample_rate_hz))
-        yield str(path)
+    content = source if isinstance(source, bytes) else _wav(source, sample_rate_hz)
+    with scratch() as folder:
+        write_bytes(folder / "recording.wav", content)
+        yield str(folder / "recording.wav")
 
 
 def _wav(samples: Any, sample_rate_hz: int | None) -> bytes:

@@ -1,6 +1,5 @@
 """librosa's compiled functions, made by one process at a time."""
 
-import fcntl
 import os
 import tempfile
 from functools import cache
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from emocore.features.article import N_SAMPLES, article_features
+from emocore.storage.files import store_of
 
 
 @cache
@@ -19,6 +19,6 @@ def compile_features() -> None:
     compile at once can leave parts there that do not fit together, and end every process that loads them.
     """
     user = os.getuid()
-    with (Path(tempfile.gettempdir()) / f"emocore-compile-{user}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = Path(tempfile.gettempdir()) / f"emocore-compile-{user}.lock"
+    with store_of(lock).lease(lock, busy=None):
         article_features(np.zeros(N_SAMPLES, np.float32), 22_050)

@@ -27,7 +27,7 @@ from emocore.models.foreign import check_files
 from emocore.models.network_settings import NetworkSettings
 from emocore.probabilities import softmax
 from emocore.schema import CLIPS, SCHEMA_VERSION
-from emocore.storage.local import write_json
+from emocore.storage.files import write_bytes, write_json
 from emocore.storage.tables import read_table, write_table
 from emocore.versions import versions
 
@@ -89,9 +89,8 @@ def save_bundle(
 
     `facts` holds at least `temperature`, `families` and, of a network of frames, `settings` and `combine`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        (folder / name).write_bytes(content)
+        write_bytes(folder / name, content)
     known = training.select(KNOWN.names)
     if base is not None:
         known = pa.concat_tables([known, known_clips(base).cast(known.schema)])

@@ -26,6 +26,7 @@ from emocore.labels import EMOTIONS
 from emocore.models.base import Classifier, Pair, Parts, Settings, weighted_rows
 from emocore.models.foreign import check_types, check_zip, read_json
 from emocore.models.trees import check_tree, check_xgboost
+from emocore.storage.files import write_bytes, write_text
 
 # Every object that our own save writes, by module, class and the loader that brings it to life: nothing else is read.
 _PLAIN = {
@@ -156,7 +157,7 @@ class SklearnClassifier(Classifier):
         """Write model.skops, which holds no pickle."""
         import skops.io  # noqa: PLC0415 - half a second, which the trials of a search do not need
 
-        skops.io.dump(self.pipeline, folder / "model.skops", compression=zipfile.ZIP_DEFLATED)
+        write_bytes(folder / "model.skops", skops.io.dumps(self.pipeline, compression=zipfile.ZIP_DEFLATED))
 
     @classmethod
     def load(cls, folder: Path, name: str) -> Self:
@@ -285,8 +286,8 @@ class XgboostClassifier(Classifier):
 
     def save(self, folder: Path) -> None:
         """Write model.json in XGBoost's own format, which can be looked through before XGBoost reads it."""
-        (folder / "model.json").write_bytes(self.booster.save_raw("json"))
-        (folder / "classes.json").write_text(json.dumps(self.classes.tolist()))
+        write_bytes(folder / "model.json", bytes(self.booster.save_raw("json")))
+        write_text(folder / "classes.json", json.dumps(self.classes.tolist()))
 
     @classmethod
     def load(cls, folder: Path, name: str) -> Self:

@@ -23,8 +23,8 @@ from emocore.pipeline.runs import evaluate, train
 from emocore.progress import Counter
 from emocore.reports.summary import label_line
 from emocore.schema import SCHEMA_VERSION
+from emocore.storage.files import write_json, write_text
 from emocore.storage.folder import output_folder
-from emocore.storage.local import write_json
 
 _HEARING = ("svc", "random-forest")
 _SEEING = "cnn"
@@ -90,7 +90,7 @@ def _generate(options: DemoOptions, corpus: Path, archive: Path) -> None:
         while tasks:
             (task,), tasks = ray.wait(tasks, num_returns=1)
             counter.add(ray.get(task))
-    (archive / "broken.wav").write_text("This is no sound: it becomes a row in failures/.\n")
+    write_text(archive / "broken.wav", "This is no sound: it becomes a row in failures/.\n")
 
 
 @ray.remote(num_cpus=1)

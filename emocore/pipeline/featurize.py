@@ -23,8 +23,8 @@ from emocore.pipeline.archive.database import Archive
 from emocore.pipeline.archive.update import Update
 from emocore.pipeline.options.files import FREE_OPTIONS, ArchiveOptions
 from emocore.schema import CLIPS, SCHEMA_VERSION, pictures_schema
+from emocore.storage.files import read_json, write_json
 from emocore.storage.folder import output_folder
-from emocore.storage.local import read_json, write_json
 from emocore.storage.tables import count_rows, table_writer
 from emocore.versions import versions
 

@@ -39,8 +39,8 @@ from emocore.pipeline.options.label import LabelOptions
 from emocore.pipeline.training.score_frames import finished_network
 from emocore.reports.labels import count_labels, summarize_timings
 from emocore.schema import FAILURES, LABELS, SCHEMA_VERSION
+from emocore.storage.files import read_json, write_json, write_text
 from emocore.storage.folder import check_config, output_folder
-from emocore.storage.local import read_json, write_json, write_text
 from emocore.storage.tables import count_rows, each_table, read_tables_if_any
 from emocore.versions import versions
 

@@ -22,7 +22,7 @@ from emocore.reports.pages import render_run
 from emocore.reports.search import search_view
 from emocore.reports.sections import find_sections
 from emocore.schema import FRAME_PREDICTIONS, PREDICTIONS
-from emocore.storage.local import write_json, write_text
+from emocore.storage.files import write_json, write_text
 from emocore.storage.tables import write_table
 from emocore.versions import versions
 

@@ -45,8 +45,8 @@ from emocore.pipeline.training.folds import KEPT, FoldResult
 from emocore.pipeline.training.trainers import ArrayFitter, Fitter, FrameFitter
 from emocore.pipeline.tuning.trainer import SEARCH, SearchingFitter
 from emocore.schema import SCHEMA_VERSION
+from emocore.storage.files import read_json
 from emocore.storage.folder import output_folder, tables_lock
-from emocore.storage.local import read_json
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,18 @@
 """The output folder: one run at a time, continued where it stopped, never mixed with anything else."""
 
-import errno
-import fcntl
 import itertools
 import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from emocore.errors import UserError
-from emocore.storage.local import write_json
+from emocore.storage.files import delete, store_of, write_json
+from emocore.storage.local import link_error
 
 CONFIG = "config.json"
 ARCHIVE = ".archive.sqlite"  # what a folder that follows an archive knows of its files
@@ -58,7 +57,7 @@ def output_folder(
         except UserError:
             # A refused command does not claim the folder; one that had begun, and may go on, does.
             if is_new and not _foreign(path, besides=CONFIG):
-                (path / CONFIG).unlink()
+                delete(path / CONFIG)
             raise
 
 
@@ -70,34 +69,9 @@ def _is_whole(path: Path) -> bool:
         return False
 
 
-@contextmanager
-def folder_lock(path: Path, busy: str) -> Iterator[None]:
+def folder_lock(path: Path, busy: str) -> AbstractContextManager[None]:
     """Lock a folder for this process. Raises UserError with the sentence `busy` where another one holds it."""
-    with os.fdopen(_open_lock(path / LOCK, os.O_RDWR | os.O_CREAT)) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(busy) from error
-        yield
-
-
-def _open_lock(path: Path, flags: int) -> int:
-    """Open a lock as it is: it may be anybody's file, so it is neither emptied, nor followed, nor waited for."""
-    # Python opens files close-on-exec, so that no worker keeps the lock alive; the kernel drops it with this process.
-    try:
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise _link_error(path) from error
-        raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise UserError(f"{path} is no file: take it away, and give the same command again.")
-    return descriptor
-
-
-def _link_error(path: Path) -> UserError:
-    return UserError(f"{path} is a link: nothing is written through one, so take it away.")
+    return store_of(path).lease(path / LOCK, busy)
 
 
 def check_no_links(folder: Path) -> None:
@@ -108,7 +82,7 @@ def check_no_links(folder: Path) -> None:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_symlink():
-                raise _link_error(Path(entry.path))
+                raise link_error(Path(entry.path))
             if entry.is_dir(follow_symlinks=False):
                 check_no_links(Path(entry.path))
             elif not stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode):
@@ -120,14 +94,8 @@ def tables_lock(paths: Iterable[str]) -> Iterator[None]:
     """Keep finished folders as they are while they are read. Raises UserError where one is being brought up to date."""
     with ExitStack() as stack:
         for path in paths:
-            try:
-                lock = stack.enter_context(os.fdopen(_open_lock(Path(path) / LOCK, os.O_RDONLY)))
-            except OSError:  # a copy without it, or one that may only be read
-                continue
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(f"{path} is being brought up to date: wait until that ends.") from error
+            busy = f"{path} is being brought up to date: wait until that ends."
+            stack.enter_context(store_of(Path(path)).lease(Path(path) / LOCK, busy, shared=True))
         yield
 
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from emocore.errors import UserError
 from emocore.schema import SCHEMA_VERSION, VERSION_KEY, pictures_schema
-from emocore.storage.local import whole_file
+from emocore.storage.files import put, store_of
 
 _TYPES_OF_RAY = (
     "ray.data.arrow_pickled_object",
@@ -34,17 +34,15 @@ def picture_columns(found: pa.Schema, names: Iterable[str], path: Path) -> pa.Sc
 @contextmanager
 def table_writer(schema: pa.Schema, path: Path) -> Iterator[Callable[[pa.Table], None]]:
     """Write one Parquet file in parts; it is there whole, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     versioned = schema.with_metadata({VERSION_KEY: SCHEMA_VERSION.encode()})
-    with whole_file(path) as file, pq.ParquetWriter(file, versioned) as writer:
+    with put(path) as file, pq.ParquetWriter(file, versioned) as writer:
         yield lambda table: writer.write_table(table.replace_schema_metadata(versioned.metadata))
 
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write one Parquet file in a single atomic step: it is there whole, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {**(table.schema.metadata or {}), VERSION_KEY: SCHEMA_VERSION.encode()}
-    with whole_file(path) as file:
+    with put(path) as file:
         pq.write_table(table.replace_schema_metadata(metadata), file)
 
 
@@ -56,11 +54,11 @@ def open_table(path: Path, declared: pa.Schema | None = None) -> Iterator[pq.Par
     or of another type, for a type that is brought to life by code, and where the file is not whole.
     """
     forget_types()
-    try:
-        file = pq.ParquetFile(path)
-    except pa.ArrowException as error:
-        raise UserError(f"{path} is not a whole Parquet file: make it again.") from error
-    with file:
+    with store_of(path).open(path) as source:
+        try:
+            file = pq.ParquetFile(source)
+        except pa.ArrowException as error:
+            raise UserError(f"{path} is not a whole Parquet file: make it again.") from error
         check_types(file.schema_arrow, declared, path)
         try:
             yield file
@@ -79,7 +77,7 @@ def read_tables(folder: Path, declared: pa.Schema | None = None) -> pa.Table:
 
     Raises UserError where there are none, where one has another schema version, and as `open_table`.
     """
-    paths = sorted(folder.glob("*.parquet"))
+    paths = parts_of(folder)
     if not paths:
         raise UserError(f"{folder} holds no Parquet file: expected a table that emocore wrote.")
     tables = []
@@ -92,13 +90,18 @@ def read_tables(folder: Path, declared: pa.Schema | None = None) -> pa.Table:
 
 def each_table(folder: Path, declared: pa.Schema) -> Iterator[pa.Table]:
     """Yield the Parquet files of a folder in name order, one at a time. Raises UserError as `open_table`."""
-    for path in sorted(folder.glob("*.parquet")):
+    for path in parts_of(folder):
         yield read_table(path, declared)
 
 
 def read_tables_if_any(folder: Path, schema: pa.Schema) -> pa.Table:
     """Read all Parquet files of a folder with this schema; no rows where nothing was written."""
     return read_tables(folder, schema) if folder.is_dir() else schema.empty_table()
+
+
+def parts_of(folder: Path) -> list[Path]:
+    """Return the Parquet files of a folder in name order."""
+    return [path for path in store_of(folder).list(folder) if path.suffix == ".parquet"]
 
 
 def rows_of(path: Path) -> int:
@@ -109,7 +112,7 @@ def rows_of(path: Path) -> int:
 
 def count_rows(folder: Path) -> int:
     """Return how many rows the Parquet files of a folder hold, reading none of them."""
-    return sum(rows_of(path) for path in folder.glob("*.parquet"))
+    return sum(map(rows_of, parts_of(folder)))
 
 
 def forget_types() -> None:

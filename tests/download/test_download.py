@@ -14,7 +14,8 @@ from emocore.corpora.download.archives import download
 from emocore.corpora.download.checksums import CHECKSUMS
 from emocore.corpora.download.http import Transfer
 from emocore.corpora.download.ravdess_record import Archive
-from emocore.errors import UserError
+from emocore.errors import UserError, output_error
+from emocore.storage import local
 
 
 def test_one_bad_file_does_not_keep_the_others(record, tmp_path):
@@ -148,16 +149,20 @@ def test_too_little_space_is_said_before_anything_is_fetched(fetch, record):
 
 
 def test_a_disk_that_fills_up_is_one_sentence_and_what_fitted_stays(fetch, record, monkeypatch):
-    def full(write, chunk):
-        write(chunk[:1000])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def full(file, chunk):
+        if file.shown.suffix != ".part":
+            return write(file, chunk)
+        write(file, chunk[:1000])
+        raise output_error(file.shown, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+    write = local._Output.write
 
     content = zipped()
     with (
         monkeypatch.context() as patch,
         pytest.raises(UserError, match=r"D is full \(No space left on device\): free some space and run the same"),
     ):
-        patch.setattr("emocore.corpora.download.transfer._write", full)
+        patch.setattr(local._Output, "write", full)
         fetch(content)
     assert fetch.part.read_bytes() == content[:1000]
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from emocore.pipeline import demo
-from emocore.storage.local import read_json
+from emocore.storage.files import read_json
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("demo", "featurize", "train", "tune", "evaluate", "label")

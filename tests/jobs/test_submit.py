@@ -19,7 +19,7 @@ import psutil  # Ray brings it along; conftest.py has imported Ray
 import pyarrow.parquet as pq
 import pytest
 
-from emocore.storage.local import read_json
+from emocore.storage.files import read_json
 
 ROOT = Path(__file__).parents[2]
 MARK = "EMOCORE_TEST_SERVER"  # in the environment of all that this test starts, and of nothing else

@@ -12,7 +12,7 @@ from emocore.features.article import ARTICLE, COLUMNS
 from emocore.features.catalogue import to_json
 from emocore.labels import EMOTIONS
 from emocore.schema import CLIPS, SCHEMA_VERSION, features_schema, rows_to_table
-from emocore.storage.local import write_json
+from emocore.storage.files import write_json
 from emocore.storage.tables import write_table
 
 

@@ -14,7 +14,7 @@ MAY_IMPORT = {  # room → rooms below it; the ground floor is for all
     "evaluation": set(),
     "media": {"storage"},
     "tracks": {"media"},
-    "features": {"media", "tracks"},
+    "features": {"storage", "media", "tracks"},
     "corpora": {"storage", "media"},
     "datasets": {"storage", "tracks", "features", "corpora"},
     "models": {"storage", "media", "tracks", "features"},
@@ -84,3 +84,64 @@ def test_the_ground_floor_is_known(path):
 
 def test_the_matrix_has_no_circle():
     TopologicalSorter(MAY_IMPORT).prepare()
+
+
+# Writing is storage's: what calls one of these anywhere else passes its whole files, and its sentence for a full disk, by.
+WRITES = {
+    *("write_text", "write_bytes", "touch", "savefig", "imwrite", "create_file_writer", "mkdtemp", "mkstemp"),
+    *("NamedTemporaryFile", "TemporaryFile", "TemporaryDirectory", "copyfile", "copy2", "copytree", "symlink_to"),
+    *("hardlink_to", "link", "truncate", "to_csv", "to_parquet", "save_model", "save_weights", "to_file"),
+}
+OPENS = {"open", "fdopen", "ZipFile", "TarFile", "SoundFile", "OSFile", "memory_map", "FileIO"}  # by their mode
+TAKES_A_PATH_OR_A_FILE = {  # called with a path they write it themselves; with a file of ours they do not
+    *("numpy.save", "numpy.savez", "numpy.savez_compressed", "skops.io.dump", "pyarrow.parquet.write_table"),
+    *("pyarrow.parquet.ParquetWriter", "pyarrow.ipc.new_file", "wave.open", "av.open", "soundfile.write"),
+}
+MAY_WRITE = {  # file and call: why
+    "emocore/cli.py os.open": "the null device",
+    "emocore/api/reader.py os.fdopen": "a pipe",
+    "emocore/pipeline/archive/here.py open": "a pipe",
+    "emocore/pipeline/archive/database.py sqlite3.connect": "SQLite's own journal makes its file whole",
+    "emocore/pipeline/archive/dry_run.py sqlite3.connect": "a copy for a dry run, in a folder that goes with it",
+    "emocore/models/keras/devices.py tf.summary.create_file_writer": "a log that cannot be written is no reason to stop",
+}
+
+
+def calls(path):
+    """Every call in a file, by its name with the modules' own names in it, and its node."""
+    tree = ast.parse((ROOT / path).read_text())
+    names = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.asname: alias.name for alias in node.names if alias.asname}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            first, dot, rest = ast.unparse(node.func).partition(".")
+            yield names.get(first, first) + dot + rest, node
+
+
+def mode_of(name, node):
+    """The mode of a call that opens a file, as far as it stands there; an unknown one may write."""
+    is_method = name.endswith(".open") and name not in ("os.open", "wave.open", "av.open", "io.open", "zipfile.open")
+    place = 0 if is_method else 1
+    given = [*node.args[place : place + 1], *(word.value for word in node.keywords if word.arg == "mode")]
+    if not given:
+        return "r"
+    return ast.literal_eval(given[0]) if isinstance(given[0], ast.Constant) else ast.unparse(given[0])
+
+
+def writes(name, node):
+    """Whether a call makes or changes a file by its path."""
+    last = name.rpartition(".")[2]
+    if name == "os.open":
+        return "WR" in ast.unparse(node) or "CREAT" in ast.unparse(node)
+    if last == "connect":
+        return name == "sqlite3.connect" and ast.unparse(node.args[0]) != "':memory:'"
+    if last in WRITES:
+        return not name.startswith("self.") and last != "write_text" and last != "write_bytes" or "." in name
+    if name in TAKES_A_PATH_OR_A_FILE:
+        target = ast.unparse(node.args[1] if "write_table" in name or "skops" in name else node.args[0])
+        return "r" not in mode_of(name, node)[:1] and target not in ("file", "content", "buffer", "stream")
+    if last in OPENS:
+        return bool(set("wax+W") & set(str(mode_of(name, node))))
+    return last == "save" and len(node.args) == 1

@@ -6,13 +6,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from emocore.corpora.download.checksums import Checksums, Expected, FileError, check_file, disk_fault
+from emocore.corpora.download.checksums import Checksums, Expected, FileError, check_file
 from emocore.corpora.download.http import Server, Stopped, Transfer
 from emocore.corpora.download.ravdess_record import Archive, files_of_record
 from emocore.corpora.download.transfer import discard_part, fetch, part_bytes
 from emocore.errors import UserError
 from emocore.progress import ByteCounter, Counter, megabytes
 from emocore.storage.folder import check_outlives_job, folder_lock
+from emocore.storage.local import writing
 
 ZENODO = "https://zenodo.org"
 
@@ -71,11 +72,8 @@ def _check_transfer(transfer: Transfer) -> None:
 def _make_folder(dest: str) -> Path:
     folder = Path(dest)
     check_outlives_job("--dest", folder)
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".lock").touch()
-    except OSError as error:
-        raise disk_fault(folder, error) from error
     return folder
 
 

@@ -1,9 +1,7 @@
 """checksums.json of a download folder: what every archive must be, and which ones were found to be that."""
 
-import errno
 import hashlib
 import json
-import os
 import threading
 import zipfile
 import zlib
@@ -14,7 +12,8 @@ from typing import Any
 
 from emocore.corpora.download.ravdess_record import Archive
 from emocore.errors import UserError
-from emocore.storage.local import write_json
+from emocore.storage.files import write_json
+from emocore.storage.local import sync, writing
 
 CHECKSUMS = "checksums.json"
 _BAD_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, EOFError)
@@ -80,20 +79,15 @@ class Checksums:
     def verified(self, name: str) -> None:
         """Write down that the bytes of the file, as it is now, were checked; they are on the disk before that."""
         file = self.path.with_name(name)
-        try:
+        with writing(self.path.parent):
             sync(file)
             mtime = file.stat().st_mtime_ns
-        except OSError as error:
-            raise disk_fault(self.path.parent, error) from error
         self._write(name, {**self._files[name], "verified_mtime_ns": mtime})
 
     def _write(self, name: str, entry: dict[str, Any]) -> None:
         with self._lock:
             self._files[name] = entry
-            try:
-                write_json(self.path, {"files": dict(sorted(self._files.items()))})
-            except OSError as error:
-                raise disk_fault(self.path.parent, error) from error
+            write_json(self.path, {"files": dict(sorted(self._files.items()))})
 
 
 def check_file(path: Path, expected: Expected) -> None:
@@ -112,26 +106,6 @@ def check_file(path: Path, expected: Expected) -> None:
         raise FileError(f"{expected.name} is not a whole zip ({error}).") from error
     if broken is not None:
         raise FileError(f"{expected.name} holds {broken!r}, whose CRC is wrong.")
-
-
-def sync(path: Path) -> None:
-    """Wait until a file's bytes, or a folder's names, are on the disk: what is there then outlasts a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # what shared folders say that cannot
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def disk_fault(folder: Path, error: OSError) -> UserError:
-    """Return the sentence for a folder that cannot be written."""
-    why = error.strerror or str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return UserError(f"{folder} is full ({why}): free some space and run the same command again.")
-    return UserError(f"{folder} cannot be written ({why}): name another folder, or mend this one.")
 
 
 def _compare(name: str, what: str, new: int | str | None, old: int | str | None, source: str) -> None:

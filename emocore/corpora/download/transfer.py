@@ -10,9 +10,10 @@ from pathlib import Path
 
 from requests import Response
 
-from emocore.corpora.download.checksums import Expected, FileError, check_file, disk_fault, sync
+from emocore.corpora.download.checksums import Expected, FileError, check_file
 from emocore.corpora.download.http import NoSuchRange, Server, Transient
-from emocore.storage.local import read_json, write_json
+from emocore.storage.files import read_json, write_json
+from emocore.storage.local import appending, keep, writing
 
 Report = Callable[[int], None]  # gets the number of bytes that are there
 
@@ -36,10 +37,8 @@ def fetch(server: Server, expected: Expected, file: Path, report: Report) -> Non
     Raises FileError where the server's file is not the expected one, UserError where the disk or the network fail;
     the part stays for the next run, unless its bytes were wrong.
     """
-    try:
+    with writing(file.parent):
         _complete(server, expected, file, report)
-    except OSError as error:
-        raise disk_fault(file.parent, error) from error
 
 
 def part_bytes(file: Path, expected: Expected) -> int:
@@ -71,9 +70,7 @@ def _complete(server: Server, expected: Expected, file: Path, report: Report) ->
             _fill_and_check(server, expected, part, report)
         except _Joined as again:
             raise FileError(f"{again} Nothing was kept: run the same command again.") from again
-    sync(part)  # or a power cut could leave a whole name on half a file
-    part.replace(file)
-    sync(file.parent)
+    keep(part, file)
     discard_part(file)
 
 
@@ -116,13 +113,13 @@ def _fill(server: Server, expected: Expected, part: Path, report: Report) -> Non
         if not offset:
             # The origin comes first: a part without one is never continued.
             write_json(_origin_path(part), asdict(_Origin(expected.size, expected.md5, _validator(response))))
-        with part.open("ab" if offset else "wb", buffering=0) as stream:
+        with appending(part, anew=not offset) as stream:
             for chunk in server.chunks(response):
                 offset += len(chunk)
                 if offset > expected.size:
                     _discard(part)
                     raise _changed(expected, f"more than {expected.size:,}")
-                _write(stream.write, chunk)
+                stream.write(chunk)
                 report(offset)
     if offset < expected.size:
         raise Transient(f"the connection ended after {offset:,} of {expected.size:,} bytes")
@@ -149,13 +146,6 @@ def _changed(expected: Expected, size: str) -> FileError:
         f"{expected.name}: the server offers {size} bytes, expected {expected.size:,}: the published file has changed, "
         "or a proxy answers in its place; nothing was overwritten."
     )
-
-
-def _write(write: Callable[[memoryview], int | None], chunk: bytes) -> None:
-    # Unbuffered, so that a killed process loses nothing; but then a write may take less than it was given.
-    rest = memoryview(chunk)
-    while rest:
-        rest = rest[write(rest) or 0 :]
 
 
 def _validator(response: Response) -> str:

@@ -10,12 +10,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from emocore.corpora.download.checksums import disk_fault, sync
 from emocore.corpora.download.unpacked import MISSING, UNPACKED, Member, Unpacked
 from emocore.corpora.ravdess import is_ravdess_name
 from emocore.errors import UserError
 from emocore.progress import Counter, megabytes
+from emocore.storage.files import put
 from emocore.storage.folder import folder_lock
+from emocore.storage.local import writing
 
 _BAD_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, EOFError)
 
@@ -49,7 +50,7 @@ def unpack(zips: Sequence[Path], folder: str, actors: Collection[str], *, verify
     root = Path(folder)
     held = {member.name: member for path in zips for member in _members(path)}
     wanted = [member for member in held.values() if _is_wanted(member.name, actors)]
-    try:
+    with writing(root):
         root.mkdir(parents=True, exist_ok=True)
         with folder_lock(root, _busy(folder)):
             unpacked = Unpacked(root)
@@ -59,8 +60,6 @@ def unpack(zips: Sequence[Path], folder: str, actors: Collection[str], *, verify
             _tell(damaged, root, "it is unpacked anew")
             _check_space(list(faults), root)
             _write_all(zips, list(held.values()), wanted, faults, unpacked)
-    except OSError as error:
-        raise disk_fault(root, error) from error
     return Outcome(len(wanted), len(damaged))
 
 
@@ -72,13 +71,10 @@ def whole_without_zip(names: Collection[str], folder: str, actors: Collection[st
     root = Path(folder)
     if not names or not (root / UNPACKED).exists():
         return {}
-    try:
-        with folder_lock(root, _busy(folder)):
-            unpacked = Unpacked(root)
-            held = {name: [m for m in unpacked.members(name) if _is_wanted(m.name, actors)] for name in names}
-            faults = _faults([member for members in held.values() for member in members], unpacked, verify=True)
-    except OSError as error:
-        raise disk_fault(root, error) from error
+    with writing(root), folder_lock(root, _busy(folder)):
+        unpacked = Unpacked(root)
+        held = {name: [m for m in unpacked.members(name) if _is_wanted(m.name, actors)] for name in names}
+        faults = _faults([member for members in held.values() for member in members], unpacked, verify=True)
     _tell({member: fault for member, fault in faults.items() if unpacked.had(member)}, root, "its zip is needed again")
     return {name: len(members) for name, members in held.items() if members and faults.keys().isdisjoint(members)}
 
@@ -170,16 +166,8 @@ def _write(archive: zipfile.ZipFile, member: Member, root: Path) -> None:
     folder = target.parent
     if not folder.resolve().is_relative_to(root.resolve()):
         raise UserError(f"{folder} is a link that leads outside {root}: nothing is written through it.")
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{target.name}.tmp"
     try:
-        with archive.open(member.name) as source, temporary.open("wb") as copy:
+        with archive.open(member.name) as source, put(target) as copy:
             shutil.copyfileobj(source, copy, 1 << 20)
-        sync(temporary)  # or a power cut could leave a whole name on half a file
     except _BAD_ZIP as error:
-        temporary.unlink(missing_ok=True)
         raise UserError(f"{archive.filename} holds {member.name!r}, which cannot be read ({error}).") from error
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    temporary.replace(target)

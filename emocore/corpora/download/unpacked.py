@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from emocore.corpora.download.checksums import sync
-from emocore.storage.local import write_json
+from emocore.storage.files import write_json
+from emocore.storage.local import sync
 
 UNPACKED = ".unpacked.json"  # hidden: no member that is unpacked has such a name, and no corpus lists it
 MISSING = "is missing"

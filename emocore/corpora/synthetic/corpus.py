@@ -22,6 +22,7 @@ from emocore.corpora.synthetic.notice import NOTICE_NAME
 from emocore.corpora.synthetic.voice import BLOCK_SAMPLES, BLOCKS_PER_VIDEO_FRAME, SAMPLE_RATE_HZ, STATEMENTS, speak
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
+from emocore.storage.files import write_bytes
 
 SAMPLES_PER_VIDEO_FRAME = BLOCK_SAMPLES * BLOCKS_PER_VIDEO_FRAME
 FRAMES_PER_SECOND = SAMPLE_RATE_HZ // SAMPLES_PER_VIDEO_FRAME
@@ -92,7 +93,6 @@ def plan(settings: DemoSettings) -> list[ClipPlan]:
 
 def write_notice(destination: Path) -> None:
     """Write SYNTHETIC.txt, which says what the corpus is not for."""
-    destination.mkdir(parents=True, exist_ok=True)
     _write(destination / NOTICE_NAME, NOTICE.encode())
 
 
@@ -104,7 +104,6 @@ def write_clip(clip: ClipPlan, destination: Path) -> list[Path]:
     speech, pictures = perform_clip(clip)
     samples = np.rint(speech * 32767).astype(np.int16)
     folder = destination / f"Actor_{clip.actor:02d}"
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{clip.name('audio-only')}.wav"]
     _write(paths[0], _wav(samples))
     if clip.settings.video:
@@ -179,6 +178,4 @@ def _write(path: Path, content: bytes) -> None:
     """Write in one atomic step, unless the file is there with these bytes."""
     if path.is_file() and path.read_bytes() == content:
         return
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    write_bytes(path, content)

@@ -16,7 +16,8 @@ from emocore.models.audio_settings import DEFAULTS
 from emocore.models.base import Classifier, Pair, Parts, Settings
 from emocore.models.foreign import read_array, read_json
 from emocore.models.keras.devices import use_cpu, use_gpu
-from emocore.models.keras.weights import check_weights
+from emocore.models.keras.weights import check_weights, save_array, save_network
+from emocore.storage.files import write_text
 
 _MOST = 4_096  # filters, and clips of a batch
 
@@ -88,10 +89,10 @@ class Conv1dClassifier(Classifier):
 
     def save(self, folder: Path) -> None:
         """Write model.keras, the classes that it knows, its settings, and the scale of its inputs."""
-        self.network.save(folder / "model.keras")
-        np.save(folder / "known.npy", self.known, allow_pickle=False)
-        np.save(folder / "scale.npy", np.stack(self.scale), allow_pickle=False)
-        (folder / "settings.json").write_text(json.dumps(self.settings) + "\n")
+        save_network(folder / "model.keras", self.network)
+        save_array(folder / "known.npy", self.known)
+        save_array(folder / "scale.npy", np.stack(self.scale))
+        write_text(folder / "settings.json", json.dumps(self.settings) + "\n")
 
     @classmethod
     def load(cls, folder: Path, name: str) -> Self:

@@ -1,7 +1,6 @@
-"""The state of a training on disk: folders that are there whole, or not at all."""
+"""The state of a training on disk: files that are there whole, or not at all, each in the folder of its epoch."""
 
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from emocore.storage.files import put, store_of
 
 Arrays = Sequence[NDArray[Any]]
 _PREFIX = "epoch-"
@@ -26,32 +27,21 @@ class Checkpoint(NamedTuple):
 def write_checkpoint(folder: Path, epoch: int, groups: Mapping[str, Arrays], facts: Mapping[str, Any]) -> Path:
     """Write FOLDER/epoch-NNNNNN in one atomic step and return it.
 
-    Raises OSError where the disk is full; what was there before is untouched.
+    Raises OutputError where the disk is full; what was there before is untouched.
     """
     final = folder / f"{_PREFIX}{epoch:06d}"
-    temporary = folder / f".{final.name}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     arrays: dict[str, Any] = {
         f"{group}/{i}": array for group, values in groups.items() for i, array in enumerate(values)
     }
-    try:
-        with (temporary / _STATE).open("wb") as file:
-            np.savez(file, facts=np.array(json.dumps(dict(facts))), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    shutil.rmtree(final, ignore_errors=True)
-    temporary.rename(final)
+    with put(final / _STATE) as file:
+        np.savez(file, facts=np.array(json.dumps(dict(facts))), **arrays)
     return final
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Read what `write_checkpoint` returned."""
     groups: dict[str, dict[int, NDArray[Any]]] = {}
-    with np.load(folder / _STATE, allow_pickle=False) as state:
+    with store_of(folder).open(folder / _STATE) as file, np.load(file, allow_pickle=False) as state:
         for name in state.files:
             if name != "facts":
                 group, _, number = name.rpartition("/")
@@ -74,6 +64,6 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 def drop_checkpoints(folder: Path, keep: Path | None) -> None:
     """Delete every checkpoint but one, and what was left half-written."""
-    for path in [*folder.glob(f"{_PREFIX}*"), *folder.glob(f".{_PREFIX}*.tmp")]:
+    for path in folder.glob(f"{_PREFIX}*"):
         if path != keep:
             shutil.rmtree(path, ignore_errors=True)

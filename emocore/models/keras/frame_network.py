@@ -15,8 +15,9 @@ from emocore.media.resize import fit_all
 from emocore.models.catalogue import input_pixels, network_spec
 from emocore.models.foreign import read_array, read_json
 from emocore.models.keras.architectures import build_network
-from emocore.models.keras.weights import check_weights
+from emocore.models.keras.weights import check_weights, save_array, save_network
 from emocore.models.network_settings import NetworkSettings
+from emocore.storage.files import write_text
 
 _BATCH = 64
 
@@ -40,9 +41,9 @@ class FrameNetwork:
 
     def save(self, folder: Path) -> None:
         """Write model.keras (no optimizer), known.npy and settings.json."""
-        self.network.save(folder / "model.keras", include_optimizer=False)
-        np.save(folder / "known.npy", self.known, allow_pickle=False)
-        (folder / "settings.json").write_text(json.dumps(dataclasses.asdict(self.settings), indent=1) + "\n")
+        save_network(folder / "model.keras", self.network, include_optimizer=False)
+        save_array(folder / "known.npy", self.known)
+        write_text(folder / "settings.json", json.dumps(dataclasses.asdict(self.settings), indent=1) + "\n")
 
     @classmethod
     def load(cls, folder: Path, name: str) -> Self:

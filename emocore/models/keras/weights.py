@@ -1,4 +1,4 @@
-"""How much the weights of a .keras file say they are, before Keras reads one of them."""
+"""Files of networks: written whole, and looked through before Keras reads one of their weights."""
 
 import io
 import zipfile
@@ -6,12 +6,31 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
+from numpy.typing import NDArray
 
 from emocore.errors import UserError
 from emocore.models.foreign import check_zip
+from emocore.storage.files import write_bytes
+from emocore.storage.local import scratch, writing
 
 _WEIGHTS = "model.weights.h5"
 MOST_BYTES = 2**28  # of all weights; face-cnn has 3.5 MB
+
+
+def save_network(path: Path, network: Any, **options: Any) -> None:
+    """Write a network as Keras does, which takes names of files only. Raises OutputError."""
+    with scratch() as folder, writing(folder):
+        network.save(folder / path.name, **options)
+        content = (folder / path.name).read_bytes()
+    write_bytes(path, content)
+
+
+def save_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an array as .npy. Raises OutputError."""
+    content = io.BytesIO()
+    np.save(content, array, allow_pickle=False)
+    write_bytes(path, content.getvalue())
 
 
 def check_weights(path: Path) -> None:

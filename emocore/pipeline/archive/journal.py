@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from emocore.errors import MediaError, UserError
+from emocore.storage.files import delete
+from emocore.storage.local import append_line, appending
 
 JOURNALS = ".journals"
 DEATHS_ALLOWED = 2
@@ -30,7 +32,6 @@ class Journal:
     def __init__(
         self, path: Path, seconds_per_file: float, here: str = "", is_lost: Callable[[str], bool] = lambda _: False
     ) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.hang_seconds = HANG_FACTOR * seconds_per_file
         self.hung: set[str] = set()  # files that our own alarm ended a process for
@@ -41,8 +42,7 @@ class Journal:
     def _bury(self, is_lost: Callable[[str], bool]) -> Counter[str]:
         text = self.path.read_text() if self.path.exists() else ""
         if text and not text.endswith("\n"):
-            with self.path.open("a") as file:
-                file.write("\n")  # so that the torn line does not swallow the next
+            append_line(self.path, "")  # so that the torn line does not swallow the next
         deaths: Counter[str] = Counter()
         unexplained = 0
         for machine, begun, is_hung in _ended_processes(text.splitlines()):
@@ -81,12 +81,11 @@ class Journal:
             self._write("end", path)
 
     def _write(self, word: str, path: str) -> None:
-        with self.path.open("a") as file:
-            file.write(json.dumps([word, path]) + "\n")
+        append_line(self.path, json.dumps([word, path]))
 
     def forget(self) -> None:
         """Remove the journal, once its shard is committed."""
-        self.path.unlink(missing_ok=True)
+        delete(self.path)
 
 
 def _ended_processes(lines: list[str]) -> Iterator[tuple[str, str | None, bool]]:
@@ -122,7 +121,7 @@ def _alarm(seconds: float, journal: Path) -> Iterator[None]:
 
     By a thread of C that needs no lock of Python's: a decoder may hold it.
     """
-    with journal.open("a") as file:
+    with appending(journal) as file:
         faulthandler.dump_traceback_later(min(seconds, _LONGEST_ALARM), exit=True, file=file)
         try:
             yield

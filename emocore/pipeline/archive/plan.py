@@ -16,7 +16,7 @@ from emocore.pipeline import cluster
 from emocore.pipeline.archive.rows import Planned
 from emocore.progress import Counter
 from emocore.schema import rows_to_table
-from emocore.storage.local import whole_file
+from emocore.storage.files import put
 from emocore.storage.tables import check_types, forget_types
 
 PLAN = ".plan.arrow"
@@ -38,7 +38,7 @@ class Plan:
     def write(self, shards: Iterable[list[Planned]], first: int) -> int:
         """Write the shards, numbered from `first` on; return how many they are."""
         n = 0
-        with whole_file(self.path) as file, pa.ipc.new_file(file, SHARDED) as writer:
+        with put(self.path) as file, pa.ipc.new_file(file, SHARDED) as writer:
             for n, files in enumerate(shards, 1):
                 writer.write_table(shard_table(files, first + n - 1), max_chunksize=len(files))
         return n

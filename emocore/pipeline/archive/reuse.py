@@ -12,6 +12,7 @@ from emocore.pipeline.archive.plan import shard_table
 from emocore.pipeline.archive.rows import Carry, Planned
 from emocore.pipeline.archive.stage import TIMINGS_FOLDER
 from emocore.schema import CLIPS
+from emocore.storage.files import delete
 from emocore.storage.tables import open_table, read_table, table_writer, write_table
 
 
@@ -62,7 +63,7 @@ def drop_rows(out: Path, shard: int, paths: set[str], main: str, by_clip: Iterab
 def forget_shard(out: Path, shard: int, tables: Iterable[str]) -> None:
     """Remove what is left of a shard whose main table is gone."""
     for table in (*tables, "failures"):
-        (out / table / f"{shard:06d}.parquet").unlink(missing_ok=True)
+        delete(out / table / f"{shard:06d}.parquet")
 
 
 def _filter(file: Path, column: str, gone: pa.Array) -> None:

@@ -24,6 +24,7 @@ from emocore.pipeline import cluster
 from emocore.pipeline.archive.journal import JOURNALS, Journal
 from emocore.pipeline.archive.plan import ATTEMPTS_BEFORE, SHARD
 from emocore.schema import FAILURES, rows_to_table
+from emocore.storage.files import delete
 from emocore.storage.tables import read_table, write_table
 
 TIMINGS = pa.schema([("path", pa.string()), ("seconds", pa.float32()), ("finished", pa.float64())])
@@ -108,7 +109,7 @@ def commit_shard(read: ReadShard, stage: Stage, out: Path, sink: Any) -> int:
     for name, rows in tables:
         write_table(rows, shard_file(out / name, read.number))
     for journal in (out / JOURNALS).glob(f"{read.number:06d}*"):
-        journal.unlink(missing_ok=True)
+        delete(journal)
     return len(read.failures)
 
 
@@ -165,7 +166,7 @@ def _write_failures(failures: pa.Table, path: Path) -> None:
     if failures.num_rows:
         write_table(failures, path)
     else:
-        path.unlink(missing_ok=True)
+        delete(path)
 
 
 def _timings(seconds: Mapping[str, float]) -> pa.Table:
@@ -186,4 +187,4 @@ def write_listing_failures(failures: pa.Table, out: Path) -> None:
     if failures.num_rows:
         write_table(failures, path)
     else:
-        path.unlink(missing_ok=True)
+        delete(path)

@@ -30,6 +30,7 @@ from emocore.pipeline.archive.stage import (
 from emocore.pipeline.options.files import ArchiveOptions
 from emocore.progress import say
 from emocore.schema import FAILURES
+from emocore.storage.files import delete
 from emocore.storage.folder import ARCHIVE
 from emocore.storage.local import clear_unfinished
 from emocore.storage.tables import count_rows, forget_types, read_table
@@ -91,7 +92,7 @@ class Update:
         )
         differ = not failures.equals(read_listing_failures(self.out))
         if archive.is_open or differ:
-            (self.out / self.last_file).unlink(missing_ok=True)
+            delete(self.out / self.last_file)
             write_listing_failures(failures, self.out)
         if not archive.is_open:
             return differ
@@ -125,7 +126,7 @@ class Update:
             _rows(self.out / self.stage.main, shards, ["path", "content_id"]),
             _rows(self.out / "failures", shards, ["path", "content_id", "attempts"], self.out / self.stage.main),
         )
-        Plan(self.out).path.unlink(missing_ok=True)
+        delete(Plan(self.out).path)
 
     def _forget_lost(self, archive: Archive) -> None:
         lost = archive.lost(numbered_files(self.out / self.stage.main))
@@ -155,7 +156,7 @@ def drop_cut(folder: Path) -> None:
             if isinstance(error, OSError) and error.errno is not None:  # of storage, not of what it holds
                 raise
             say(f"{file} is not whole: its files are read again")
-            file.unlink()
+            delete(file)
 
 
 def numbered_files(folder: Path) -> set[int]:

@@ -31,6 +31,8 @@ from emocore.pipeline.training.frame_stream import EqualShares, FrameSource, cou
 from emocore.pipeline.training.tf_config import Meeting
 from emocore.pipeline.training.worker import STOP, Task, train_worker
 from emocore.progress import say
+from emocore.storage.files import write_text
+from emocore.storage.local import writing
 
 __all__ = ["FittedNetwork", "FrameSource", "fit_network"]
 
@@ -38,6 +40,7 @@ MAX_WORKER_DEATHS = 8  # of one call: spot machines go, and what ends a worker e
 GROWTH_SECONDS = 900  # that a cluster has to start machines
 _LOOK_SECONDS = 2.0
 _DONE = "model"  # the folder of the finished network
+_HISTORY = "history.json"  # in it: the last of its files
 _PROGRESS = "progress.jsonl"
 
 
@@ -64,7 +67,7 @@ def fit_network(
     Without validation clips all epochs are trained. `side_by_side`: trainings like it that share the machines. Raises
     UserError.
     """
-    if (work / _DONE).is_dir():
+    if (work / _DONE / _HISTORY).exists():
         return _load(work)
     emotions, pixels = network_spec(recipe.model).emotions, input_pixels(recipe.model, settings)
     frames, held = (_usable(source, emotions) for source in (train, validation))
@@ -82,8 +85,7 @@ def fit_network(
         raise UserError(outcome["problem"])
     chosen = {"epoch": outcome["best_epoch"]} if held else {}
     facts = {"chosen": chosen, "history": outcome["history"]}
-    (Path(task.out) / "history.json").write_text(json.dumps(facts))
-    Path(task.out).rename(work / _DONE)
+    write_text(Path(task.out) / _HISTORY, json.dumps(facts))
     return _load(work)
 
 
@@ -219,7 +221,7 @@ def _task(
         base=base,
         fingerprint=hashlib.sha256(names).hexdigest()[:16],
         folder=str(work.absolute() / "run"),
-        out=str(work.absolute() / f".{_DONE}.tmp"),
+        out=str(work.absolute() / _DONE),
         logs=str(work.absolute() / "tensorboard"),
     )
 
@@ -236,12 +238,13 @@ def _base(settings: NetworkSettings, name: str | None) -> bytes | None:
 def _prepare(work: Path) -> None:
     """Keep the last whole checkpoint, and nothing that Ray or a cut-off run left half-done."""
     run = work / "run"
-    run.mkdir(parents=True, exist_ok=True)
+    with writing(run):
+        run.mkdir(parents=True, exist_ok=True)
     drop_checkpoints(run, keep=last_checkpoint(run))
     (run / "checkpoint_manager_snapshot.json").unlink(missing_ok=True)
     for name in (_PROGRESS, STOP):
         (work / name).unlink(missing_ok=True)
-    shutil.rmtree(work / f".{_DONE}.tmp", ignore_errors=True)
+    shutil.rmtree(work / _DONE, ignore_errors=True)
 
 
 def _run(make_trainer: Callable[[], Any], what: str, work: Path) -> dict[str, Any]:
@@ -282,5 +285,5 @@ def _only_deaths(error: WorkerGroupError) -> bool:
 
 def _load(work: Path) -> FittedNetwork:
     files = {path.name: path.read_bytes() for path in sorted((work / _DONE).iterdir())}
-    facts = json.loads(files.pop("history.json"))
+    facts = json.loads(files.pop(_HISTORY))
     return FittedNetwork(files, facts["chosen"], facts["history"])

@@ -8,6 +8,7 @@ from typing import Any
 from ray.train import UserCallback
 
 from emocore.progress import duration, say
+from emocore.storage.local import append_line
 
 _POLL_SECONDS = 0.3
 
@@ -28,8 +29,7 @@ class Reporter(UserCallback):
         self._write({"lost": sorted(worker_exceptions), "cause": said[-1] if said else ""})
 
     def _write(self, entry: dict[str, Any]) -> None:
-        with Path(self.path).open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+        append_line(Path(self.path), json.dumps(entry))
 
 
 def follow(what: str, path: Path, thread: threading.Thread) -> None:

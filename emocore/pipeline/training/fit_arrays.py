@@ -1,6 +1,5 @@
 """Folds on the cluster: inner folds choose, a final fit learns, its test clips are scored."""
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from emocore.pipeline import cluster
 from emocore.pipeline.training.folds import FoldResult, Split, actors_apart, check_folds, keep_result, load_kept
 from emocore.probabilities import fit_temperature, softmax
 from emocore.progress import Counter
+from emocore.storage.local import scratch, writing
 
 INNER_FOLDS = 3
 
@@ -128,9 +128,9 @@ def _final_task(
         rows, probabilities = fold.test, softmax(fitted.classifier.logits(x[fold.test]), fitted.temperature)
     else:
         rows, probabilities = _score_inner(soft, inner)
-    with tempfile.TemporaryDirectory() as folder:
-        fitted.classifier.save(Path(folder))
-        files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+    with scratch() as folder, writing(folder):
+        fitted.classifier.save(folder)
+        files = {path.name: path.read_bytes() for path in folder.iterdir()}
     return FoldResult(fold.name, rows, probabilities, fitted.temperature, fitted.chosen, files, independent)
 
 

@@ -15,6 +15,7 @@ from emocore.datasets.groups import Rows
 from emocore.datasets.protocols import Fold, check_disjoint
 from emocore.models.base import Settings, class_weights
 from emocore.schema import FRAME_LABELS
+from emocore.storage.files import put
 from emocore.storage.tables import read_table, write_table
 
 KEPT = ".folds"  # in the RUN: what finished folds gave
@@ -68,14 +69,12 @@ def keep_result(folder: Path | None, result: FoldResult) -> None:
     """Write what a run reports of a fold, not its model, in one step; nothing where there is no folder."""
     if folder is None:
         return
-    folder.mkdir(exist_ok=True)
     path = folder / f"{safe_name(result.name)}.npz"
     if result.frames is not None:
         write_table(result.frames, path.with_suffix(".parquet"))
     facts = json.dumps([result.temperature, result.chosen, result.independent, result.history])
-    with path.with_suffix(".tmp").open("wb") as file:
+    with put(path) as file:
         np.savez(file, rows=result.rows, probabilities=result.probabilities, facts=np.array(facts))
-    path.with_suffix(".tmp").replace(path)
 
 
 def load_kept(folder: Path | None, name: str) -> FoldResult | None:

@@ -20,6 +20,7 @@ from emocore.models.predictions import answer_frames
 from emocore.pipeline import cluster
 from emocore.progress import Counter
 from emocore.schema import FRAME_LABELS
+from emocore.storage.files import write_bytes
 
 FRAMES_AT_ONCE = 256
 _TASKS_A_CPU = 4
@@ -50,9 +51,8 @@ class NetworkPlace:
 
 def write_network(folder: Path, files: Mapping[str, bytes], model: str) -> NetworkPlace:
     """Write a network's files where workers find them."""
-    folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        (folder / name).write_bytes(content)
+        write_bytes(folder / name, content)
     return NetworkPlace(str(folder), model, bundle_hash(folder))
 
 

@@ -3,10 +3,7 @@
 The worker knows of the others by its session alone: by Ray Train's, or by one that a single process stands in for.
 """
 
-import errno
 import math
-import os
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +14,15 @@ import ray.train
 from ray.train import Checkpoint
 from ray.train.collective import broadcast_from_rank_zero
 
-from emocore.errors import UserError
+from emocore.errors import OutputError, UserError
 from emocore.models.catalogue import network_spec
 from emocore.models.keras.batches import Feeder, endless, shuffle_rows
 from emocore.models.keras.checkpoints import last_checkpoint, read_checkpoint, write_checkpoint
 from emocore.models.network_settings import NetworkSettings
 from emocore.pipeline.ray_private import CheckpointUploadMode
 from emocore.pipeline.training.frame_stream import chunks, validation_batches
+from emocore.storage.files import write_bytes
+from emocore.storage.local import scratch
 
 STOP = "stop"  # a file beside the checkpoints' folder: the training ends after the epoch
 NAN_STEPS = 100  # between two looks at whether the loss is still a number
@@ -226,8 +225,8 @@ class _Training:
             groups = {**self.stepper.state(), "best": self.best}
             try:
                 path = write_checkpoint(Path(self.task.folder), self.progress.epoch, groups, facts)
-            except OSError as error:
-                problem = _disk_problem(error, self.task.folder)
+            except OutputError as error:
+                problem = str(error)
         problem = self.session.broadcast(problem)
         if problem:
             raise UserError(problem)
@@ -250,12 +249,10 @@ class _Training:
         from emocore.models.keras.train_step import final_network  # noqa: PLC0415 - imports TensorFlow
 
         network = final_network(self.task.model, self.settings, self.best)
-        out = Path(self.task.out)
         try:
-            out.mkdir(parents=True, exist_ok=True)
-            FrameNetwork(self.task.model, self.settings, network, np.array(self.task.known)).save(out)
-        except OSError as error:
-            return _disk_problem(error, self.task.out)
+            FrameNetwork(self.task.model, self.settings, network, np.array(self.task.known)).save(Path(self.task.out))
+        except OutputError as error:
+            return str(error)
         return None
 
 
@@ -265,16 +262,6 @@ def _load_base(task: Task) -> Any:
         return None
     from emocore.models.keras.frame_network import load_keras  # noqa: PLC0415 - imports TensorFlow
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.keras"
-        path.write_bytes(task.base)
-        return load_keras(path, name, network_spec(name).settings)
-
-
-def _disk_problem(error: OSError, folder: str) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return (
-            f"The disk is full: {folder} could not be written, where the checkpoint before still is; free some space "
-            "and repeat the command."
-        )
-    return f"{folder} could not be written ({os.strerror(error.errno or 0)}): see to that folder."
+    with scratch() as folder:
+        write_bytes(folder / "model.keras", task.base)
+        return load_keras(folder / "model.keras", name, network_spec(name).settings)

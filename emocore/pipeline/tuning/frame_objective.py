@@ -20,6 +20,7 @@ from emocore.pipeline.training.fit_frames import WORK, FramePlan, run_frame_fold
 from emocore.pipeline.training.folds import safe_name
 from emocore.pipeline.training.worker import STOP
 from emocore.pipeline.tuning.objective import Report, mean_recall
+from emocore.storage.files import store_of
 
 _POLL_SECONDS = 0.3
 _NEARLY = 0.99  # of a fold: its clips are not scored yet
@@ -42,7 +43,6 @@ class FrameCandidates:
         """
         plan = replace(self.plan, settings=changed(self.plan.settings, setting))
         out = self.work / hashlib.sha256(setting_key(setting).encode()).hexdigest()[:16]
-        out.mkdir(parents=True, exist_ok=True)
         scores: list[float] = []
         for number, fold in enumerate(self.folds):
             # Outside of the trial's placement group, into which the tasks of its training would not fit.
@@ -53,7 +53,7 @@ class FrameCandidates:
                         yield report
                 scores = [*scores, _result(task)]
             except GeneratorExit:  # the trial was stopped; where its workers were killed, Ray would keep their places
-                (self._work(out, fold) / STOP).touch()
+                store_of(out).put_new(self._work(out, fold) / STOP, b"")
                 ray.wait([task])
                 raise
             if in_parts and number + 1 < len(self.folds):

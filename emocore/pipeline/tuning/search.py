@@ -1,7 +1,6 @@
 """Search a model's settings on the training actors of a fold; a search that was cut off goes on where it was."""
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -20,7 +19,8 @@ from emocore.pipeline.tuning.runner import Room, TrialRunner, is_inside
 from emocore.pipeline.tuning.trial import Row
 from emocore.progress import Counter
 from emocore.schema import TRIALS, rows_to_table
-from emocore.storage.local import write_json, write_text
+from emocore.storage.files import write_json, write_text
+from emocore.storage.local import append_line
 
 _TRIALS = "trials.jsonl"
 WORK = "work"  # of the trials
@@ -31,7 +31,6 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
         *lines, rest = path.read_text().split("\n") if path.exists() else [""]
         self.rows: list[Row] = [json.loads(line) for line in lines]
         if rest:  # a line that was cut off
@@ -44,10 +43,7 @@ class Journal:
         """Write a row."""
         row = {**row, "finished_seconds": self.before + time.monotonic() - self.started}
         self.rows.append(row)
-        with self.path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.path, json.dumps(row), synced=True)
         if self.counter:
             self.counter.add(1, failed=row["state"] == "failed")
 

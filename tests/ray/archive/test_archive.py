@@ -14,8 +14,8 @@ from emocore.pipeline.archive import shards
 from emocore.pipeline.archive import update as rounds
 from emocore.pipeline.label import LabelOptions, dry_run, label
 from emocore.schema import FAILURES, PROBABILITIES, rows_to_table
+from emocore.storage.files import read_json
 from emocore.storage.folder import ARCHIVE
-from emocore.storage.local import read_json
 
 pytestmark = pytest.mark.usefixtures("cluster")
 ANSWER = ("predicted", "confidence", "runner_up", *PROBABILITIES, "state")

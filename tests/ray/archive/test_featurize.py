@@ -23,7 +23,7 @@ from emocore.pipeline.archive import update as rounds
 from emocore.pipeline.archive.stage import run_shard
 from emocore.pipeline.featurize import Featurizing
 from emocore.schema import CLIPS, FAILURES, SCHEMA_VERSION, VERSION_KEY, features_schema
-from emocore.storage.local import read_json
+from emocore.storage.files import read_json
 
 pytestmark = pytest.mark.usefixtures("cluster")
 SAID_BY_THE_NAME = ("modality", "channel", "emotion", "intensity", "statement", "repetition", "actor", "gender")

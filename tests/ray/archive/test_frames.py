@@ -16,7 +16,7 @@ from emocore.pipeline import featurize as featurizing
 from emocore.pipeline.archive import plan as planning
 from emocore.pipeline.archive import shards
 from emocore.schema import SCHEMA_VERSION, VERSION_KEY, pictures_schema
-from emocore.storage.local import read_json
+from emocore.storage.files import read_json
 
 pytestmark = pytest.mark.usefixtures("cluster")
 PICTURES_OF_A_FILM = 45

@@ -15,7 +15,7 @@ from emocore.pipeline.archive.journal import JOURNALS
 from emocore.pipeline.archive.stage import _write_failures, shard_file
 from emocore.pipeline.label import LabelOptions, label
 from emocore.schema import FAILURES, rows_to_table
-from emocore.storage.local import read_json
+from emocore.storage.files import read_json
 
 pytestmark = pytest.mark.usefixtures("cluster")
 

@@ -18,7 +18,7 @@ from emocore.pipeline.archive import plan as planning
 from emocore.pipeline.label import LabelOptions, label
 from emocore.pipeline.runs import TrainOptions, evaluate, train
 from emocore.schema import LABELS, PROBABILITIES, SCHEMA_VERSION, VERSION_KEY
-from emocore.storage.local import read_json
+from emocore.storage.files import read_json
 
 pytestmark = pytest.mark.usefixtures("cluster")
 ANSWER = ("predicted", "confidence", "runner_up", *PROBABILITIES)

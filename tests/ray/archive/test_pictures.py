@@ -15,7 +15,7 @@ from emocore.media.reading import Reading
 from emocore.pipeline.archive.plan import cut_shards
 from emocore.pipeline.archive.rows import Planned
 from emocore.schema import pictures_schema
-from emocore.storage.local import read_json
+from emocore.storage.files import read_json
 from emocore.storage.tables import read_tables
 
 pytestmark = pytest.mark.usefixtures("cluster")

@@ -24,7 +24,7 @@ from emocore.pipeline.training import fit_frames as frame_folds
 from emocore.pipeline.training.fit_frames import check_frame_folds
 from emocore.pipeline.training.folds import FoldResult
 from emocore.schema import CLIPS, FRAME_LABELS, SCHEMA_VERSION, pictures_schema, rows_to_table
-from emocore.storage.local import read_json, write_json
+from emocore.storage.files import read_json, write_json
 from emocore.storage.tables import write_table
 
 pytestmark = pytest.mark.usefixtures("cluster")

@@ -29,7 +29,7 @@ from emocore.pipeline.label import LabelOptions, label
 from emocore.pipeline.options.run import EvaluateOptions, TrainOptions
 from emocore.pipeline.runs import evaluate, train
 from emocore.schema import CLIPS, FRAME_LABELS, FRAME_PREDICTIONS, LABELS, PREDICTIONS, PROBABILITIES, rows_to_table
-from emocore.storage.local import read_json
+from emocore.storage.files import read_json
 
 pytestmark = pytest.mark.usefixtures("cluster")
 PIXELS = 32

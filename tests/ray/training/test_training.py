@@ -23,7 +23,7 @@ from emocore.models.fitting import Recipe, fit_inner
 from emocore.pipeline.runs import evaluate, train
 from emocore.pipeline.training.fit_arrays import run_folds
 from emocore.schema import PREDICTIONS, PROBABILITIES
-from emocore.storage.local import read_json
+from emocore.storage.files import read_json
 
 pytestmark = pytest.mark.usefixtures("cluster")
 CONV1D = {"model.keras", "known.npy", "scale.npy", "settings.json"}

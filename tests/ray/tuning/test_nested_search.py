@@ -16,7 +16,7 @@ from emocore.pipeline.options.run import EvaluateOptions, TuneOptions
 from emocore.pipeline.runs import evaluate, tune
 from emocore.pipeline.training.fit_arrays import run_folds
 from emocore.pipeline.tuning import trainer as searching
-from emocore.storage.local import read_json
+from emocore.storage.files import read_json
 
 pytestmark = pytest.mark.usefixtures("cluster")
 ACTORS = {1: "a/b", 2: "ü 2", 3: "50% .."}  # an actor may be called anything, also as a folder

@@ -27,7 +27,7 @@ from emocore.pipeline.runs import evaluate, tune
 from emocore.pipeline.training.fit_arrays import run_folds
 from emocore.pipeline.tuning import trainer as searching
 from emocore.schema import PROBABILITIES, TRIALS
-from emocore.storage.local import read_json
+from emocore.storage.files import read_json
 
 pytestmark = pytest.mark.usefixtures("cluster")
 SPACE = "C = { log = [0.1, 100] }\ngamma = { log = [0.0005, 0.05] }\n"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from emocore.errors import UserError
+from emocore.storage.files import read_json, write_json, write_text
 from emocore.storage.folder import check_outlives_job, first_difference, output_folder, tables_lock
-from emocore.storage.local import read_json, write_json, write_text
 
 CONFIG = {"command": "train", "options": {"data": ("a", "b"), "seed": 0, "level": "peak"}, "data": "ff"}
 

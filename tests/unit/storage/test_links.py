@@ -5,8 +5,9 @@ import os
 import pytest
 
 from emocore.errors import UserError
+from emocore.storage.files import write_json, write_text
 from emocore.storage.folder import folder_lock, output_folder, tables_lock
-from emocore.storage.local import clear_unfinished, write_json, write_text
+from emocore.storage.local import clear_unfinished
 
 CONFIG = {"command": "label", "options": {"seed": 0}}
 
