@@ -174,13 +174,15 @@ def test_a_checkpoint_that_cannot_be_written_keeps_the_one_before(frames, tmp_pa
     run = tmp_path / "run"
 
     def block(figures):
-        (run / f".epoch-{figures['epoch'] + 1:06d}.tmp").write_text("a file where a folder should be made")
+        (run / f"epoch-{figures['epoch'] + 1:06d}").write_text("a file where a folder should be made")
 
     outcome, _, _ = fit(Recipe("cnn"), TINY, frames, tmp_path, then=block)
-    assert outcome == {"problem": f"{run} could not be written (File exists): see to that folder."}
-    assert [path.name for path in run.glob("epoch-*")] == ["epoch-000001"]
+    state = run / "epoch-000002" / "state.npz"
+    why = f"{state} cannot be written (File exists): see to that folder, and run the same command again."
+    assert outcome == {"problem": why}
+    assert last_checkpoint(run).name == "epoch-000001"
     assert read_checkpoint(last_checkpoint(run)).facts["epoch"] == 1
-    (run / ".epoch-000002.tmp").unlink()
+    (run / "epoch-000002").unlink()
     outcome, _, _ = fit(Recipe("cnn"), TINY, frames, tmp_path)
     assert [entry["epoch"] for entry in outcome["history"]] == [1, 2, 3, 4, 5]
 

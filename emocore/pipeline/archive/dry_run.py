@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import random
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -27,6 +26,7 @@ from emocore.pipeline.archive.update import numbered_files
 from emocore.progress import duration, megabytes
 from emocore.schema import CLIPS
 from emocore.storage.folder import ARCHIVE
+from emocore.storage.local import scratch
 from emocore.storage.tables import read_table
 
 SAMPLE_FILES = 24  # of each kind
@@ -59,8 +59,7 @@ def describe_run(
 
     Raises UserError while another run plans.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
+    with scratch() as work:
         if (out / ARCHIVE).exists():
             _copy(out / ARCHIVE, work / ARCHIVE)
         with Archive(work) as archive:
