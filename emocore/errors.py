@@ -67,8 +67,8 @@ def amount(n: int, unit: str) -> str:
     return f"{n:,} {unit}{'' if n == 1 else 's'}"
 
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_ONLY_OF_WRITING = (*_FULL, errno.EFBIG, errno.EROFS)  # no reader of a file gets these
+FULL = (errno.ENOSPC, errno.EDQUOT)
+_ONLY_OF_WRITING = (*FULL, errno.EFBIG, errno.EROFS)  # no reader of a file gets these
 _REMEDIES = {
     errno.EACCES: "name another folder, or make this one writable",
     errno.EPERM: "name another folder, or make this one writable",
@@ -86,7 +86,7 @@ def output_error(path: Path, error: OSError) -> OutputError:
     out/labels.csv cannot be written (Permission denied): name another folder, or make this one writable.
     """
     why = error.strerror or str(error) or type(error).__name__
-    if error.errno in _FULL:
+    if error.errno in FULL:
         folder = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
         try:
             free = f"{shutil.disk_usage(folder).free / 1e6:,.1f} MB are free there, {path.name} takes more"

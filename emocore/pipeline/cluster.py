@@ -5,10 +5,14 @@ import os
 import secrets
 import socket
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from emocore.errors import UserError
+from emocore.errors import UserError, said_to_user
 from emocore.storage.tables import forget_types
 
 _LOOK_SECONDS = 0.02
@@ -83,6 +87,21 @@ def _start() -> None:
     ask_for_token()
     with on_the_loopback():
         ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+
+
+@contextmanager
+def plainly(place: Path | None = None) -> Iterator[None]:
+    """Raise what a worker says to the user as it was said there: Ray puts pages of its own around it.
+
+    `place`: where the work writes, for a full disk that Ray met itself; None: where Ray keeps its own files.
+    """
+    try:
+        yield
+    except Exception as error:
+        said = said_to_user(error, place or Path(tempfile.gettempdir()))
+        if said is None or said is error:
+            raise
+        raise said from None
 
 
 def largest_node_cpus() -> int:

@@ -89,7 +89,8 @@ def _generate(options: DemoOptions, corpus: Path, archive: Path) -> None:
         ]
         while tasks:
             (task,), tasks = ray.wait(tasks, num_returns=1)
-            counter.add(ray.get(task))
+            with cluster.plainly():
+                counter.add(ray.get(task))
     write_text(archive / "broken.wav", "This is no sound: it becomes a row in failures/.\n")
 
 

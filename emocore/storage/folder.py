@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emocore.errors import UserError
+from emocore.errors import FULL, UserError, output_error
 from emocore.storage.files import delete, store_of, write_json
 from emocore.storage.local import link_error
 
@@ -45,6 +45,8 @@ def output_folder(
     try:
         path.mkdir(0o700, parents=True, exist_ok=True)  # what a voice or a face says of someone is not for all to read
     except OSError as error:
+        if error.errno in FULL:
+            raise output_error(path, error) from error
         raise UserError(f"--out {out} cannot be made ({error.strerror}): name a folder that can be written.") from error
     with folder_lock(path, f"Another run is writing to {out}: wait until it ends, or choose another --out."):
         check_no_links(path)

@@ -195,4 +195,5 @@ def clear_unfinished(folder: Path) -> None:
     """Remove what processes that died were writing into the tables of this folder."""
     for pattern in (f".*{_UNFINISHED}", f"*/.*{_UNFINISHED}", f"*/*/.*{_UNFINISHED}"):
         for path in folder.glob(pattern):
-            path.unlink(missing_ok=True)
+            with writing(path):
+                path.unlink(missing_ok=True)

@@ -179,7 +179,7 @@ def test_a_checkpoint_that_cannot_be_written_keeps_the_one_before(frames, tmp_pa
     outcome, _, _ = fit(Recipe("cnn"), TINY, frames, tmp_path, then=block)
     state = run / "epoch-000002" / "state.npz"
     why = f"{state} cannot be written (File exists): see to that folder, and run the same command again."
-    assert outcome == {"problem": why}
+    assert outcome == {"unwritten": why}
     assert last_checkpoint(run).name == "epoch-000001"
     assert read_checkpoint(last_checkpoint(run)).facts["epoch"] == 1
     (run / "epoch-000002").unlink()

@@ -1,5 +1,6 @@
 """What an archive holds and where each file's rows are: a database in the output folder, not the driver's memory."""
 
+import errno
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from emocore.corpora.scan import Row
-from emocore.errors import UserError
+from emocore.errors import OutputError, UserError, output_error
 from emocore.media.source import split_member
 from emocore.pipeline.archive import queries
 from emocore.pipeline.archive.rows import Carry, Changes, Planned, from_listing, to_listing
@@ -17,6 +18,13 @@ from emocore.storage.folder import ARCHIVE
 FEW_GONE = 10
 _MOST = 2**63 - 1  # that a column holds
 _AT_ONCE = 256  # paths whose bytes are compared by one task
+
+_OF_THE_DISK = {  # by how SQLite's names for errors begin
+    "SQLITE_FULL": errno.ENOSPC,
+    "SQLITE_IOERR": errno.EIO,
+    "SQLITE_READONLY": errno.EROFS,
+    "SQLITE_CANTOPEN": errno.EACCES,
+}
 
 Identify = Callable[[Iterator[list[str]], int], Iterator[list[str | None]]]
 """From chunks of paths, and how many paths they hold, to the content ids of each chunk."""
@@ -32,6 +40,13 @@ def _check_schema(db: sqlite3.Connection, path: Path) -> None:
         raise UserError(f"{path} has a {kind} {name!r} that is not ours: choose another --out.")
 
 
+def unwritten(path: Path, error: sqlite3.Error) -> OutputError | None:
+    """Return what is said of a database that cannot be written for the disk's sake; None where it has another cause."""
+    name = getattr(error, "sqlite_errorname", "")
+    code = next((code for begin, code in _OF_THE_DISK.items() if name.startswith(begin)), None)
+    return output_error(path, OSError(code, os.strerror(code))) if code else None
+
+
 class Archive:
     """The files of an output folder. A round takes in what changed in the archive: planned, worked on, closed."""
 
@@ -43,7 +58,8 @@ class Archive:
             _check_schema(self.db, self.path)
             self.db.executescript(queries.TABLES)
         except sqlite3.DatabaseError as error:
-            raise UserError(f"{self.path} cannot be read ({error}): choose another --out.") from error
+            fault = UserError(f"{self.path} cannot be read ({error}): choose another --out.")
+            raise unwritten(self.path, error) or fault from error
 
     def __enter__(self) -> Self:
         return self
@@ -51,9 +67,8 @@ class Archive:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self.db.close()
         if isinstance(error, sqlite3.OperationalError):
-            raise UserError(
-                f"{self.path} cannot be written ({error}): look for a full disk or another run, and repeat the command."
-            ) from error
+            fault = UserError(f"{self.path} cannot be written ({error}): look for another run, and repeat the command.")
+            raise unwritten(self.path, error) or fault from error
 
     @property
     def is_open(self) -> bool:

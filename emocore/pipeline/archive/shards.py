@@ -69,13 +69,15 @@ def _run_on_ray(places: list[int], told: dict[str, Any], gpus: float | None) -> 
     import ray  # noqa: PLC0415 - Ray takes seconds to import: only where it is needed
 
     cluster.connect()
+    out: Path = told["out"]
     data: Any = ray.data.from_arrow(_task_tables(places, cluster.cpus()))
     # Ray Data retries for ever when a process dies; a file that ended two is left out, see Journal.
     if gpus is None:
         data = data.map_batches(cast(Any, _run_task), fn_kwargs=told, num_cpus=1, **_AS_TABLES)
     else:
         data = run_apart(data, told, gpus)
-    yield from data.iter_rows()
+    with cluster.plainly(out):
+        yield from data.iter_rows()
 
 
 def run_place(place: int, stage: Stage, plan: Plan, out: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 import ray
 from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 
-from emocore.errors import UserError
+from emocore.errors import OutputError, UserError
 from emocore.labels import EMOTIONS
 from emocore.models.base import Settings, class_weights
 from emocore.models.bundle import bundle_folder
@@ -81,8 +81,9 @@ def fit_network(
     task = _task(recipe, settings, train, frames, bool(held), resources["CPU"], work)
     _prepare(work)
     outcome = _run(lambda: _trainer(task, data, resources, work), f"train {recipe.model}", work)
-    if "problem" in outcome:
-        raise UserError(outcome["problem"])
+    for key, kind in (("problem", UserError), ("unwritten", OutputError)):
+        if key in outcome:
+            raise kind(outcome[key])
     chosen = {"epoch": outcome["best_epoch"]} if held else {}
     facts = {"chosen": chosen, "history": outcome["history"]}
     write_text(Path(task.out) / _HISTORY, json.dumps(facts))
@@ -273,7 +274,8 @@ def _run(make_trainer: Callable[[], Any], what: str, work: Path) -> dict[str, An
             "lower --batch-size), and repeat the command to go on from its last checkpoint."
         )
     if isinstance(outcome[0], BaseException):
-        raise outcome[0]
+        with cluster.plainly(work):
+            raise outcome[0]
     found: dict[str, Any] = outcome[0]
     return found
 

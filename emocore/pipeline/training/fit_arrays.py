@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from emocore.datasets.examples import Examples
 from emocore.datasets.groups import Rows, groups
 from emocore.datasets.protocols import Fold, draw_validation, inner_folds
-from emocore.errors import UserError
 from emocore.labels import EMOTIONS
 from emocore.models.catalogue import find_model
 from emocore.models.fitting import InnerFit, Recipe, fit_final, fit_inner
@@ -97,10 +96,8 @@ def _gather(inner: list[Any], final: list[Any], model: str) -> Iterator[FoldResu
     with Counter(f"train {model}", len(tasks), "fit") as counter:
         while tasks:
             (task,), tasks = ray.wait(tasks, num_returns=1)
-            try:
+            with cluster.plainly():
                 outcome = ray.get(task)
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause if isinstance(error.cause, UserError) else error from None
             counter.add(1)
             if task in results:
                 yield outcome

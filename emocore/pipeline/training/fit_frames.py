@@ -34,6 +34,7 @@ from emocore.pipeline.training.folds import (
 )
 from emocore.pipeline.training.score_frames import score_frames, write_network
 from emocore.probabilities import fit_temperature
+from emocore.storage.local import writing
 
 WORK = ".training"
 
@@ -130,8 +131,9 @@ def _run_fold(examples: Examples, fold: Fold, plan: FramePlan, work: Path) -> Fo
 def _keep_log(work: Path, log: Path) -> None:
     if (work / "tensorboard").is_dir():
         shutil.rmtree(log, ignore_errors=True)
-        log.parent.mkdir(exist_ok=True)
-        (work / "tensorboard").rename(log)
+        with writing(log):
+            log.parent.mkdir(exist_ok=True)
+            (work / "tensorboard").rename(log)
 
 
 def _names(examples: Examples, rows: Rows) -> list[str]:

@@ -119,12 +119,15 @@ def train_worker(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def train_epochs(task: Task, session: Session) -> dict[str, Any]:
-    """Train; return {"problem": one sentence} where it cannot go on, else the progress. The same on all workers."""
+    """Train; return the progress, the same on all workers.
+
+    Where it cannot go on, {"problem": one sentence}, or {"unwritten": one} where the disk takes no more.
+    """
     try:
         return _Training(task, session).run()
     except UserError as error:
         # Returned, not raised: Ray Train would try it again.
-        return {"problem": str(error)}
+        return {"unwritten" if isinstance(error, OutputError) else "problem": str(error)}
 
 
 class _Training:
@@ -163,7 +166,7 @@ class _Training:
                     raise UserError(f"The training was told to stop after epoch {self.progress.epoch}.")
         problem = self.session.broadcast(self._finish() if self.chief else None)  # nobody leaves before it is there
         if problem:
-            raise UserError(problem)
+            raise OutputError(problem)
         return vars(self.progress)
 
     def _run_epoch(self, batches: Any, validation: Any) -> None:
@@ -229,7 +232,7 @@ class _Training:
                 problem = str(error)
         problem = self.session.broadcast(problem)
         if problem:
-            raise UserError(problem)
+            raise OutputError(problem)
         return path
 
     def _restore(self) -> None:

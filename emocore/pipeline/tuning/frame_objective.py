@@ -11,10 +11,10 @@ import ray
 
 from emocore.datasets.examples import Examples
 from emocore.datasets.protocols import Fold
-from emocore.errors import UserError
 from emocore.models.base import Settings
 from emocore.models.network_settings import changed
 from emocore.models.spaces import setting_key
+from emocore.pipeline import cluster
 from emocore.pipeline.training.epoch_log import read_progress
 from emocore.pipeline.training.fit_frames import WORK, FramePlan, run_frame_folds
 from emocore.pipeline.training.folds import safe_name
@@ -86,7 +86,5 @@ def _fit(examples: Examples, fold: Fold, plan: FramePlan, group_column: str | No
 
 
 def _result(task: Any) -> float:
-    try:
+    with cluster.plainly():
         return float(ray.get(task))
-    except ray.exceptions.RayTaskError as error:
-        raise error.cause if isinstance(error.cause, UserError) else error from None

@@ -14,10 +14,12 @@ import ray
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 
+from emocore.errors import OutputError
 from emocore.models.base import Settings
 from emocore.models.spaces import Choice, Space
+from emocore.pipeline import cluster
 from emocore.pipeline.tuning.objective import Candidates
-from emocore.pipeline.tuning.trial import BATCH, NUMBER, Row, Trial, decode, failed_row, is_over
+from emocore.pipeline.tuning.trial import BATCH, NUMBER, UNWRITTEN, Row, Trial, decode, failed_row, is_over
 
 RETRIES = 2  # of a trial whose process died
 DIED = "its process died each time: see where memory runs out"
@@ -97,7 +99,7 @@ class TrialRunner:
         os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # else it greets, whatever `verbose` says
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what fails is a row
         trainable = tune.with_parameters(Trial, candidates=self.candidates, in_parts=in_parts)
-        tune.Tuner(
+        tuner = tune.Tuner(
             tune.with_resources(trainable, tune.PlacementGroupFactory([self.room.resources])),
             param_space=space,
             tune_config=replace(
@@ -111,7 +113,10 @@ class TrialRunner:
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 failure_config=tune.FailureConfig(max_failures=retries),
             ),
-        ).fit()
+        )
+        with cluster.plainly(self.folder):
+            tuner.fit()
+        rows.check()
 
 
 class _Rows(tune.Callback):
@@ -121,6 +126,22 @@ class _Rows(tune.Callback):
         self.keep, self.first, self.is_last = keep, first, is_last
         self.numbers: dict[str, int] = {}
         self.open: dict[str, Row] = {}
+        self.fault: OutputError | None = None  # the disk takes no more: no setting's doing
+
+    def check(self) -> None:
+        """Raise OutputError where a row, or what a trial writes, could not be written."""
+        if self.fault:
+            raise self.fault
+
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:  # noqa: ARG002 - Ray's
+        """End the search where the disk is full; what `on_trial_result` raises would be a trial's fault to Tune."""
+        self.check()
+
+    def _hand_over(self, row: Row) -> None:
+        try:
+            self.keep(row)
+        except OutputError as error:
+            self.fault = error
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002 - Ray's
         """Number the trials in the order of their begin."""
@@ -129,24 +150,27 @@ class _Rows(tune.Callback):
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Row, **_: Any) -> None:  # noqa: ARG002 - Ray's
         """Hand over what is over."""
         for row in result["rows"]:
+            if row["state"] == UNWRITTEN:
+                self.fault = OutputError(row["reason"])
+                return
             if row[NUMBER] is None:
                 row[NUMBER] = self.numbers[trial.trial_id]
             self.open[trial.trial_id] = row
             if is_over(row):
-                self.keep(self.open.pop(trial.trial_id))
+                self._hand_over(self.open.pop(trial.trial_id))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002 - Ray's
         """Hand over what was stopped early."""
         row = self.open.pop(trial.trial_id, None)
         if row:
-            self.keep({**row, "state": "stopped"})
+            self._hand_over({**row, "state": "stopped"})
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002 - Ray's
         """Hand over what nobody will try again."""
         self.open.pop(trial.trial_id, None)
         if self.is_last:
             number = self.numbers.setdefault(trial.trial_id, self.first + len(self.numbers))
-            self.keep(failed_row({NUMBER: number, "setting": decode(trial.config)}, DIED, 0.0))
+            self._hand_over(failed_row({NUMBER: number, "setting": decode(trial.config)}, DIED, 0.0))
 
     def __reduce__(self) -> Any:
         # Tune writes its callbacks to disk, for a restart of its own that we do not use.

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from ray import tune
 
+from emocore.errors import OutputError
 from emocore.models.base import Settings
 from emocore.pipeline.tuning.objective import Report
 
@@ -16,6 +17,7 @@ Row = dict[str, Any]  # TRIALS without fold and finished_seconds
 
 REPORT_SECONDS = 1.0  # of work between two reports to the driver, where settings are short
 BATCH, NUMBER = "batch", "number"
+UNWRITTEN = "unwritten"  # the state of a setting for which the disk took no more
 
 
 class Trial(tune.Trainable):
@@ -59,6 +61,8 @@ class Trial(tune.Trainable):
                     row |= {"score": score, "scores": report.scores, "share": report.share, "seconds": clock.seconds}
                     self.guide = score if report.guide is None else report.guide
                     yield dict(row)
+            except OutputError as error:  # no setting's doing: the search ends
+                yield {**failed_row(task, str(error), clock.seconds), "state": UNWRITTEN}
             except (
                 Exception
             ) as error:  # a setting that a library refuses is a row, like one that the memory is short of
@@ -89,7 +93,7 @@ class _Clock:
 
 def is_over(row: Row) -> bool:
     """Whether a setting is scored whole, or failed."""
-    return bool(row["state"] == "failed" or row["share"] == 1)
+    return bool(row["state"] in ("failed", UNWRITTEN) or row["share"] == 1)
 
 
 def failed_row(task: Row, reason: str, seconds: float) -> Row:

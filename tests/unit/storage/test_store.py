@@ -162,9 +162,9 @@ def test_a_lease_is_held_by_one_and_shared_by_many(tmp_path):
     with store.lease(lock, "is busy", shared=True):  # nobody took it before: nothing is held
         assert not lock.exists()
     for shared in (False, True):
-        with store.lease(lock, "is busy", shared=shared), pytest.raises(UserError, match="is busy"):
-            with store.lease(lock, "is busy"):
-                pass
+        held, wanted = store.lease(lock, "is busy", shared=shared), store.lease(lock, "is busy")
+        with held, pytest.raises(UserError, match="is busy"), wanted:
+            pass
     with store.lease(lock, "is busy", shared=True), store.lease(lock, "is busy", shared=True):
         pass
 
