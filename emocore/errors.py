@@ -89,7 +89,7 @@ def output_error(path: Path, error: OSError) -> OutputError:
     if error.errno in FULL:
         folder = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
         try:
-            free = f"{shutil.disk_usage(folder).free / 1e6:,.1f} MB are free there, {path.name} takes more"
+            free = f"{_size(shutil.disk_usage(folder).free)} are free there, {path.name} takes more"
         except OSError:
             free = f"{path.name} finds no room there"
         return OutputError(
@@ -97,6 +97,10 @@ def output_error(path: Path, error: OSError) -> OutputError:
         )
     remedy = _REMEDIES.get(error.errno or 0, "see to that folder, and run the same command again")
     return OutputError(f"{path} cannot be written ({why}): {remedy}.")
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:,.0f} KB"
 
 
 def said_to_user(error: BaseException, place: Path) -> UserError | None:

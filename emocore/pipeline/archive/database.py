@@ -298,6 +298,7 @@ class Archive:
         try:
             yield
         except BaseException:
-            self.db.execute("ROLLBACK")
+            if self.db.in_transaction:  # on a full disk SQLite has done so itself
+                self.db.execute("ROLLBACK")
             raise
         self.db.execute("COMMIT")

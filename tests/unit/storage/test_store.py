@@ -94,7 +94,7 @@ def test_whatever_the_disk_says_is_one_sentence(tmp_path, monkeypatch, call, nam
         write_text(path, "words")
     sentence = str(error.value)
     assert str(tmp_path) in sentence and os.strerror(getattr(errno, name)) in sentence and "\n" not in sentence
-    assert ("MB are free there" in sentence) == (name in ("ENOSPC", "EDQUOT"))
+    assert (" are free there" in sentence) == (name in ("ENOSPC", "EDQUOT"))
     assert not path.exists()
 
 
