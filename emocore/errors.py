@@ -87,9 +87,10 @@ def output_error(path: Path, error: OSError) -> OutputError:
     """
     why = error.strerror or str(error) or type(error).__name__
     if error.errno in FULL:
-        folder = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
+        there = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
+        folder = path if there == path else path.parent
         try:
-            free = f"{_size(shutil.disk_usage(folder).free)} are free there, {path.name} takes more"
+            free = f"{_size(shutil.disk_usage(there).free)} are free there, {path.name} takes more"
         except OSError:
             free = f"{path.name} finds no room there"
         return OutputError(

@@ -1,5 +1,6 @@
 """Command lines: a mistake is one sentence and an exit code, and --config repeats a run."""
 
+import errno
 import json
 import shlex
 import subprocess
@@ -174,10 +175,23 @@ def fail_with(error):
     return job
 
 
+def full_disk():
+    return OSError(errno.ENOSPC, "No space left on device", "/out/tune/state.json")
+
+
+def wrapped(error):
+    """An error as Ray wraps it."""
+    outer = RuntimeError("pages\nof text")
+    outer.cause = error
+    return outer
+
+
 @pytest.mark.parametrize(
     ("job", "arguments", "code", "line"),
     [
         (fail_with(UserError("The rate is wrong.")), GOOD, 2, "The rate is wrong."),
+        (fail_with(full_disk()), GOOD, 2, "The disk of /out/tune is full (No space left on device): free some space"),
+        (fail_with(wrapped(full_disk())), GOOD, 2, "/out/tune is full (No space left on device)"),
         (fail_with(TooManyFailures("9 files failed.")), GOOD, 3, "9 files failed."),
         (print, [*GOOD, "--level", "loud"], 2, "--level"),
         (print, ["corpus", "--out"], 2, "--out"),
@@ -193,6 +207,13 @@ def test_exit_code_and_one_line_on_stderr(monkeypatch, capsys, job, arguments, c
     assert len(output.err.splitlines()) == 1
     assert line in output.err
     assert output.out == ""
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("ours"), OSError(errno.EIO, "of a file that is read")])
+def test_a_crash_stays_one(monkeypatch, error):
+    monkeypatch.setattr(sys, "argv", ["job", *GOOD])
+    with pytest.raises(type(error)):
+        run_job(Options, fail_with(error))
 
 
 def test_done_is_a_plain_return(monkeypatch, capsys):

@@ -2,12 +2,13 @@
 
 import hashlib
 import os
+import resource
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from emocore.errors import UserError
+from emocore.errors import OutputError, UserError
 from emocore.pipeline.archive.database import Archive
 from emocore.pipeline.archive.plan import cut_shards
 from emocore.storage.folder import ARCHIVE
@@ -350,3 +351,30 @@ def test_many_equal_files_are_carried_in_no_time(folder):
         begun = time.perf_counter()
         changes = archive.plan(folder.identify, cut_shards, lambda shards: len(list(shards)), shard_files=64)
         assert changes.carried == 6_000 and time.perf_counter() - begun < 5  # it was 40 s
+
+
+# A disk that is full
+
+
+@pytest.mark.parametrize("most", [1, 3, 20])
+def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(folder, most):
+    for number in range(400):
+        folder.write(f"{number:03d}-{'x' * 100}.wav", str(number))
+    with pytest.raises(OutputError, match=r"out is full .* run the same command again"), Archive(folder.out) as archive:
+        pages = archive._one("PRAGMA page_count")
+        archive.db.execute(f"PRAGMA max_page_count = {pages + most}")
+        folder.plan(archive)
+    with Archive(folder.out) as archive:
+        assert not archive.is_open and folder.plan(archive)[0] == (400, 0, 0)
+
+
+def test_a_database_that_finds_no_room_at_all_is_no_other_command_s(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))
+    try:
+        with pytest.raises(OutputError, match=r"\.archive\.sqlite cannot be written .* run the same command again"):
+            Archive(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with Archive(tmp_path) as archive:
+        assert not archive.has_rounds

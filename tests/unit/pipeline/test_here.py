@@ -1,6 +1,7 @@
 """A few files without Ray: in a process of its own, which may die of a file as a worker of Ray may."""
 
 import contextlib
+import errno
 import os
 import signal
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from emocore.errors import UserError
 from emocore.features.extract import PLANNED, reading_of
 from emocore.media.reading import Reading
 from emocore.pipeline.archive import here
@@ -20,6 +22,10 @@ from emocore.pipeline.archive.rows import Planned
 from emocore.pipeline.archive.shards import run_shards
 
 FILES = [f"{i}.wav" for i in range(4)]
+
+
+def no_room(_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class Listening:
             fate = self.fates.get(Path(stream.name).name)
             while fate == "hang":
                 pass
+            if fate == "disk full":
+                os.fsync = no_room
             if fate == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
             return original(stream, *rest)
@@ -100,6 +108,13 @@ def test_a_file_that_never_ends_is_too_slow(run):
     heard, failures = run(Listening({"3.wav": "hang"}, reading_of([], 1.0)))
     assert sorted(heard) == FILES[:3]
     assert failures == {"3.wav": "too_slow"}
+
+
+def test_a_disk_that_fills_up_is_one_sentence_and_the_same_call_goes_on(run, tmp_path):
+    with pytest.raises(UserError, match=rf"^The disk of {tmp_path}/\S+ is full .* run the same command again"):
+        run(Listening({"2.wav": "disk full"}))
+    heard, failures = run(Listening())
+    assert sorted(heard) == FILES and failures == {}
 
 
 def test_ray_has_many_files_and_a_cluster_that_is_named(monkeypatch):

@@ -1,16 +1,20 @@
 """How a search is kept on disk, dealt out to processes, and told to Optuna."""
 
+import errno
 import json
+import os
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emocore.errors import OutputError
 from emocore.models.parameters import defaults_of
 from emocore.models.spaces import Choice, Range, draw
 from emocore.pipeline.tuning import trial as trials
 from emocore.pipeline.tuning.objective import Report
-from emocore.pipeline.tuning.runner import _domain, _encode, batch_sizes, is_inside
+from emocore.pipeline.tuning.runner import _domain, _encode, _Rows, batch_sizes, is_inside
 from emocore.pipeline.tuning.search import Journal, trials_table
 from emocore.pipeline.tuning.trial import decode, failed_row, is_over
 from emocore.schema import TRIALS
@@ -166,3 +170,44 @@ def test_seconds_are_those_of_computing_not_of_waiting(monkeypatch):
     for _ in clock.during(reports()):
         now[0] += 100  # the driver thinks
     assert clock.seconds == 6
+
+
+# A disk that is full
+
+
+class NoRoom:
+    """Candidates for which the disk takes no more at the second setting."""
+
+    def reports(self, setting, in_parts):  # noqa: ARG002
+        if setting["C"] == 2:
+            raise OutputError("The disk of /out is full: free some space.")
+        yield Report(1.0, [0.5])
+
+
+def told(rows, result):
+    rows.on_trial_result(0, [], SimpleNamespace(trial_id="t"), result)
+
+
+def test_a_full_disk_is_no_setting_s_failure(tmp_path):
+    journal = Journal(tmp_path / "trials.jsonl")
+    trial = trials.Trial.__new__(trials.Trial)
+    trial.setup({"batch": [{"number": n, "setting": {"C": n}} for n in (1, 2, 3)]}, NoRoom(), in_parts=True)
+    rows = _Rows(journal.keep)
+    told(rows, trial.step())
+    rows.on_step_end(0, [])
+    told(rows, trial.step())
+    with pytest.raises(OutputError, match="The disk of /out is full"):
+        rows.on_step_end(0, [])
+    assert [row["number"] for row in Journal(tmp_path / "trials.jsonl").rows] == [1]
+
+
+def test_a_row_that_finds_no_room_ends_the_search(monkeypatch, tmp_path):
+    monkeypatch.setattr("os.fsync", lambda _: no_room())
+    rows = _Rows(Journal(tmp_path / "trials.jsonl").keep)
+    told(rows, {"rows": [row(0)]})
+    with pytest.raises(OutputError, match=rf"^The disk of {tmp_path} is full"):
+        rows.check()
+
+
+def no_room():
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
