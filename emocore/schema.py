@@ -12,6 +12,7 @@ VERSION_KEY = b"emocore_schema_version"
 
 PROBABILITIES = tuple(f"p_{emotion}" for emotion in EMOTIONS)
 SOFT_LABEL = pa.fixed_shape_tensor(pa.float32(), [len(EMOTIONS)])
+# The schemas below are those of EMOTIONS; `of_emotions` gives those of any other set.
 
 # What a file's name, folder or manifest row says, before the file is opened. What a corpus does not know is null.
 LISTING = pa.schema(
@@ -170,6 +171,34 @@ TRIALS = pa.schema(
         ("finished_seconds", pa.float64()),  # since the search began
     ]
 )
+
+
+def of_emotions(schema: pa.Schema, emotions: Sequence[str]) -> pa.Schema:
+    """Return a schema above with the p columns and the soft label of these emotions, in their order.
+
+    >>> of_emotions(FRAME_LABELS, ("happy", "boredom")).names[4:7]
+    ['p_happy', 'p_boredom', 'predicted']
+    """
+    if tuple(emotions) == EMOTIONS:
+        return schema
+    fields = []
+    for field in schema:
+        if field.name == PROBABILITIES[0]:
+            fields += [pa.field(f"p_{emotion}", field.type) for emotion in emotions]
+        elif field.type == SOFT_LABEL:
+            fields.append(field.with_type(pa.fixed_shape_tensor(pa.float32(), [len(emotions)])))
+        elif field.name not in PROBABILITIES:
+            fields.append(field)
+    return pa.schema(fields)
+
+
+def emotions_of(schema: pa.Schema) -> tuple[str, ...]:
+    """Return the emotions that a table has p columns of, in their order.
+
+    >>> emotions_of(LABELS) == EMOTIONS
+    True
+    """
+    return tuple(name.removeprefix("p_") for name in schema.names if name.startswith("p_"))
 
 
 def features_schema(shape: Sequence[int], columns: Sequence[str]) -> pa.Schema:

@@ -38,8 +38,9 @@ def by_group(
     group: Sequence[str | None],
     actors: Sequence[str | None] | None = None,
     seed: int = 0,
+    emotions: Sequence[str] = EMOTIONS,
 ) -> list[dict[str, Any]]:
-    """Return one row a group, by name; `emotion`, `predicted` int64[n], `group`, `actors` n names.
+    """Return one row a group, by name; `emotion`, `predicted` int64[n] into `emotions`, `group`, `actors` n names.
 
     Keys: `group, n, n_emotions, accuracy, uar, recall, ci95_accuracy, ci95_uar, ci95_method`. Nulls form the
     group "unknown", last; all nulls give no rows. Intervals resample the actors of a group; a group of one
@@ -48,7 +49,7 @@ def by_group(
     """
     known = sorted({g for g in group if g is not None}, key=natural_order)
     names = [*known, None] if known and None in group else known
-    return [_row(name, emotion, predicted, _where(group, name), actors, seed) for name in names]
+    return [_row(name, emotion, predicted, _where(group, name), actors, seed, emotions) for name in names]
 
 
 def largest_gap(rows: Sequence[dict[str, Any]]) -> Gap | None:
@@ -57,7 +58,7 @@ def largest_gap(rows: Sequence[dict[str, Any]]) -> Gap | None:
     None with fewer than two known groups, or no emotion in common.
     """
     known = [row for row in rows if row["group"] != UNKNOWN]
-    common = [e for e in EMOTIONS if all(row["recall"][e] is not None for row in known)]
+    common = [e for e in (known[0]["recall"] if known else ()) if all(row["recall"][e] is not None for row in known)]
     if len(known) < 2 or not common:
         return None
     scores = [float(np.mean([row["recall"][e] for e in common])) for row in known]
@@ -96,9 +97,10 @@ def _row(
     at: NDArray[np.intp],
     actors: Sequence[str | None] | None,
     seed: int,
+    emotions: Sequence[str],
 ) -> dict[str, Any]:
-    table = confusion_matrix(emotion[at], predicted[at])
-    recalls = recall(table)
+    table = confusion_matrix(emotion[at], predicted[at], len(emotions))
+    recalls = recall(table, emotions)
     own = None if actors is None else [actors[i] for i in at]
     row = {
         "group": UNKNOWN if name is None else name,
@@ -111,7 +113,7 @@ def _row(
     if own is not None and None not in own and len(set(own)) == 1:
         interval = wilson_interval(int(np.trace(table)), len(at))
         return {**row, "ci95_accuracy": interval, "ci95_uar": None, "ci95_method": "wilson"}
-    spread = intervals(emotion[at], predicted[at], own, seed=seed)
+    spread = intervals(emotion[at], predicted[at], own, seed=seed, emotions=emotions)
     return {
         **row,
         "ci95_accuracy": spread["accuracy"],

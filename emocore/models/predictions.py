@@ -12,32 +12,38 @@ from numpy.typing import NDArray
 from emocore.errors import MediaError, UserError
 from emocore.labels import EMOTIONS
 from emocore.models.aggregation import How, combine
-from emocore.schema import FRAME_LABELS, LABELS, PROBABILITIES, WINDOWS
+from emocore.schema import FRAME_LABELS, LABELS, WINDOWS, emotions_of, of_emotions
 
 
-def answer_columns(probabilities: NDArray[np.float64], absent: NDArray[np.bool_] | None = None) -> dict[str, pa.Array]:
-    """Return predicted, confidence, runner_up and the eight p columns for probabilities [n, 8].
+def answer_columns(
+    probabilities: NDArray[np.float64],
+    absent: NDArray[np.bool_] | None = None,
+    emotions: Sequence[str] = EMOTIONS,
+) -> dict[str, pa.Array]:
+    """Return predicted, confidence, runner_up and the p columns of k emotions for probabilities [n, k].
 
     The answer is the largest of the p columns as they are stored, in float32. Where `absent` [n] is true there
     was nothing to predict from, and all are null.
     """
     shares = probabilities.astype(np.float32)
+    if shares.shape[1] != len(emotions):
+        raise ValueError(f"{shares.shape[1]} probabilities of {len(emotions)} emotions")
     mask = np.zeros(len(shares), bool) if absent is None else absent
     order = np.argsort(-shares, axis=1, kind="stable")
-    names = np.array(EMOTIONS, dtype=object)
+    names = np.array(emotions, dtype=object)
     rows = np.arange(len(shares))
     return {
         "predicted": pa.array(names[order[:, 0]], pa.string(), mask=mask),
         "confidence": pa.array(shares[rows, order[:, 0]], pa.float32(), mask=mask),
         "runner_up": pa.array(names[order[:, 1]], pa.string(), mask=mask),
-        **{name: pa.array(shares[:, i], pa.float32(), mask=mask) for i, name in enumerate(PROBABILITIES)},
+        **{f"p_{name}": pa.array(shares[:, i], pa.float32(), mask=mask) for i, name in enumerate(emotions)},
     }
 
 
 def answers_of(
-    model: Callable[[NDArray[np.intp]], NDArray[np.float64]], n: int
+    model: Callable[[NDArray[np.intp]], NDArray[np.float64]], n: int, k: int = len(EMOTIONS)
 ) -> tuple[NDArray[np.float64], dict[int, MediaError]]:
-    """Return what a model says of rows 0 to n − 1, float64[n, 8], and why it says nothing of some of them.
+    """Return what a model of k emotions says of rows 0 to n − 1, float64[n, k], and why it says nothing of some.
 
     `model` takes numbers of rows. Where it raises, it is asked for each row alone: no exception, and no answer that is
     not finite, costs more than its own row. Raises UserError, which is of no row.
@@ -47,14 +53,14 @@ def answers_of(
     except UserError:
         raise
     except Exception:
-        return _answers_alone(model, n)
+        return _answers_alone(model, n, k)
     return given, {int(row): _no_number() for row in np.flatnonzero(~np.isfinite(given).all(axis=1))}
 
 
 def _answers_alone(
-    model: Callable[[NDArray[np.intp]], NDArray[np.float64]], n: int
+    model: Callable[[NDArray[np.intp]], NDArray[np.float64]], n: int, k: int
 ) -> tuple[NDArray[np.float64], dict[int, MediaError]]:
-    given = np.full((n, len(EMOTIONS)), np.nan)
+    given = np.full((n, k), np.nan)
     faults: dict[int, MediaError] = {}
     for row in range(n):
         try:
@@ -73,29 +79,31 @@ def _no_number() -> MediaError:
     return MediaError("predict", "not_finite", "the model's answer holds NaN or infinity")
 
 
-def window_rows(windows: pa.Table, probabilities: NDArray[np.float64], family: str) -> pa.Table:
-    """Return WINDOWS rows for windows (clip, track, window, their seconds and state) and their probabilities [n, 8].
+def window_rows(
+    windows: pa.Table, probabilities: NDArray[np.float64], family: str, emotions: Sequence[str] = EMOTIONS
+) -> pa.Table:
+    """Return WINDOWS rows for windows (clip, track, window, their seconds and state) and their probabilities [n, k].
 
     Where the state is another than ok there is no answer, and the row of `probabilities` is not looked at.
     """
     answered = pc.equal(windows["state"], "ok").to_numpy(zero_copy_only=False)
     by = pa.array([[family] if there else [] for there in answered], pa.list_(pa.string()))
-    columns = {**answer_columns(probabilities, absent=~answered), "answered_by": by}
-    return _of_schema(WINDOWS, columns, windows)
+    columns = {**answer_columns(probabilities, ~answered, emotions), "answered_by": by}
+    return _of_schema(of_emotions(WINDOWS, emotions), columns, windows)
 
 
 def clips_from_windows(windows: pa.Table, clips: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the probabilities float64[n, 8] of n clips from their WINDOWS rows, and whether there was one, bool[n].
+    """Return the probabilities float64[n, k] of n clips from their WINDOWS rows, and whether there was one, bool[n].
 
     A clip of one window has its answer; of several, the mean of their log-probabilities weighted by their seconds.
     """
     rows = pc.index_in(windows["clip"], pa.array(clips, pa.string()))
     used = pc.and_(pc.is_valid(rows), pc.is_valid(windows["predicted"])).to_numpy(zero_copy_only=False)
-    shares, clip_of = np.zeros((len(clips), len(EMOTIONS))), rows.filter(pa.array(used)).to_numpy().astype(np.int64)
-    mine = windows.filter(pa.array(used))
+    mine, clip_of = windows.filter(pa.array(used)), rows.filter(pa.array(used)).to_numpy().astype(np.int64)
     counts = np.bincount(clip_of, minlength=len(clips))
     single = counts[clip_of] == 1
     found = shares_of(mine)
+    shares = np.zeros((len(clips), found.shape[1]))
     shares[clip_of[single]] = found[single]
     several = np.flatnonzero(counts > 1)
     if len(several):
@@ -117,12 +125,13 @@ def label_rows(
 
     `windows`: the clips' WINDOWS rows, which say how much of each was heard and what of it was which emotion.
     """
+    emotions = emotions_of(windows.schema)
     columns = {
-        **answer_columns(probabilities, absent=~answered),
+        **answer_columns(probabilities, ~answered, emotions),
         **_summed_up(featurized["clip"].to_pylist(), windows),
         "state": pa.array(states, pa.string()),
     }
-    return _of_schema(LABELS, columns, featurized)
+    return _of_schema(of_emotions(LABELS, emotions), columns, featurized)
 
 
 def _summed_up(clips: list[str], windows: pa.Table) -> dict[str, pa.Array]:
@@ -159,15 +168,14 @@ def _of_schema(schema: pa.Schema, columns: dict[str, Any], other: pa.Table) -> p
     return pa.Table.from_arrays(made, schema=schema)
 
 
-def answer_frames(frames: pa.Table, probabilities: NDArray[np.float64]) -> pa.Table:
-    """Return FRAME_LABELS rows for pictures (clip, frame_index, time_seconds) and their probabilities [n, 8]."""
-    answers = answer_columns(probabilities)
-    columns = {name: answers[name] if name in answers else frames[name] for name in FRAME_LABELS.names}
-    return pa.table(columns, FRAME_LABELS)
+def answer_frames(frames: pa.Table, probabilities: NDArray[np.float64], emotions: Sequence[str] = EMOTIONS) -> pa.Table:
+    """Return FRAME_LABELS rows for pictures (clip, frame_index, time_seconds) and their probabilities [n, k]."""
+    answers, schema = answer_columns(probabilities, None, emotions), of_emotions(FRAME_LABELS, emotions)
+    return pa.table({name: answers[name] if name in answers else frames[name] for name in schema.names}, schema)
 
 
 def answer_clips(frames: pa.Table, clips: Sequence[str], how: How) -> NDArray[np.float64]:
-    """Return the probabilities float64[n, 8] of n clips from FRAME_LABELS rows, of which each has one or more.
+    """Return the probabilities float64[n, k] of n clips from FRAME_LABELS rows, of which each has one or more.
 
     Rows of other clips do not matter.
     """
@@ -178,5 +186,5 @@ def answer_clips(frames: pa.Table, clips: Sequence[str], how: How) -> NDArray[np
 
 
 def shares_of(table: pa.Table) -> NDArray[np.float64]:
-    """Return the p columns of a table as float64[n, 8]."""
-    return np.column_stack([table[name].to_numpy() for name in PROBABILITIES]).astype(np.float64)
+    """Return the p columns of a table as float64[n, k]."""
+    return np.column_stack([table[f"p_{name}"].to_numpy() for name in emotions_of(table.schema)]).astype(np.float64)

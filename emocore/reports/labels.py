@@ -11,7 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from emocore.errors import amount
+from emocore.labels import EMOTIONS
 from emocore.reports.tables import Table, percent, plain
+from emocore.schema import emotions_of
 
 MOST_SLOW = 10
 MOST_ANSWERS = 500
@@ -35,6 +37,7 @@ class LabelCounts:
     """What LABELS rows hold."""
 
     files: int = 0
+    emotions: tuple[str, ...] = EMOTIONS
     predicted: Counter[str] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
     media_seconds: float = 0.0
@@ -65,6 +68,7 @@ def count_labels(parts: Iterable[pa.Table]) -> LabelCounts:
     counts = LabelCounts()
     for part in parts:
         counts.files += part.num_rows
+        counts.emotions = emotions_of(part.schema)
         counts.predicted.update(value for value in part["predicted"].to_pylist() if value is not None)
         counts.states.update(plain(value) for value in part["state"].to_pylist())
         seconds = part["duration_seconds"].to_pylist()

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from emocore.evaluation.bias import by_group, largest_gap
 from emocore.evaluation.calibration import reliability, selective_accuracy
-from emocore.labels import EMOTIONS
 from emocore.reports import plots, tables
 from emocore.reports.labels import LabelCounts, Timings, answer_table, confidence_histogram, slowest_table
 from emocore.reports.sections import SECTIONS, Section
-from emocore.schema import PROBABILITIES
+from emocore.schema import emotions_of
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -87,6 +86,8 @@ def render_run(
     """
     rows = predictions.to_pylist()
     labelled = [row for row in rows if row["emotion"] is not None]
+    counts = Counter(row["predicted"] for row in rows)
+    predicted = {emotion: counts[emotion] for emotion in emotions_of(predictions.schema)}
     words, independence = _independence(metrics, config.get("protocol_words", ""))
     view = {
         **_common(config),
@@ -101,7 +102,7 @@ def render_run(
         "sections": [(section, section.tables(metrics, labelled)) for section in sections] if labelled else [],
         "training_plot": plots.training_plot(history) if history else None,
         "training_table": tables.training_table(history) if history else None,
-        "predicted_plot": plots.emotion_plot(Counter(row["predicted"] for row in rows)),
+        "predicted_plot": plots.emotion_plot(predicted),
         "confidence_plot": plots.confidence_plot(confidence_histogram([row["confidence"] for row in rows]).tolist()),
         **(_scored(metrics, labelled) if labelled and metrics.get("n") else {"scored": False}),
     }
@@ -128,7 +129,7 @@ def render_labels(
 ) -> str:
     """Return the page of a labelled archive. `config` as in `render_run`; `summary`: what else to list."""
     failed = failures.to_pylist()
-    emotions = {name: counts.predicted[name] for name in EMOTIONS}
+    emotions = {name: counts.predicted[name] for name in counts.emotions}
     told = {name: value for name, value in summary.items() if name not in _ON_THE_PAGE}
     view = {
         **_common({**config, **told}),
@@ -160,11 +161,12 @@ def render_labels(
 
 def _scored(metrics: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What a page shows of clips whose emotion is known."""
-    truth = np.array([EMOTIONS.index(row["emotion"]) for row in rows], dtype=np.int64)
-    shares = np.array([[row[name] for name in PROBABILITIES] for row in rows], dtype=np.float64)
+    emotions = metrics["classes"]
+    truth = np.array([emotions.index(row["emotion"]) for row in rows], dtype=np.int64)
+    shares = np.array([[row[f"p_{name}"] for name in emotions] for row in rows], dtype=np.float64)
     counts = np.asarray(metrics["confusion"])
     seen = [i for i in range(len(counts)) if counts[i].any() or counts[:, i].any()]
-    confusion, classes = counts[np.ix_(seen, seen)].tolist(), [metrics["classes"][i] for i in seen]
+    confusion, classes = counts[np.ix_(seen, seen)].tolist(), [emotions[i] for i in seen]
     chance = 1 / sum(value is not None for value in metrics["recall"].values())
     bins = reliability(shares, truth)
     _, coverage, accuracy = selective_accuracy(shares, truth)
@@ -177,7 +179,7 @@ def _scored(metrics: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> di
         "confusion_table": tables.confusion_table(confusion, classes),
         "recall_plot": plots.recall_plot(metrics["recall"], metrics.get("ci95_recall", {}), chance),
         "recall_table": tables.recall_table(metrics),
-        "groups": _groups(truth, shares.argmax(axis=1), rows),
+        "groups": _groups(truth, shares.argmax(axis=1), rows, emotions),
         "reliability_plot": plots.reliability_plot(bins),
         "reliability_table": tables.reliability_table(bins),
         "coverage_plot": plots.coverage_plot(coverage, accuracy),
@@ -186,12 +188,14 @@ def _scored(metrics: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> di
     }
 
 
-def _groups(truth: Ints, predicted: Ints, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _groups(
+    truth: Ints, predicted: Ints, rows: Sequence[Mapping[str, Any]], emotions: Sequence[str]
+) -> list[dict[str, Any]]:
     """Tables and the largest gap by each of GROUPS that the corpus knows."""
     found = []
     actors = [row["actor"] for row in rows]
     for column in GROUPS:
-        groups = by_group(truth, predicted, [row[column] for row in rows], actors)
+        groups = by_group(truth, predicted, [row[column] for row in rows], actors, emotions=emotions)
         if not groups:
             continue
         built = [tables.group_table(column, groups)]

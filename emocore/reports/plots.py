@@ -13,7 +13,6 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from emocore.evaluation.calibration import Bin
-from emocore.labels import EMOTIONS
 
 Floats = NDArray[np.float64]
 
@@ -37,6 +36,7 @@ STYLE: Any = {
 }
 # Points: about the width of a phone's screen, so that text keeps its size there.
 WIDTH, POINTS_PER_INCH = 370, 72
+_CELLS = 9  # of a row of the confusion matrix, whose text has its full size
 
 
 @rc_context(STYLE)
@@ -46,17 +46,18 @@ def confusion_plot(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
     size = len(classes)
+    small = min(1.0, _CELLS / size)  # where there are more, the text of a cell shrinks with it
     figure, axes = _canvas(WIDTH)
     axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=1.5)
     for i, j in np.ndindex(size, size):
         ink = "white" if shares[i, j] > 0.72 else INK
         if counts[i, j]:
             place = {"ha": "center", "color": ink}
-            axes.text(j + 0.5, i + 0.48, f"{100 * shares[i, j]:.0f}", va="bottom", fontsize=11, **place)
-            axes.text(j + 0.5, i + 0.56, f"{counts[i, j]:.0f}", va="top", fontsize=8, **place)
+            axes.text(j + 0.5, i + 0.48, f"{100 * shares[i, j]:.0f}", va="bottom", fontsize=11 * small, **place)
+            axes.text(j + 0.5, i + 0.56, f"{counts[i, j]:.0f}", va="top", fontsize=8 * small, **place)
     axes.set_xticks(np.arange(size) + 0.5, classes, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(np.arange(size) + 0.5, classes)
-    axes.tick_params(length=0)
+    axes.tick_params(length=0, labelsize=11 * small)
     axes.spines[:].set_visible(False)
     axes.invert_yaxis()
     axes.set_xlabel("predicted")
@@ -127,9 +128,9 @@ def coverage_plot(coverage: Floats, accuracy: Floats) -> Markup:
 @rc_context(STYLE)
 def emotion_plot(counts: dict[str, int]) -> Markup:
     """Draw how many clips were predicted as each emotion."""
-    figure, axes = _canvas(55 + 24 * len(EMOTIONS))
-    values = [counts.get(name, 0) for name in EMOTIONS]
-    bars = axes.barh(EMOTIONS, values, color=BLUE, height=0.7)
+    figure, axes = _canvas(55 + 24 * len(counts))
+    values = list(counts.values())
+    bars = axes.barh(list(counts), values, color=BLUE, height=0.7)
     axes.bar_label(bars, [f"{v:,}" for v in values], padding=4, fontsize=10)
     axes.set_xlim(0, max(*values, 1) * 1.18)
     axes.invert_yaxis()

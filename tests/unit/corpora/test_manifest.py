@@ -137,7 +137,7 @@ def test_all_unknown_labels_are_told_at_once(write):
     with pytest.raises(UserError) as error:
         clips(write("path,emotion\na.wav,Langeweile\nb.wav,Wut\nc d.wav,odd\nd.wav,Langeweile\n"))
     assert "Unknown emotions 'Langeweile' (2 rows), 'odd' (1 row) in " in str(error.value)
-    assert "a mapping for each (--map Langeweile=EMOTION)." in str(error.value)
+    assert "a mapping for each (--map Langeweile=EMOTION), or a set of your own (--emotions" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_the_sentence_lists_the_known_ones_and_the_remedy():
         parse_emotion("bored")
     assert str(error.value) == (
         "Unknown emotion 'bored': expected one of neutral, calm, happy, sad, angry, fearful, disgust, surprised, "
-        "or a mapping for it (--map bored=EMOTION)."
+        "a mapping for it (--map bored=EMOTION), or a set of your own (--emotions NAME,NAME,…)."
     )
 
 
