@@ -63,15 +63,12 @@ def featurize(
     }
     data = fingerprint(listing)
     with output_folder(out, config, MANIFEST, FREE_OPTIONS) as folder:
-        if (
-            folder.finished
-            and read_json(folder.path / MANIFEST)["fingerprint"] == data
-            and not archive_options.retry_failed
-        ):
-            return Featurized(**_counts(folder.path), already_finished=True)
         stage = Featurizing(tuple(families), reading_of(families, seconds_per_file, sound_track))
         update = Update(stage, folder.path, MANIFEST, archive_options, max_failures)
+        same = folder.finished and read_json(folder.path / MANIFEST)["fingerprint"] == data
         with Archive(folder.path) as archive:
+            if same and not archive_options.retry_failed and update.is_whole(archive):
+                return Featurized(**_counts(folder.path), already_finished=True)
             update.run(archive, lambda: _named(listing.clips), lambda: listing.failures)
         facts = {"fingerprint": data, "synthetic": is_synthetic(listing.clips["path"].to_pylist())}
         manifest = _manifest(families, options.get("seed", 0)) | facts | _counts(folder.path)
@@ -106,14 +103,15 @@ class Featurizing:
     @property
     def by_clip(self) -> tuple[str, ...]:
         """The tables with none or several rows a clip."""
-        return (*(_table(family) for family in heard_by(self.families)), "frames")
+        frames = ("frames",) if self.reading.every else ()
+        return (*(_table(family) for family in heard_by(self.families)), *frames)
 
     def load(self) -> None:
         """Load nothing."""
 
-    def pictures(self, file: Path) -> AbstractContextManager[Sink | None]:
+    def pictures(self, file: Path, signed: dict[bytes, bytes]) -> AbstractContextManager[Sink | None]:
         """Write pictures as they come."""
-        return _pictures_file(file, self.reading)
+        return _pictures_file(file, self.reading, signed)
 
     def tables(self, good: pa.Table, sink: Sink | None) -> Iterator[tuple[str, pa.Table]]:  # noqa: ARG002 - written
         """Yield the windows of each family, and the clips."""
@@ -127,13 +125,13 @@ def _table(family: FeatureFamily) -> str:
 
 
 @contextmanager
-def _pictures_file(path: Path, reading: Reading) -> Iterator[Sink | None]:
+def _pictures_file(path: Path, reading: Reading, signed: dict[bytes, bytes]) -> Iterator[Sink | None]:
     if reading.every is None:
         yield None
         return
     most = max(1, _BYTES_AT_ONCE // reading.pixels**2)
     waiting: list[tuple[str, Picture]] = []  # a still is one picture: a part of the file for each would be slow
-    with table_writer(pictures_schema(reading.pixels), path) as write:
+    with table_writer(pictures_schema(reading.pixels).with_metadata(signed), path) as write:
 
         def sink(clips: list[str], pictures: list[Picture]) -> None:
             for clip, picture in itertools.product(clips, pictures):

@@ -104,7 +104,7 @@ class SoundLabelling:
         """Load the model, where this process has not."""
         _labeller(self.model_dir, self.model_hash)
 
-    def pictures(self, file: Path) -> AbstractContextManager[None]:  # noqa: ARG002 - a model of sound sees nothing
+    def pictures(self, file: Path, signed: dict[bytes, bytes]) -> AbstractContextManager[None]:  # noqa: ARG002 - sees nothing
         """Take in nothing."""
         return nullcontext()
 

@@ -44,12 +44,12 @@ class FrameLabelling:
         self.network.load()
 
     @contextmanager
-    def pictures(self, file: Path) -> Iterator["_Scorer"]:
+    def pictures(self, file: Path, signed: dict[bytes, bytes]) -> Iterator["_Scorer"]:
         """Take in pictures; write what the network says of them."""
         scorer = _Scorer(self.network, self.reading.pixels)
         yield scorer
         scorer.finish()
-        write_table(scorer.frames, file)
+        write_table(scorer.frames.replace_schema_metadata(signed), file)
 
     def tables(self, good: pa.Table, sink: "_Scorer") -> Iterator[tuple[str, pa.Table]]:
         """Yield the clips' windows, each the whole of its clip, and their labels. Raises UnansweredClips."""

@@ -34,7 +34,7 @@ def picture_columns(found: pa.Schema, names: Iterable[str], path: Path) -> pa.Sc
 @contextmanager
 def table_writer(schema: pa.Schema, path: Path) -> Iterator[Callable[[pa.Table], None]]:
     """Write one Parquet file in parts; it is there whole, or not at all."""
-    versioned = schema.with_metadata({VERSION_KEY: SCHEMA_VERSION.encode()})
+    versioned = schema.with_metadata({**(schema.metadata or {}), VERSION_KEY: SCHEMA_VERSION.encode()})
     with put(path) as file, pq.ParquetWriter(file, versioned) as writer:
         yield lambda table: writer.write_table(table.replace_schema_metadata(versioned.metadata))
 

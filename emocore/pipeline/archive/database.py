@@ -1,7 +1,9 @@
 """What an archive holds and where each file's rows are: a database in the output folder, not the driver's memory."""
 
 import errno
+import itertools
 import os
+import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -141,7 +143,7 @@ class Archive:
         end = first + write(self._number(cut(self._to_do()), first))
         end = self._number_carries(end, shard_files)
         self.db.execute("UPDATE now SET shard = places.shard FROM places WHERE places.path = now.path")
-        self.db.execute("INSERT INTO rounds VALUES (?, ?, 1)", (first, end))
+        self.db.execute("INSERT INTO rounds VALUES (?, ?, 1, ?)", (first, end, secrets.token_hex(8)))
         for statement in queries.COMMIT.split(";"):
             self.db.execute(statement)
 
@@ -211,9 +213,30 @@ class Archive:
         with self._step():
             self.db.executemany("UPDATE files SET shard = NULL, failed = 0 WHERE shard = ?", [(n,) for n in shards])
 
-    def n_files(self) -> int:
-        """Return how many files have rows."""
-        return self._one("SELECT count(*) FROM files WHERE shard IS NOT NULL")
+    def forget_files(self, paths: Iterable[str]) -> None:
+        """Forget that these files have rows."""
+        with self._step():
+            self.db.executemany("UPDATE files SET shard = NULL, failed = 0 WHERE path = ?", [(n,) for n in paths])
+
+    def shard_paths(self) -> Iterator[tuple[int, set[str]]]:
+        """Yield shards, and the paths that should have a row there."""
+        found = self.db.execute("SELECT shard, path FROM files WHERE shard IS NOT NULL ORDER BY shard")
+        for shard, rows in itertools.groupby(found, lambda row: row[0]):
+            yield shard, {path for _, path in rows}
+
+    def known_shards(self) -> dict[int, str]:
+        """Return the shards in which rows may be: of files, of files that are to go, and of the open round.
+
+        Each with the id of its round.
+        """
+        found = self.db.execute("SELECT shard FROM files WHERE shard IS NOT NULL UNION SELECT shard FROM drops")
+        shards = {shard for (shard,) in found} | set(self.shards if self.is_open else ())
+        return {shard: self.round_id(shard) for shard in shards}
+
+    def round_id(self, shard: int) -> str:
+        """Return the id of the round that planned this shard."""
+        query = "SELECT id FROM rounds WHERE first_shard <= ? ORDER BY rowid DESC LIMIT 1"
+        return "".join(*self.db.execute(query, (shard,)))
 
     def to_read(self, retry_failed: bool) -> Iterator[Row]:
         """Yield LISTING rows of what was listed and is not known, or changed; whose bytes are known is not asked."""

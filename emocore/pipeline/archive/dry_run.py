@@ -19,10 +19,10 @@ from emocore.errors import UserError, amount
 from emocore.media.source import AUDIO_SUFFIXES, STILL_SUFFIXES, VIDEO_SUFFIXES
 from emocore.pipeline import cluster
 from emocore.pipeline.archive.database import Archive
+from emocore.pipeline.archive.parts import numbered_files
 from emocore.pipeline.archive.plan import shard_table
 from emocore.pipeline.archive.rows import Planned
 from emocore.pipeline.archive.stage import Stage, run_shard, shard_file
-from emocore.pipeline.archive.update import numbered_files
 from emocore.progress import duration, megabytes
 from emocore.schema import CLIPS
 from emocore.storage.folder import ARCHIVE

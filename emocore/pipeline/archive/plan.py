@@ -25,6 +25,7 @@ MOST_SHARD_FILES = 512
 FILM_FILES = 8.0  # a film whose pictures are decoded takes the time of so many recordings and more
 STILL_FILES = 0.125
 SHARD = "shard"
+ROUND_KEY = b"emocore_round"  # of the metadata of every part: the id of the round that wrote it
 ATTEMPTS_BEFORE = "attempts_before"  # of a file that failed, and is tried again
 SHARDED = PLANNED.append(pa.field(SHARD, pa.int64())).append(pa.field(ATTEMPTS_BEFORE, pa.int32()))
 
@@ -32,8 +33,9 @@ SHARDED = PLANNED.append(pa.field(SHARD, pa.int64())).append(pa.field(ATTEMPTS_B
 class Plan:
     """The shards of a round, each a record batch of a file: a worker reads no more than its own."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, round_id: str = "") -> None:
         self.path = out / PLAN
+        self.round_id = round_id
 
     def write(self, shards: Iterable[list[Planned]], first: int) -> int:
         """Write the shards, numbered from `first` on; return how many they are."""
@@ -54,9 +56,10 @@ class Plan:
                 yield reader.get_batch(i).num_rows
 
     def shard(self, place: int) -> pa.Table:
-        """Return the SHARDED rows of the shard at this place of the plan."""
+        """Return the SHARDED rows of the shard at this place of the plan, which bear the id of their round."""
         with self._open() as reader:
-            return pa.Table.from_batches([reader.get_batch(place)])
+            rows = pa.Table.from_batches([reader.get_batch(place)])
+        return rows.replace_schema_metadata(signature(self.round_id))
 
     @contextmanager
     def _open(self, opened: Any = pa.OSFile) -> Iterator[Any]:
@@ -65,6 +68,11 @@ class Plan:
             reader = pa.ipc.open_file(file)
             check_types(reader.schema, SHARDED, self.path)
             yield reader
+
+
+def signature(round_id: str) -> dict[bytes, bytes]:
+    """Return the metadata by which a part is known as this round's."""
+    return {ROUND_KEY: round_id.encode()}
 
 
 def shard_table(files: Iterable[Planned], number: int) -> pa.Table:

@@ -12,7 +12,7 @@ CREATE INDEX IF NOT EXISTS by_shard ON files (shard);
 CREATE TABLE IF NOT EXISTS carries (shard INT, path TEXT, source TEXT, source_shard INT);
 CREATE TABLE IF NOT EXISTS drops (shard INT, path TEXT);
 CREATE INDEX IF NOT EXISTS drops_by_shard ON drops (shard);
-CREATE TABLE IF NOT EXISTS rounds (first_shard INT, end_shard INT, is_open INT);
+CREATE TABLE IF NOT EXISTS rounds (first_shard INT, end_shard INT, is_open INT, id TEXT);
 CREATE TEMP TABLE IF NOT EXISTS now (
     path TEXT PRIMARY KEY, real BLOB UNIQUE, clip TEXT UNIQUE, bytes INT, changed INT, listing TEXT,
     content_id TEXT, duplicate_of TEXT, same INT, action TEXT, source TEXT, source_shard INT, shard INT,

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from emocore.features.extract import PLANNED
-from emocore.pipeline.archive.plan import shard_table
+from emocore.pipeline.archive.plan import shard_table, signature
 from emocore.pipeline.archive.rows import Carry, Planned
 from emocore.pipeline.archive.stage import TIMINGS_FOLDER
 from emocore.schema import CLIPS
@@ -16,7 +16,7 @@ from emocore.storage.files import delete
 from emocore.storage.tables import open_table, read_table, table_writer, write_table
 
 
-def carry_rows(out: Path, carries: Sequence[Carry], main: str, by_clip: Iterable[str]) -> None:
+def carry_rows(out: Path, carries: Sequence[Carry], main: str, by_clip: Iterable[str], round_id: str = "") -> None:
     """Write the tables of one shard from the rows of other paths with the same bytes; the main table comes last.
 
     `main` has one row a path, the tables `by_clip` have none or several rows a clip. Where rows to carry are not there,
@@ -37,11 +37,12 @@ def carry_rows(out: Path, carries: Sequence[Carry], main: str, by_clip: Iterable
         names.setdefault(clip, []).append(name_now)
     for table in by_clip:
         if (out / table).is_dir():
-            _rename([out / table / f"{shard:06d}.parquet" for shard in sources], names, out / table / name)
+            parts = [out / table / f"{shard:06d}.parquet" for shard in sources]
+            _rename(parts, names, out / table / name, signature(round_id))
     for column in PLANNED.names:
         if column in rows.column_names:
             rows = rows.set_column(rows.column_names.index(column), rows.field(column), told[column])
-    write_table(rows, out / main / name)
+    write_table(rows.replace_schema_metadata(signature(round_id)), out / main / name)
 
 
 def drop_rows(out: Path, shard: int, paths: set[str], main: str, by_clip: Iterable[str]) -> None:
@@ -61,8 +62,8 @@ def drop_rows(out: Path, shard: int, paths: set[str], main: str, by_clip: Iterab
 
 
 def forget_shard(out: Path, shard: int, tables: Iterable[str]) -> None:
-    """Remove what is left of a shard whose main table is gone."""
-    for table in (*tables, "failures"):
+    """Remove what is left of a shard, its main table first where that is the first: then it is lost, and not cut."""
+    for table in tables:
         delete(out / table / f"{shard:06d}.parquet")
 
 
@@ -73,12 +74,14 @@ def _filter(file: Path, column: str, gone: pa.Array) -> None:
     with open_table(file, pa.schema([CLIPS.field(column)])) as rows:
         if not pc.any(pc.is_in(rows.read(columns=[column])[column], gone)).as_py():
             return
-        with table_writer(rows.schema_arrow.remove_metadata(), file) as write:
+        with table_writer(rows.schema_arrow, file) as write:
             for group in _groups(rows):
                 write(group.filter(pc.invert(pc.is_in(group[column], gone))))
 
 
-def _rename(files: Iterable[Path], names: Mapping[str, Sequence[str]], target: Path) -> None:
+def _rename(
+    files: Iterable[Path], names: Mapping[str, Sequence[str]], target: Path, signed: Mapping[bytes, bytes]
+) -> None:
     """Write the rows of some clips under other names, of which a clip may have several."""
     there = [file for file in files if file.exists()]
     if not there:
@@ -86,7 +89,7 @@ def _rename(files: Iterable[Path], names: Mapping[str, Sequence[str]], target: P
     wanted = pa.array(list(names), pa.string())
     with open_table(there[0]) as rows:
         schema = rows.schema_arrow.remove_metadata()
-    with table_writer(schema, target) as write:
+    with table_writer(schema.with_metadata(dict(signed)), target) as write:
         for file in there:
             with open_table(file, schema) as rows:
                 for group in _groups(rows):

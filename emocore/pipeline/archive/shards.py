@@ -12,7 +12,7 @@ from emocore.media.video import Picture
 from emocore.pipeline import cluster
 from emocore.pipeline.archive import here
 from emocore.pipeline.archive.journal import clear_journals
-from emocore.pipeline.archive.plan import Plan
+from emocore.pipeline.archive.plan import Plan, signature
 from emocore.pipeline.archive.stage import (
     Stage,
     commit_shard,
@@ -184,7 +184,8 @@ class _Answering:
         try:
             # Ray Data starts such a process again and again: the journal counts how often.
             open_journal(f"{read.number:06d}-answer", self.out, self.stage.reading.seconds_per_file)
-            with self.stage.pictures(shard_file(self.out / "frames", read.number)) as sink:
+            frames = shard_file(self.out / "frames", read.number)
+            with self.stage.pictures(frames, signature(read.round_id)) as sink:
                 for taken in pictures:
                     sink(*taken)
             failed = commit_shard(read, self.stage, self.out, sink)

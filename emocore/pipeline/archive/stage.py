@@ -22,7 +22,7 @@ from emocore.features.family import FeatureFamily
 from emocore.media.reading import Reading
 from emocore.pipeline import cluster
 from emocore.pipeline.archive.journal import JOURNALS, Journal
-from emocore.pipeline.archive.plan import ATTEMPTS_BEFORE, SHARD
+from emocore.pipeline.archive.plan import ATTEMPTS_BEFORE, ROUND_KEY, SHARD, signature
 from emocore.schema import FAILURES, rows_to_table
 from emocore.storage.files import delete
 from emocore.storage.tables import read_table, write_table
@@ -40,6 +40,7 @@ class ReadShard(NamedTuple):
     failures: pa.Table
     seconds: dict[str, float]
     attempts_before: dict[str, int]  # of each path
+    round_id: str
 
 
 class Stage(Protocol):
@@ -55,7 +56,7 @@ class Stage(Protocol):
 
     @property
     def by_clip(self) -> tuple[str, ...]:
-        """The tables with none or several rows a clip."""
+        """The tables with none or several rows a clip; every shard has a part of each."""
 
     @property
     def families(self) -> tuple[FeatureFamily, ...]:
@@ -68,8 +69,8 @@ class Stage(Protocol):
     def load(self) -> None:
         """Load what takes long, before a file's time runs; once a process."""
 
-    def pictures(self, file: Path) -> AbstractContextManager[Any]:
-        """Take in a shard's pictures: a Sink, or None; `file` is where a table of them goes."""
+    def pictures(self, file: Path, signed: dict[bytes, bytes]) -> AbstractContextManager[Any]:
+        """Take in a shard's pictures: a Sink, or None; `file` is where a table of them goes, with this metadata."""
 
     def tables(self, good: pa.Table, sink: Any) -> Iterator[tuple[str, pa.Table]]:
         """Yield the tables of FEATURIZED rows without faults; the main one comes last.
@@ -81,7 +82,7 @@ class Stage(Protocol):
 def run_shard(shard: pa.Table, stage: Stage, out: Path) -> int:
     """Read, compute and commit one shard of SHARDED rows; return how many files failed."""
     stage.load()
-    with stage.pictures(shard_file(out / "frames", number_of(shard))) as sink:
+    with stage.pictures(shard_file(out / "frames", number_of(shard)), signature(round_of(shard))) as sink:
         read = read_shard(shard, stage, out, sink)
     return commit_shard(read, stage, out, sink)
 
@@ -94,7 +95,8 @@ def read_shard(shard: pa.Table, stage: Stage, out: Path, sink: Sink | None) -> R
     table = featurize_batch(planned, stage.families, stage.reading, journal.guard, sink)
     failures = failure_rows(table, journal.deaths, shard[ATTEMPTS_BEFORE])
     before = dict(zip(shard["path"].to_pylist(), shard[ATTEMPTS_BEFORE].to_pylist(), strict=True))
-    return ReadShard(number, table.filter(pc.is_null(table["reason"])), failures, journal.seconds, before)
+    good = table.filter(pc.is_null(table["reason"]))
+    return ReadShard(number, good, failures, journal.seconds, before, round_of(shard))
 
 
 def commit_shard(read: ReadShard, stage: Stage, out: Path, sink: Any) -> int:
@@ -104,10 +106,10 @@ def commit_shard(read: ReadShard, stage: Stage, out: Path, sink: Any) -> int:
     except UnansweredClips as unanswered:
         read = without(read, unanswered.faults)
         tables = list(stage.tables(read.good, sink))
-    _write_failures(read.failures, shard_file(out / "failures", read.number))
-    write_table(_timings(read.seconds), shard_file(out / TIMINGS_FOLDER, read.number))
-    for name, rows in tables:
-        write_table(rows, shard_file(out / name, read.number))
+    signed = signature(read.round_id)
+    _write_failures(read.failures.replace_schema_metadata(signed), shard_file(out / "failures", read.number))
+    for name, rows in ((TIMINGS_FOLDER, _timings(read.seconds)), *tables):
+        write_table(rows.replace_schema_metadata(signed), shard_file(out / name, read.number))
     for journal in (out / JOURNALS).glob(f"{read.number:06d}*"):
         delete(journal)
     return len(read.failures)
@@ -140,6 +142,11 @@ def open_journal(name: str, out: Path, seconds_per_file: float) -> Journal:
 def number_of(shard: pa.Table) -> int:
     """Return the number of a shard."""
     return int(shard[SHARD][0].as_py())
+
+
+def round_of(shard: pa.Table) -> str:
+    """Return the id of the round that planned a shard."""
+    return str((shard.schema.metadata or {}).get(ROUND_KEY, b"").decode())
 
 
 def shard_file(folder: Path, number: int) -> Path:

@@ -1,7 +1,5 @@
 """Bring an output folder up to what its archive holds: what is new is worked on, what is known keeps its rows."""
 
-import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +7,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from emocore.corpora.scan import Row
 from emocore.errors import UserError, amount
@@ -17,23 +14,18 @@ from emocore.pipeline import cluster
 from emocore.pipeline.archive import plan as planning
 from emocore.pipeline.archive.database import Archive
 from emocore.pipeline.archive.here import MOST_FILES
+from emocore.pipeline.archive.parts import match_rows, numbered_files, sweep
 from emocore.pipeline.archive.plan import Plan, cut_shards, identify
-from emocore.pipeline.archive.reuse import carry_rows, drop_rows, forget_shard
+from emocore.pipeline.archive.reuse import carry_rows, drop_rows
 from emocore.pipeline.archive.shards import run_shards
-from emocore.pipeline.archive.stage import (
-    TIMINGS_FOLDER,
-    Stage,
-    read_listing_failures,
-    shard_file,
-    write_listing_failures,
-)
+from emocore.pipeline.archive.stage import Stage, read_listing_failures, shard_file, write_listing_failures
 from emocore.pipeline.options.files import ArchiveOptions
 from emocore.progress import say
 from emocore.schema import FAILURES
 from emocore.storage.files import delete
 from emocore.storage.folder import ARCHIVE
 from emocore.storage.local import clear_unfinished
-from emocore.storage.tables import count_rows, forget_types, read_table
+from emocore.storage.tables import read_table
 
 _MOST_ROUNDS = 3  # of one call, where files go on changing while they are read
 
@@ -59,23 +51,34 @@ class Update:
         UserError from a worker, for tables that are nobody's, and where most files are gone.
         """
         clear_unfinished(self.out)
-        drop_cut(self.out / self.stage.main)
-        there = numbered_files(self.out / self.stage.main)
-        if there and not archive.has_rounds:
+        if numbered_files(self.out / self.stage.main) and not archive.has_rounds:
             raise UserError(
                 f"{self.out} has tables but no {ARCHIVE}, which says what they are of: choose another --out."
             )
         first = archive.shards.start if archive.is_open else archive.shards.stop  # what failed since is not read again
         changed = archive.is_open
+        sweep(self.out, self.stage, archive)
         if changed:
             self._close(archive)
-        self._forget_lost(archive)
+        match_rows(self.out, self.stage, archive)
         for _ in range(_MOST_ROUNDS):
-            changed |= self._round(archive, listed, unlisted, first)
-            if not archive.has_surprises:
+            did = self._round(archive, listed, unlisted, first)
+            changed |= did
+            differs = did and self._differs(archive)
+            if not differs and not archive.has_surprises:
                 break
-        self._check(archive)
+        if differs:
+            raise UserError(f"Something else writes to {self.out}: end it, and give the same command again.")
         return changed
+
+    def is_whole(self, archive: Archive) -> bool:
+        """Whether a finished folder still holds what it did, as far as a database says; what does not is forgotten."""
+        return not archive.has_rounds or not (archive.is_open or self._differs(archive))
+
+    def _differs(self, archive: Archive) -> bool:
+        """Whether another process has written meanwhile, or taken away: mended, but for what is to be read again."""
+        sweep(self.out, self.stage, archive)
+        return match_rows(self.out, self.stage, archive)
 
     def _round(self, archive: Archive, listed: Listed, unlisted: Callable[[], pa.Table], retry_before: int) -> bool:
         archive.take_in(listed())
@@ -102,7 +105,9 @@ class Update:
                 f"{changes.carried:,} known by their bytes, {changes.gone:,} gone"
             )
         self._move(archive)
-        run_shards(self.stage, Plan(self.out), self.out, archive.shards.start, self.max_failures, self.gpus)
+        first = archive.shards.start
+        plan = Plan(self.out, archive.round_id(first))
+        run_shards(self.stage, plan, self.out, first, self.max_failures, self.gpus)
         self._close(archive)
         return True
 
@@ -114,7 +119,8 @@ class Update:
     def _move(self, archive: Archive) -> None:
         """Carry and drop rows; what is done twice is the same."""
         for carries in archive.carries():
-            carry_rows(self.out, carries, self.stage.main, self.stage.by_clip)
+            round_id = archive.round_id(carries[0].shard)
+            carry_rows(self.out, carries, self.stage.main, self.stage.by_clip, round_id)
         for shard, paths in archive.drops():
             drop_rows(self.out, shard, paths, self.stage.main, self.stage.by_clip)
 
@@ -127,44 +133,6 @@ class Update:
             _rows(self.out / "failures", shards, ["path", "content_id", "attempts"], self.out / self.stage.main),
         )
         delete(Plan(self.out).path)
-
-    def _forget_lost(self, archive: Archive) -> None:
-        lost = archive.lost(numbered_files(self.out / self.stage.main))
-        for shard in lost:  # before it is forgotten: a kill between the two is mended by the next call
-            forget_shard(self.out, shard, (*self.stage.by_clip, self.stage.main, TIMINGS_FOLDER))
-        archive.forget(lost)
-
-    def _check(self, archive: Archive) -> None:
-        """Raise UserError unless the tables have one row for each file."""
-        n = sum(count_rows(self.out / table) for table in (self.stage.main, "failures"))
-        n -= read_listing_failures(self.out).num_rows
-        if n != archive.n_files():
-            raise UserError(
-                f"{self.out} has {n:,} rows for {archive.n_files():,} files, as if something else had written there: "
-                "choose another --out."
-            )
-
-
-def drop_cut(folder: Path) -> None:
-    """Take away parts that are empty or cut, and say so: they are then lost parts, whose files are read again."""
-    forget_types()
-    for shard in sorted(numbered_files(folder)):
-        file = shard_file(folder, shard)
-        try:
-            pq.read_metadata(file)
-        except (pa.ArrowException, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:  # of storage, not of what it holds
-                raise
-            say(f"{file} is not whole: its files are read again")
-            delete(file)
-
-
-def numbered_files(folder: Path) -> set[int]:
-    """Return the shards that have a file in this folder."""
-    if not folder.exists():
-        return set()
-    with os.scandir(folder) as entries:  # unlike glob it does not take a folder that may not be read for an empty one
-        return {int(entry.name[:-8]) for entry in entries if re.fullmatch(r"\d{6,}\.parquet", entry.name)}
 
 
 def _rows(folder: Path, shards: range, columns: list[str], main: Path | None = None) -> Iterator[tuple[Any, ...]]:

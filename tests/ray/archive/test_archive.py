@@ -234,13 +234,25 @@ def test_tables_without_what_they_are_of_are_refused(living):
         label(living.options())
 
 
-def test_tables_of_others_are_not_ours_and_rows_of_others_are_told(living):
+def test_tables_of_others_are_set_aside_and_told(living, unread, capsys):
     before = living.answers()
     shutil.copy(living.out / "labels" / "000000.parquet", living.out / "labels" / "all.parquet")
-    with pytest.raises(UserError, match=r"has 8 rows for 6 files, as if something else had written there"):
-        label(living.options())
-    (living.out / "labels" / "all.parquet").unlink()
-    assert label(living.options()).already_finished and living.answers() == before
+    shutil.copy(living.out / "labels" / "000001.parquet", living.out / "labels" / "000009.parquet")
+    assert living.label().already_finished and living.answers() == before
+    assert "2 files that no round of" in capsys.readouterr().err
+    assert len(list((living.out / ".aside").rglob("*.parquet"))) == 2
+
+
+def test_an_older_database_and_a_cut_part_cost_a_reading_and_no_row(living, newcomer, tmp_path):
+    shutil.copy(living.out / ARCHIVE, tmp_path)
+    shutil.copy(sorted((newcomer / "Actor_05").iterdir())[7], living.media / "1.wav")
+    living.label()
+    expected = living.answers()
+    shutil.copy(tmp_path / ARCHIVE, living.out)
+    cut = living.out / "windows" / "000000.parquet"
+    cut.write_bytes(cut.read_bytes()[:-9])
+    assert not living.label().already_finished
+    assert living.answers() == expected and living.label().already_finished
 
 
 def test_a_refused_command_leaves_the_folder_to_the_mended_one(living, tmp_path):

@@ -279,7 +279,7 @@ def test_what_is_passed_over_is_said_and_what_a_model_cannot_bear_costs_itself(n
 
 
 def test_from_python_and_without_ray_the_answers_are_the_same(newcomer, bundle, tmp_path, monkeypatch):
-    """To the last digit, and in files of the same bytes."""
+    """To the last digit."""
     wav = sorted((newcomer / "Actor_05").iterdir())[0]
     with_ray = tmp_path / "with-ray"
     label(LabelOptions(media=(str(wav),), model=str(bundle), out=str(with_ray)))
@@ -287,7 +287,8 @@ def test_from_python_and_without_ray_the_answers_are_the_same(newcomer, bundle, 
     without = tmp_path / "without"
     label(LabelOptions(media=(str(wav),), model=str(bundle), out=str(without)))
     for part in ("labels", "windows"):
-        assert (with_ray / part / "000000.parquet").read_bytes() == (without / part / "000000.parquet").read_bytes()
+        first, second = (pq.read_table(out / part / "000000.parquet") for out in (with_ray, without))
+        assert first.equals(second)  # but for the id of the round, which is in the metadata
     (row,) = pq.read_table(without / "labels" / "000000.parquet").to_pylist()
     with emocore.load_model(bundle) as model:
         answer = model.label(wav)

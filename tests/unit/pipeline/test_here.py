@@ -56,7 +56,7 @@ class Listening:
 
         extract.read_media = read_media
 
-    def pictures(self, file):  # noqa: ARG002
+    def pictures(self, file, signed):  # noqa: ARG002
         return contextlib.nullcontext()
 
     def tables(self, good, sink):  # noqa: ARG002

@@ -71,7 +71,7 @@ class Sounds:
         pass
 
     @contextmanager
-    def pictures(self, _):
+    def pictures(self, *_):
         yield None
 
     def tables(self, good, _):
@@ -129,7 +129,7 @@ class Network:
 def test_a_picture_that_a_network_cannot_answer_for_costs_its_clip_and_the_clips_copies(tmp_path):
     stage = FrameLabelling(Network(), "mean-log", 1.0, Reading(1, 16, sound=False), (PICTURES,))
     grey = {"good": [100, 110], "black": [100, 0], "white": [100, 255]}
-    with stage.pictures(tmp_path / "frames.parquet") as sink:
+    with stage.pictures(tmp_path / "frames.parquet", {}) as sink:
         for clip, values in grey.items():
             pictures = [Picture(i, 0.1 * i, np.full((16, 16), value, np.uint8)) for i, value in enumerate(values)]
             sink([clip, f"{clip} copy"], pictures)
