@@ -120,7 +120,7 @@ def _set_aside(out: Path, files: list[Path]) -> None:
         delete(file)
     names = ", ".join(str(file.relative_to(out)) for file in files[:_NAMED])
     more = ", …" if len(files) > _NAMED else ""
-    say(f"{amount(len(files), 'file')} that no round of {out} wrote set aside in {aside}: {names}{more}")
+    say(f"set aside: {amount(len(files), 'file')} that no round of {out} wrote, now in {aside}: {names}{more}")
 
 
 def _paths(out: Path, stage: Stage, shard: int) -> set[str] | None:

@@ -239,7 +239,7 @@ def test_tables_of_others_are_set_aside_and_told(living, unread, capsys):
     shutil.copy(living.out / "labels" / "000000.parquet", living.out / "labels" / "all.parquet")
     shutil.copy(living.out / "labels" / "000001.parquet", living.out / "labels" / "000009.parquet")
     assert living.label().already_finished and living.answers() == before
-    assert "2 files that no round of" in capsys.readouterr().err
+    assert "set aside: 2 files that no round of" in capsys.readouterr().out
     assert len(list((living.out / ".aside").rglob("*.parquet"))) == 2
 
 

@@ -135,7 +135,7 @@ def test_what_a_worker_commits_after_its_shard_was_given_up_is_set_aside(folder,
     assert folder.aside() == [f".aside/1/{table}/000000.parquet" for table in (".timings", "labels", "windows")]
     (told,) = "".join(capsys.readouterr()).strip().splitlines()
     assert told.endswith(
-        f"3 files that no round of {folder.out} wrote set aside in {folder.out / '.aside' / '1'}: "
+        f"set aside: 3 files that no round of {folder.out} wrote, now in {folder.out / '.aside' / '1'}: "
         "labels/000000.parquet, windows/000000.parquet, .timings/000000.parquet"
     )
 
