@@ -152,9 +152,13 @@ def test_equal_bytes_are_computed_once(zoo, zoo_names, features_of, tmp_path, mo
         return real(path, *rest)
 
     planned = []
-    monkeypatch.setattr(rounds, "run_shards", lambda _, plan, *__: planned.extend(map(plan.shard, range(len(plan)))))
+
+    def run_shards(_, plan, *__):
+        planned[:] = map(plan.shard, range(len(plan)))
+
+    monkeypatch.setattr(rounds, "run_shards", run_shards)
     monkeypatch.setattr(planning, "SHARD_FILES", 4)
-    with pytest.raises(UserError, match=r"F has 0 rows for 18 files"):  # nothing was done
+    with pytest.raises(UserError, match="Something else writes to"):  # nothing was done
         features_of(zoo, tmp_path / "F")
     monkeypatch.setattr(stage, "_featurize_file", spy)
     for shard in planned:
