@@ -1,6 +1,6 @@
 """From a batch of listed files to a batch of features: one open per file, faults as columns."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -25,7 +25,13 @@ from emocore.tracks.pictures import keeper
 
 # A file that cannot be used: these three say why, and are null for every other.
 FAULT = [pa.field("stage", pa.string()), pa.field("reason", pa.string()), pa.field("detail", pa.string())]
-PLANNED = pa.schema([*LISTING, pa.field("duplicate_of", pa.string())])
+PLANNED = pa.schema(
+    [
+        *LISTING,
+        pa.field("duplicate_of", pa.string()),
+        pa.field("planned_id", pa.string()),  # the content id that made it a copy; null where none was needed
+    ]
+)
 
 Guard = Callable[[str], AbstractContextManager[object]]
 Sink = Callable[[list[str], list[Picture]], None]
@@ -62,6 +68,7 @@ def featurize_batch(
 ) -> pa.Table:
     """Return `featurized_schema` rows for PLANNED rows, in their order; equal bytes are computed once a batch.
 
+    A file that is not what was planned any more speaks for none of its copies: the next of them is read.
     A row with a fault has no windows; nor has one without sound, whose state is "no_audio" where sound was asked for.
     `guard(path)` is entered around each file, and may raise MediaError; `sink(clips, pictures)` takes the pictures of
     a clip and of its copies, at once, so that they need not be held.
@@ -70,22 +77,32 @@ def featurize_batch(
     heard = heard_by(families) if reading.sound else []
     for family in heard:
         _loaded(family)
-    rows_of: dict[str, list[int]] = {}
-    paths, clips = planned["path"].to_pylist(), planned["clip"].to_pylist()
-    for row, first in enumerate(planned["duplicate_of"].to_pylist()):
-        rows_of.setdefault(first or paths[row], []).append(row)
+    paths, clips, ids = (planned[name].to_pylist() for name in ("path", "clip", "planned_id"))
     results = [_Result()] * planned.num_rows
-    for rows in rows_of.values():
-        try:
-            with guard(paths[rows[0]]):
-                result, pictures = _featurize_file(paths[rows[0]], heard, reading)
-                if sink and pictures:
-                    sink([clips[row] for row in rows], pictures)
-        except MediaError as fault:
-            result = _Result(fault=fault)
-        for row in rows:
-            results[row] = result
+    for rows in _copies(planned):
+        while rows:
+            first = rows[0]
+            try:
+                with guard(paths[first]):
+                    result, pictures = _featurize_file(paths[first], heard, reading)
+                    alike = rows if result.content_id and result.content_id == ids[first] else [first]
+                    if sink and pictures:
+                        sink([clips[row] for row in alike], pictures)
+            except MediaError as fault:  # the guard's, of a file that ended processes: no copy is to end more
+                result, alike = _Result(fault=fault), rows
+            for row in alike:
+                results[row] = result
+            rows = rows[len(alike) :]
     return _to_table(planned, results, families)
+
+
+def _copies(planned: pa.Table) -> Iterable[list[int]]:
+    """Return the rows whose files had equal bytes when they were planned, together."""
+    rows_of: dict[str, list[int]] = {}
+    paths, firsts = planned["path"].to_pylist(), planned["duplicate_of"].to_pylist()
+    for row, (path, first) in enumerate(zip(paths, firsts, strict=True)):
+        rows_of.setdefault(first or path, []).append(row)
+    return rows_of.values()
 
 
 def windows_of(featurized: pa.Table, family: FeatureFamily) -> pa.Table:

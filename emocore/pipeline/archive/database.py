@@ -187,7 +187,8 @@ class Archive:
                 content_ids,
             )
             self.db.executemany(
-                "UPDATE files SET failed = 1, content_id = coalesce(?2, content_id), attempts = ?3 WHERE path = ?1",
+                "UPDATE files SET failed = 1, attempts = ?3, content_id = coalesce(?2, content_id), "
+                "changed = CASE WHEN content_id <> ?2 THEN -1 ELSE changed END WHERE path = ?1",
                 failures,
             )
             for statement in ("DELETE FROM carries", "DELETE FROM drops", "UPDATE rounds SET is_open = 0"):
@@ -292,8 +293,8 @@ class Archive:
         return Changes(to_do, carried, gone)
 
     def _to_do(self) -> Iterator[Planned]:
-        for path, size, listing, duplicate_of, attempts in self.db.execute(queries.TO_DO):
-            yield Planned(from_listing(path, size, listing), duplicate_of, attempts)
+        for path, size, listing, duplicate_of, attempts, content_id in self.db.execute(queries.TO_DO):
+            yield Planned(from_listing(path, size, listing), duplicate_of, attempts, content_id)
 
     def _number(self, shards: Iterator[list[Planned]], first: int) -> Iterator[list[Planned]]:
         for number, files in enumerate(shards, first):

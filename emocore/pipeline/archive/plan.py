@@ -77,8 +77,16 @@ def signature(round_id: str) -> dict[bytes, bytes]:
 
 def shard_table(files: Iterable[Planned], number: int) -> pa.Table:
     """Return SHARDED rows."""
+    own = {SHARD: number}
     rows = (
-        {**one.row, "duplicate_of": one.duplicate_of, SHARD: number, ATTEMPTS_BEFORE: one.attempts} for one in files
+        {
+            **one.row,
+            **own,
+            "duplicate_of": one.duplicate_of,
+            "planned_id": one.content_id,
+            ATTEMPTS_BEFORE: one.attempts,
+        }
+        for one in files
     )
     return rows_to_table(rows, SHARDED)
 

@@ -78,7 +78,7 @@ SELECT count(*) FROM files f WHERE f.path NOT IN (SELECT path FROM now)
     AND (f.content_id IS NULL OR f.content_id NOT IN (SELECT content_id FROM now WHERE content_id IS NOT NULL))
 """
 TO_DO = """
-SELECT path, bytes, listing, duplicate_of, attempts FROM now WHERE action = 'do'
+SELECT path, bytes, listing, duplicate_of, attempts, content_id FROM now WHERE action = 'do'
 ORDER BY coalesce(duplicate_of, path), duplicate_of IS NOT NULL, path
 """
 TOUCH = """

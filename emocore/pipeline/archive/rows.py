@@ -15,11 +15,12 @@ LISTED = [name for name in LISTING.names if name not in ("path", "bytes")]
 
 
 class Planned(NamedTuple):
-    """A file to work on: its LISTING row, the path of its first copy, and how often it failed before."""
+    """A file to work on: its LISTING row, the path of its first copy, how often it failed before, its content id."""
 
     row: Row
     duplicate_of: str | None
     attempts: int
+    content_id: str | None = None  # where its bytes were compared
 
 
 class Carry(NamedTuple):

@@ -157,13 +157,17 @@ def shard_file(folder: Path, number: int) -> Path:
 def failure_rows(featurized: pa.Table, deaths: Mapping[str, int], before: pa.ChunkedArray) -> pa.Table:
     """Return the FAILURES rows of a batch whose faults stand in columns.
 
-    `deaths`: processes that a path ended; `before`: how often each file failed in earlier runs.
+    `deaths`: how many processes each path ended; `before`: how often each file failed in earlier runs.
     """
     bad = pc.is_valid(featurized["reason"])
     failed = featurized.filter(bad)
-    read = pc.coalesce(failed["duplicate_of"], failed["path"])  # of copies, only the first is read
-    pairs = zip(read.to_pylist(), failed["path"].to_pylist(), failed["reason"].to_pylist(), strict=True)
-    attempts = [max(deaths.get(first, 0), deaths.get(path, 0)) + (reason != "killed") for first, path, reason in pairs]
+    paths = failed["path"].to_pylist()
+    firsts = pc.coalesce(failed["duplicate_of"], failed["path"]).to_pylist()
+    of_copies: dict[str, int] = {}  # of which only one is read, unless it changed
+    for path, first in zip(paths, firsts, strict=True):
+        of_copies[first] = max(of_copies.get(first, 0), deaths.get(path, 0))
+    rows = zip(firsts, paths, failed["reason"].to_pylist(), strict=True)
+    attempts = [of_copies[first] if reason == "killed" else deaths.get(path, 0) + 1 for first, path, reason in rows]
     total = np.array(attempts, np.int32) + before.filter(bad).to_numpy().astype(np.int32)
     return failed.append_column("attempts", pa.array(total, pa.int32())).select(FAILURES.names).cast(FAILURES)
 

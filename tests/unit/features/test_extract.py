@@ -2,8 +2,10 @@
 
 import hashlib
 import io
+import shutil
 import time
 import zipfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import librosa
@@ -12,6 +14,7 @@ import pyarrow as pa
 import pytest
 import soundfile
 
+from emocore.errors import MediaError
 from emocore.features import article
 from emocore.features import extract as stage
 from emocore.features.article import ARTICLE, ARTICLE_FRAMES
@@ -44,7 +47,17 @@ def archive(shared_media):
 
 
 def plan(paths, **duplicate_of):
-    rows = [{"clip": f"clip {path}", "path": path, "duplicate_of": duplicate_of.get(Path(path).stem)} for path in paths]
+    """PLANNED rows, with the content ids that their bytes have now."""
+    ids = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths if Path(path).exists()}
+    rows = [
+        {
+            "clip": f"clip {path}",
+            "path": path,
+            "duplicate_of": duplicate_of.get(Path(path).stem),
+            "planned_id": ids.get(path),
+        }
+        for path in paths
+    ]
     return rows_to_table([{**row, "soft_label": np.eye(8, dtype="f4")[2]} for row in rows], PLANNED)
 
 
@@ -180,6 +193,54 @@ def test_equal_bytes_are_computed_once_and_each_has_its_row(archive, monkeypatch
     own = {"clip", "path", "duplicate_of"}
     assert {k: v for k, v in first.items() if k not in own} == {k: v for k, v in copy.items() if k not in own}
     assert copy["article"] != rows[archive["other"]]["article"]
+
+
+@pytest.fixture
+def twins(archive, tmp_path):
+    """Three files that were equal when they were planned, and the plan."""
+    paths = [str(tmp_path / f"{name}.wav") for name in ("a", "b", "c")]
+    for path in paths:
+        shutil.copy(archive["ok"], path)
+    return paths, plan(paths, b=paths[0], c=paths[0])
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda file: file.write_bytes(bytes(file.stat().st_size)), "unsupported"),
+        (lambda file: file.unlink(), "not_found"),
+        (lambda file: file.write_bytes(b""), "empty_file"),
+    ],
+)
+def test_a_copy_that_is_another_file_by_now_speaks_for_itself_alone(twins, damage, reason):
+    paths, planned = twins
+    whole = hashlib.sha256(Path(paths[0]).read_bytes()).hexdigest()
+    entered = []
+    damage(Path(paths[0]))
+    rows = featurize_batch(planned, FAMILIES, guard=lambda path: nullcontext(entered.append(path))).to_pylist()
+    assert [row["reason"] for row in rows] == [reason, None, None]
+    assert rows[0]["content_id"] != whole and [row["content_id"] for row in rows[1:]] == [whole] * 2
+    assert entered == paths[:2]  # the third's bytes are known
+    assert rows[1]["article"] == rows[2]["article"] != []
+
+
+def test_copies_with_the_same_fault_are_read_once(archive, tmp_path):
+    paths = [str(tmp_path / f"{name}.wav") for name in "ab"]
+    for path in paths:
+        shutil.copy(archive["text"], path)
+    entered = []
+    rows = featurize_batch(plan(paths, b=paths[0]), FAMILIES, guard=lambda path: nullcontext(entered.append(path)))
+    assert rows["reason"].to_pylist() == ["unsupported"] * 2 and entered == paths[:1]
+
+
+def test_a_file_that_ended_processes_is_not_tried_again_under_its_copies_names(twins):
+    paths, planned = twins
+
+    def guard(path):
+        assert path == paths[0]
+        raise MediaError("decode", "killed", "ended 2 processes that read it")
+
+    assert featurize_batch(planned, FAMILIES, guard=guard)["reason"].to_pylist() == ["killed"] * 3
 
 
 def test_a_copy_whose_first_is_in_another_batch_is_computed_from_its_own_bytes(archive):

@@ -315,6 +315,22 @@ def test_a_file_that_changed_while_it_waited_is_looked_at_again(folder, archive)
     assert not archive.has_surprises and folder.plan(archive)[0] == (0, 0, 0)
 
 
+def test_a_file_that_changed_while_it_waited_and_then_failed_is_looked_at_again(folder, archive):
+    """b was planned as a copy of a, and is good: it is a copy of none."""
+    for name in ("d.wav", "e.wav"):
+        folder.write(name, "twins")
+    folder.plan(archive)
+    twins = content(folder.media / "d.wav")
+    folder.write("d.wav", "other")
+    archive.close(
+        [(str(folder.media / "e.wav"), twins)], [(str(folder.media / "d.wav"), content(folder.media / "d.wav"), 1)]
+    )
+    assert archive.has_surprises
+    changes, shards = folder.plan(archive)
+    assert changes == (0, 1, 0) and not shards and moves(archive)[0] == {"e.wav": "e.wav"}
+    assert folder.known(archive)["e.wav"][1] is None and folder.known(archive)["d.wav"][1] is None
+
+
 def test_two_files_that_change_places_are_noticed(folder, archive):
     a, c = folder.media / "c.wav", folder.media / "d.wav"
     folder.write("d.wav", "ANOTHER")
