@@ -37,7 +37,8 @@ class FileOptions:
     max_failures: int | None = None
     """stop with exit code 3 beyond so many failed files; no limit by default"""
     seconds_per_file: float = 600.0
-    """time limit of one file, in seconds; beyond it the file is a failure"""
+    """time limit of one file, in seconds; beyond it the file is a failure. May be another when a command goes on:
+    --retry-failed reads what was too slow again, with the time that is given now"""
     exclude: Annotated[tuple[str, ...], tyro.conf.arg(metavar="GLOB …")] = ()
     """leave out files and folders of such names (*_noise.wav), or of such paths below the root (raw/*)"""
     seed: int = 0

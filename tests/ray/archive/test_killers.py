@@ -154,7 +154,8 @@ def test_a_file_that_hangs_in_an_archive_that_is_labelled(folder, bundle, tmp_pa
     """Nothing but our alarm ends it, with its process: a second reading would end as the first."""
     monkeypatch.setattr(shards, "_run_task", deadly({"05.wav": "hang"}))
     out = tmp_path / "L"
-    label(LabelOptions(media=(str(folder),), model=str(bundle), out=str(out), seconds_per_file=1.0))
+    told = {"media": (str(folder),), "model": str(bundle), "out": str(out)}
+    label(LabelOptions(**told, seconds_per_file=1.0))
     labels, failures, tries = rows_of(out, "labels")
     assert labels == others("05.wav")
     assert set(failures) == {"05.wav"}
@@ -162,3 +163,8 @@ def test_a_file_that_hangs_in_an_archive_that_is_labelled(folder, bundle, tmp_pa
     assert "see --seconds-per-file" in failures["05.wav"]["detail"]
     assert tries["05.wav"] == 1
     assert read_json(out / "summary.json")["failures_by_reason"] == {"too_slow": 1}
+    monkeypatch.setattr(shards, "_run_task", deadly({}))
+    assert label(LabelOptions(**told, seconds_per_file=60.0)).already_finished
+    label(LabelOptions(**told, seconds_per_file=60.0, retry_failed=True))
+    labels, failures, tries = rows_of(out, "labels")
+    assert (labels, failures, tries["05.wav"]) == (others(), {}, 2)
