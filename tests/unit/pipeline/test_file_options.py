@@ -7,8 +7,8 @@ from emocore.errors import UserError
 from emocore.pipeline import label as labelling
 from emocore.pipeline.label import LabelOptions
 from emocore.pipeline.options.files import FREE_OPTIONS
+from emocore.storage.files import write_json
 from emocore.storage.folder import check_config
-from emocore.storage.local import write_json
 
 
 def options(**more):
