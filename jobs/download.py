@@ -10,9 +10,10 @@ import tyro
 
 from emocore.cli import check_choice, run_job
 from emocore.corpora.catalogue import CORPORA
+from emocore.corpora.corpus import Archive
 from emocore.corpora.download.archives import download
 from emocore.corpora.download.http import Transfer
-from emocore.corpora.download.ravdess_record import Archive, parse_actors
+from emocore.corpora.download.ravdess_record import parse_actors
 from emocore.corpora.download.unpack import check_apart, unpack, whole_without_zip
 from emocore.errors import amount
 from emocore.progress import megabytes

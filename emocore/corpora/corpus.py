@@ -5,12 +5,8 @@ A new one is a file with a `Corpus` and a line in `catalogue`. One of your own n
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from emocore.corpora.scan import MediaFile, Row
-
-if TYPE_CHECKING:
-    from emocore.corpora.download.ravdess_record import Archive
 
 
 @dataclass(frozen=True)
@@ -27,6 +23,16 @@ class ActorFolds:
 
     words: str
     test_actors: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One published zip; what is None is read from the record at first use."""
+
+    name: str
+    record: str
+    size: int | None = None  # bytes
+    md5: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,4 +52,4 @@ class Corpus:
     licence: str = ""  # a sentence for people who use a model that was trained on it
     people: str = ""  # a sentence on how well people name its emotions
     citation: str = ""
-    archives: "Callable[[Sequence[str], Sequence[str]], list[Archive]] | None" = None  # of subsets, actors
+    archives: Callable[[Sequence[str], Sequence[str]], list[Archive]] | None = None  # of subsets, actors

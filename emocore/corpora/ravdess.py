@@ -8,15 +8,11 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
-from emocore.corpora.corpus import ActorFolds, Corpus
+from emocore.corpora.corpus import ActorFolds, Archive, Corpus
 from emocore.corpora.scan import MediaFile, Row, failure_row
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
-
-if TYPE_CHECKING:
-    from emocore.corpora.download.ravdess_record import Archive
 
 ACTORS = tuple(f"{number:02d}" for number in range(1, 25))
 PARTS: dict[str, dict[str, str]] = {
@@ -138,7 +134,7 @@ def _wrong(name: str, part: str, value: str, allowed: Iterable[str], where: str 
     return UserError(f"{name!r} has {part} {value!r}, expected one of {', '.join(allowed)}{where}.")
 
 
-def _archives(subsets: Sequence[str], actors: Sequence[str]) -> "list[Archive]":
+def _archives(subsets: Sequence[str], actors: Sequence[str]) -> list[Archive]:
     from emocore.corpora.download.ravdess_record import ravdess_archives  # noqa: PLC0415 - it imports this module
 
     return ravdess_archives(subsets, actors)

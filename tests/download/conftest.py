@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 from emocore.cli import run_job
+from emocore.corpora.corpus import Archive
 from emocore.corpora.download.archives import download
-from emocore.corpora.download.ravdess_record import Archive
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(Path(__file__).parent))  # the tests here import from serving.py

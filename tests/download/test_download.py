@@ -10,10 +10,10 @@ import time
 import pytest
 from serving import NAME, QUICK, md5, names, watch_disk, zipped
 
+from emocore.corpora.corpus import Archive
 from emocore.corpora.download.archives import download
 from emocore.corpora.download.checksums import CHECKSUMS
 from emocore.corpora.download.http import Transfer
-from emocore.corpora.download.ravdess_record import Archive
 from emocore.errors import UserError, output_error
 from emocore.storage import local
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import resource, sys
 from emocore.corpora.download.archives import download
-from emocore.corpora.download.ravdess_record import Archive
+from emocore.corpora.corpus import Archive
 from emocore.errors import UserError
 url, dest, name, size, md5, limit = sys.argv[1:]
 if int(limit):

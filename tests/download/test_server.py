@@ -10,10 +10,10 @@ from requests import Response
 from serving import NAME, zipped
 from urllib3 import HTTPResponse
 
+from emocore.corpora.corpus import Archive
 from emocore.corpora.download import http as server_module
 from emocore.corpora.download.archives import download
 from emocore.corpora.download.http import Server, Transfer
-from emocore.corpora.download.ravdess_record import Archive
 from emocore.errors import UserError
 
 

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+from emocore.corpora.corpus import Archive
 from emocore.corpora.download.checksums import Checksums, Expected, FileError, check_file
 from emocore.corpora.download.http import Server, Stopped, Transfer
-from emocore.corpora.download.ravdess_record import Archive, files_of_record
+from emocore.corpora.download.ravdess_record import files_of_record
 from emocore.corpora.download.transfer import discard_part, fetch, part_bytes
 from emocore.errors import UserError
 from emocore.progress import ByteCounter, Counter, megabytes

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from emocore.corpora.download.ravdess_record import Archive
+from emocore.corpora.corpus import Archive
 from emocore.errors import UserError
 from emocore.storage.files import write_json
 from emocore.storage.local import sync, writing

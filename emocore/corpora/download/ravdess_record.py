@@ -6,10 +6,10 @@ https://doi.org/10.5281/zenodo.3255102.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from emocore.cli import check_choice
+from emocore.corpora.corpus import Archive
 from emocore.corpora.ravdess import ACTORS, NO_SONG
 from emocore.errors import UserError
 
@@ -17,16 +17,6 @@ SUBSETS = ("speech", "song", "video-speech", "video-song", "facial-tracking")
 _SUNG = ("song", "video-song")
 _RECORD = "1188976"
 _TRACKING_RECORD = "3255102"
-
-
-@dataclass(frozen=True)
-class Archive:
-    """One published zip; what is None is read from the record at first use."""
-
-    name: str
-    record: str
-    size: int | None = None  # bytes
-    md5: str | None = None
 
 
 _WHOLE = {
