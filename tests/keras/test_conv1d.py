@@ -13,7 +13,7 @@ from emocore.models.fitting import Recipe
 from emocore.pipeline.training.folds import Split
 from emocore.pipeline.tuning.objective import ArrayCandidates
 
-SETTINGS = {"filters": 4, "epochs": 8, "batch_size": 16, "learning_rate": 0.02, "patience": 8}
+SETTINGS = {"filters": 4, "epochs": 16, "batch_size": 16, "learning_rate": 0.02, "patience": 16}
 KNOWN = [2, 4, 5]
 
 
@@ -174,7 +174,7 @@ def in_parts(model, validation=None, asked=None):
 def test_asked_after_each_epoch_it_learns_the_same(fitted):
     parted = make()
     shares, chosen = in_parts(parted, (TEST, TEST_SOFT), asked=TEST)
-    assert shares == [(epoch + 1) / 8 for epoch in range(8)] and chosen == fitted[1]
+    assert shares == [(epoch + 1) / 16 for epoch in range(16)] and chosen == fitted[1]
     np.testing.assert_array_equal(parted.logits(TEST), fitted[0].logits(TEST))
 
 

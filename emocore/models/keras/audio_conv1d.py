@@ -44,29 +44,28 @@ class Conv1dClassifier(Classifier):
 
         With a validation pair, stops where its loss is least and returns {"epochs": that epoch}; else all epochs.
         """
-        keras.utils.set_random_seed(self.seed)
         tf.config.experimental.enable_op_determinism()
         settings, self.known = self.settings, weights > 0
         self.scale = (x.mean(axis=(0, 1)), x.var(axis=(0, 1)) + 1e-6)
-        self.network = _build(settings, x.shape[1:], self.scale)
+        self.network = _build(settings, x.shape[1:], self.scale, self.seed)
+        size = int(settings["batch_size"])
         # The schedule is that of all epochs, so that a fit over fewer is the first part of the same training.
-        steps = max(1, -(-len(x) // settings["batch_size"])) * settings["schedule_epochs"]
-        self.network.compile(
-            keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(settings["learning_rate"], steps)),
-            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
-        )
-        given = {"sample_weight": soft @ weights, "validation_data": validation, "batch_size": settings["batch_size"]}
+        steps = max(1, -(-len(x) // size)) * settings["schedule_epochs"]
+        schedule = keras.optimizers.schedules.CosineDecay(settings["learning_rate"], steps)
+        learn, judge = _steps(self.network, keras.optimizers.AdamW(schedule))
         best, losses = self.network.get_weights(), []
         for epoch in range(settings["epochs"]):
             # A seed an epoch: the order of the clips does not depend on what was computed between two of them.
-            keras.utils.set_random_seed(self.seed + epoch)
-            history = self.network.fit(x, soft, **given, epochs=1, verbose=0).history
-            if not np.isfinite(history["loss"][0]):
+            order = np.random.default_rng([self.seed, epoch]).permutation(len(x))
+            batches = (order[i : i + size] for i in range(0, len(x), size))
+            if not np.isfinite(sum(float(learn(x[rows], soft[rows], (soft @ weights)[rows])) for rows in batches)):
                 raise UserError(
                     "The loss became NaN while training audio-conv1d: look for clips without speech in the data, or "
                     "lower the learning rate."
                 )
-            losses += history.get("val_loss", [])
+            if validation is not None:
+                cuts = [slice(i, i + size) for i in range(0, len(validation[0]), size)]
+                losses.append(sum(float(judge(*(side[cut] for side in validation))) for cut in cuts))
             if losses and losses[-1] == min(losses):
                 best = self.network.get_weights()
             if len(losses) - np.argmin(losses or [0]) > settings["patience"]:
@@ -117,21 +116,56 @@ class Conv1dClassifier(Classifier):
         return classifier
 
 
-def _build(settings: Settings, shape: tuple[int, ...], scale: tuple[NDArray[np.float32], NDArray[np.float32]]) -> Any:
+def _steps(network: Any, optimizer: Any) -> tuple[Any, Any]:
+    """Return a step of learning, of clips float32[n, …], soft labels [n, 8] and weights [n], and one of judging.
+
+    The first returns the mean of the losses, the second, which takes no weights, their sum.
+    """
+    variables = network.trainable_variables
+    optimizer.build(variables)
+
+    def losses(x: Any, soft: Any, training: bool) -> Any:
+        return tf.nn.softmax_cross_entropy_with_logits(soft, network(x, training=training))
+
+    def learn(x: Any, soft: Any, weights: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(losses(x, soft, training=True) * weights)
+        optimizer.apply(tape.gradient(loss, [variable.value for variable in variables]), variables)
+        return loss
+
+    def judge(x: Any, soft: Any) -> Any:
+        return tf.reduce_sum(losses(x, soft, training=False))
+
+    inputs = tf.TensorSpec([None, *network.input_shape[1:]], tf.float32), tf.TensorSpec([None, None], tf.float32)
+    weights = tf.TensorSpec([None], tf.float32)
+    # Without AutoGraph there is no source to rewrite, and no file of it in the temporary folder.
+    return tf.function(learn, [*inputs, weights], autograph=False), tf.function(judge, inputs, autograph=False)
+
+
+def _build(
+    settings: Settings, shape: tuple[int, ...], scale: tuple[NDArray[np.float32], NDArray[np.float32]], seed: int = 0
+) -> Any:
+    """Return the network; its weights, and what it drops, are drawn from seeds of its own."""
     mean, variance = scale
-    normalized = keras.layers.Normalization(axis=-1, mean=mean, variance=variance)
-    layers: list[Any] = [keras.layers.Input(shape), normalized]
+    seeds = iter(np.random.SeedSequence(seed).generate_state(8).tolist())
+    layers: list[Any] = [
+        keras.layers.Input(shape),
+        keras.layers.Normalization(axis=-1, mean=mean, variance=variance),
+    ]
     for multiple, width in ((1, 7), (2, 5), (2, 3)):
+        drawn = keras.initializers.GlorotUniform(next(seeds))
         layers += [
-            keras.layers.Conv1D(settings["filters"] * multiple, width, padding="same", use_bias=False),
+            keras.layers.Conv1D(
+                settings["filters"] * multiple, width, padding="same", use_bias=False, kernel_initializer=drawn
+            ),
             keras.layers.BatchNormalization(),
             keras.layers.Activation("relu"),
             keras.layers.MaxPooling1D(2),
-            keras.layers.SpatialDropout1D(settings["dropout"] / 2),
+            keras.layers.SpatialDropout1D(settings["dropout"] / 2, seed=next(seeds)),
         ]
     layers += [
         keras.layers.GlobalAveragePooling1D(),
-        keras.layers.Dropout(settings["dropout"]),
-        keras.layers.Dense(len(EMOTIONS)),
+        keras.layers.Dropout(settings["dropout"], seed=next(seeds)),
+        keras.layers.Dense(len(EMOTIONS), kernel_initializer=keras.initializers.GlorotUniform(next(seeds))),
     ]
     return keras.Sequential(layers)
