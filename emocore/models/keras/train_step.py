@@ -106,18 +106,18 @@ class Stepper:
     def _compile(self) -> None:
         strategy, average = self.strategy, self.settings.average
 
-        @tf.function  # type: ignore[untyped-decorator] # TensorFlow has no types here
+        @tf.function(autograph=False)  # type: ignore[untyped-decorator] # TensorFlow has no types here
         def train_step(images: Any, soft: Any, weights: Any) -> Any:
             sums = strategy.run(self._learn, (images, soft, weights))
             if average:
                 self._follow()
             return sums
 
-        @tf.function  # type: ignore[untyped-decorator] # TensorFlow has no types here
+        @tf.function(autograph=False)  # type: ignore[untyped-decorator] # TensorFlow has no types here
         def validate_step(images: Any, soft: Any, weights: Any) -> Any:
             return strategy.run(self._sums, (images, soft, weights))
 
-        @tf.function  # type: ignore[untyped-decorator] # TensorFlow has no types here
+        @tf.function(autograph=False)  # type: ignore[untyped-decorator] # TensorFlow has no types here
         def reduce(sums: Any) -> Any:
             return strategy.run(_over_workers, (sums,))
 
