@@ -4,6 +4,7 @@
 from pathlib import Path
 
 from emocore.cli import run_job
+from emocore.pipeline.archive.here import begun
 from emocore.pipeline.options.label import LabelOptions
 
 
@@ -13,6 +14,14 @@ class Label(LabelOptions):
 
 def main(options: Label) -> None:
     """Label, and say what came of it."""
+    if options.dry_run or options.gpus_per_worker is not None:
+        _label(options)
+        return
+    with begun("emocore.pipeline.label:prepare", options.model):
+        _label(options)
+
+
+def _label(options: Label) -> None:
     # The work takes seconds to import: after the options are read.
     from emocore.corpora.scan import describe_passed_over  # noqa: PLC0415
     from emocore.pipeline.label import dry_run, label  # noqa: PLC0415

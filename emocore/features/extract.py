@@ -59,6 +59,12 @@ def heard_by(families: Sequence[FeatureFamily]) -> list[FeatureFamily]:
     return [family for family in families if isinstance(family.reads, SoundInput)]
 
 
+def load_families(families: Sequence[FeatureFamily]) -> None:
+    """Load what takes long of these families, before a file's time runs; once a process."""
+    for family in heard_by(families):
+        _loaded(family)
+
+
 def featurize_batch(
     planned: pa.Table,
     families: Sequence[FeatureFamily],

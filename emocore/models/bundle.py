@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
@@ -43,13 +43,16 @@ KNOWN = pa.schema([CLIPS.field(name) for name in ("clip", "take", "path", "actor
 class Bundle:
     """A trained model: what it is, the feature families that it asks for, and its card (the contents of bundle.json).
 
-    `classifier` is loaded with it; a network of frames loads in workers, and has none here.
+    `hash`: SHA-256 over the names and bytes of its files. `classifier` is there once `load_bundle` has read it; a
+    network of frames loads in workers, and has none here.
     """
 
     spec: ModelSpec
     families: tuple[FeatureFamily, ...]
     temperature: float
     card: Mapping[str, Any]
+    folder: Path
+    hash: str
     classifier: Classifier | None = None
 
     @property
@@ -108,17 +111,24 @@ def save_bundle(
     write_json(folder / _CARD, card)
 
 
-def load_bundle(run: str) -> Bundle:
-    """Load the bundle of a run folder, of the `model` folder itself, or one that is shipped, by its name.
+def open_bundle(run: str) -> Bundle:
+    """Open the bundle of a run folder, of the `model` folder itself, or one that is shipped, by its name.
 
-    Raises UserError as `read_card`, and where the model is not what its name says, but for networks of frames, at
-    which only workers look.
+    Its card is read and its files are hashed; the model is not loaded. Raises UserError as `read_card`.
     """
-    folder, card = bundle_folder(run), read_card(run)
-    spec = find_model(str(card["model"]))
-    classifier = None if spec.sees else _load_classifier(folder, spec)
+    folder = bundle_folder(run)
+    digest, card = bundle_hash(folder), _read_card(folder)
     families = tuple(families_of(card["families"]).values())
-    return Bundle(spec, families, float(card["temperature"]), card, classifier)
+    return Bundle(find_model(str(card["model"])), families, float(card["temperature"]), card, folder, digest)
+
+
+def load_bundle(run: str) -> Bundle:
+    """Open a bundle as `open_bundle` does, and load its model.
+
+    Raises UserError where the model is not what its name says, but for networks of frames, at which only workers look.
+    """
+    bundle = open_bundle(run)
+    return bundle if bundle.spec.sees else replace(bundle, classifier=_load_classifier(bundle.folder, bundle.spec))
 
 
 def read_card(run: str) -> dict[str, Any]:
@@ -130,6 +140,11 @@ def read_card(run: str) -> dict[str, Any]:
     folder = bundle_folder(run)
     for _ in check_files(folder):
         pass
+    return _read_card(folder)
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    """Return the card of a folder whose files were looked at."""
     try:
         if (folder / _CARD).stat().st_size > _MOST_CARD:
             raise ValueError("too large")

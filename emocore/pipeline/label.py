@@ -21,13 +21,14 @@ from emocore.corpora.scan import Row, describe_passed_over
 from emocore.corpora.synthetic.notice import is_synthetic
 from emocore.datasets.frames import FRAMES
 from emocore.errors import UnansweredClips, UserError
-from emocore.features.extract import reading_of, values_of, windows_of
+from emocore.features.extract import load_families, reading_of, values_of, windows_of
 from emocore.features.family import FeatureFamily, FrameInput
 from emocore.labels import EMOTIONS
 from emocore.media.reading import Reading
-from emocore.models.bundle import Bundle, bundle_folder, bundle_hash, load_bundle
+from emocore.models.bundle import Bundle, load_bundle, open_bundle
 from emocore.models.catalogue import SHIPPED
 from emocore.models.predictions import answers_of, clips_from_windows, label_rows, window_rows
+from emocore.pipeline.archive import here
 from emocore.pipeline.archive.database import Archive
 from emocore.pipeline.archive.dry_run import describe_run
 from emocore.pipeline.archive.stage import TIMINGS, TIMINGS_FOLDER, Stage
@@ -61,7 +62,7 @@ class Labeller:
 
     def __init__(self, model_dir: str, model_hash: str) -> None:
         self.bundle = load_bundle(model_dir)
-        if bundle_hash(Path(model_dir)) != model_hash:
+        if self.bundle.hash != model_hash:
             raise UserError(f"{model_dir} changed while it was in use: label with a finished model.")
 
     def __call__(self, featurized: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -86,6 +87,16 @@ class Labeller:
 
 
 _labeller = lru_cache(maxsize=1)(Labeller)
+
+
+def prepare(model: str) -> None:
+    """Load in this process what labelling by this model takes. Raises UserError where it cannot be loaded."""
+    bundle = open_bundle(model)
+    if bundle.spec.sees:
+        finished_network(model, bundle.model).load()
+    else:
+        _labeller(str(bundle.folder), bundle.hash)
+        load_families(bundle.families)
 
 
 @dataclass(frozen=True)
@@ -123,6 +134,8 @@ def label(options: LabelOptions) -> Labelled:
     bundle, model_hash = _checked(options)
     stills = bundle.spec.sees
     config = _config(options, model_hash)
+    if not (Path(options.out) / SUMMARY).exists() and not bundle.spec.sees and not here.wait_prepared():
+        load_bundle(options.model)  # a model that cannot be loaded is refused before a folder is claimed
     with output_folder(options.out, config, SUMMARY, FREE_OPTIONS) as folder, Archive(folder.path) as archive:
         started = time.monotonic()
         failures: list[Row] = []
@@ -156,7 +169,7 @@ def _checked(options: LabelOptions) -> tuple[Bundle, str]:
     """Return the bundle, and the hash of its files."""
     if not options.media:
         raise UserError("No MEDIA given: name at least one folder, zip, media file or manifest.")
-    bundle = load_bundle(options.model)
+    bundle = open_bundle(options.model)
     check_read_by(bundle.model, options, PictureOptions)
     check_media(options.media, stills=bundle.spec.sees)
     if options.sound_track and bundle.spec.sees:
@@ -168,7 +181,7 @@ def _checked(options: LabelOptions) -> tuple[Bundle, str]:
             f"--gpus-per-worker {options.gpus_per_worker:g} changes nothing for {bundle.model}, which computes on "
             "CPUs: leave it out."
         )
-    return bundle, bundle_hash(bundle_folder(options.model))
+    return bundle, bundle.hash
 
 
 def _config(options: LabelOptions, model_hash: str) -> dict[str, Any]:
@@ -189,7 +202,7 @@ def _stage(options: LabelOptions, bundle: Bundle, model_hash: str) -> Stage:
         reading = reading_of(families, options.seconds_per_file)
         return FrameLabelling(network, options.combine or bundle.combine, bundle.temperature, reading, families)
     reading = reading_of(bundle.families, options.seconds_per_file, options.sound_track)
-    return SoundLabelling(str(bundle_folder(options.model)), model_hash, bundle.families, reading)
+    return SoundLabelling(str(bundle.folder), model_hash, bundle.families, reading)
 
 
 def _families(options: LabelOptions, bundle: Bundle) -> tuple[FeatureFamily, ...]:

@@ -2,9 +2,10 @@
 
 The process may die with a file as a worker of Ray may: another begins where it stopped, and the shard's journal says
 which file was being read. It is a process that this one starts, not one that forks from it or imports a caller's
-script again.
+script again. What it imports takes seconds: a job begins it before its own imports, and both import side by side.
 """
 
+import contextlib
 import json
 import os
 import pickle
@@ -13,7 +14,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from contextvars import ContextVar
+from importlib import import_module
+from typing import IO, Any
 
 from emocore.errors import UserError
 from emocore.pipeline import cluster
@@ -31,13 +34,48 @@ def is_enough(n_files: int, gpus: float | None) -> bool:
     return gpus is None and n_files <= MOST_FILES and not cluster.is_joined() and not cluster.is_running()
 
 
+@contextmanager
+def begun(function: str, *arguments: str) -> Iterator[None]:
+    """Begin the process that `run_here` takes, which calls `module:function` with these arguments meanwhile.
+
+    None begins where Ray is asked anyway. It ends with the `with`, at the latest.
+    """
+    if cluster.is_joined() or cluster.is_running():
+        yield
+        return
+    process = _Process((function, *arguments))
+    token = _BEGUN.set(process)
+    try:
+        yield
+    finally:
+        _BEGUN.reset(token)
+        process.end()
+
+
+def wait_prepared() -> bool:
+    """Whether a process has begun and has done what it was to call; waits for it. Raises UserError as that did."""
+    process = _BEGUN.get()
+    if process is not None:
+        process.wait_prepared()
+    return process is not None
+
+
+def end_begun() -> None:
+    """End the process that was begun, where Ray does the work."""
+    process = _BEGUN.get()
+    if process is not None:
+        process.end()
+
+
 def run_here(places: list[int], told: dict[str, Any], gpus: float | None) -> Iterator[dict[str, Any]]:  # noqa: ARG001
     """Yield DONE rows of the shards at these places of the plan; `told` is run_place's stage, plan and out."""
     left, deaths = list(places), 0
+    process = _BEGUN.get()
     while left:
-        with _process(left, told) as (process, answers):
-            for line in answers:
-                answer = json.loads(line)
+        process = process if process and process.is_free else _Process()
+        try:
+            process.wait_prepared()
+            for answer in process.answers(left, told):
                 if "error" in answer:
                     raise RuntimeError(answer["error"])
                 if "done" in answer:
@@ -46,49 +84,92 @@ def run_here(places: list[int], told: dict[str, Any], gpus: float | None) -> Ite
                     yield answer["done"]
                 else:
                     deaths += 1  # until it is done
-            process.wait()
+        finally:
+            process.end()
         if left and deaths == 0:
-            raise UserError(f"A process that reads files ended as it began (exit code {process.returncode}).")
+            raise process.ended_as_it_began()
         if deaths > MOST_DEATHS:
             raise UserError(f"{deaths} processes ended one after the other: look for too little memory.")
 
 
-@contextmanager
-def _process(places: list[int], told: dict[str, Any]) -> Iterator[tuple[subprocess.Popen[bytes], Any]]:
-    """Start a process that works on these shards; it ends when this one does."""
-    reader, writer = os.pipe()
-    # As Ray has it for a task of one CPU: the numbers are those of a cluster to the last digit.
-    environment = {"OMP_NUM_THREADS": "1", **os.environ}
-    with open(reader) as answers:  # noqa: PTH123 - a pipe
-        process = subprocess.Popen(
+class _Process:
+    """A process that works on shards as soon as it is told which; it ends when this one does."""
+
+    def __init__(self, preparation: tuple[str, ...] = ()) -> None:
+        reader, writer = os.pipe()
+        self.is_free = True  # nothing was asked of it, and it was not ended
+        self._said: IO[str] = open(reader)  # noqa: PTH123, SIM115 - a pipe, which `end` closes
+        self._process = subprocess.Popen(
             [sys.executable, "-c", _COMMAND],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=[writer],
-            env=environment,
+            # As Ray has it for a task of one CPU: the numbers are those of a cluster to the last digit.
+            env={"OMP_NUM_THREADS": "1", **os.environ},
             start_new_session=True,  # Ctrl-C is for this process, which ends that one
         )
         os.close(writer)
-        assert process.stdin is not None
-        try:
-            pickle.dump(sys.path, process.stdin)
-            pickle.dump((writer, places, told), process.stdin)
-            process.stdin.flush()
-            yield process, answers
-        finally:
-            process.kill()
-            process.wait()
-            process.stdin.close()
+        self._is_prepared = False
+        self._tell(sys.path)
+        self._tell((writer, preparation))
+
+    def wait_prepared(self) -> None:
+        """Wait until it has called what it was to call. Raises UserError as that did, and where the process ended."""
+        if self._is_prepared:
+            return
+        line = self._said.readline()
+        if not line:
+            raise self.ended_as_it_began()
+        if json.loads(line)["refused"]:
+            raise UserError(json.loads(line)["refused"])
+        self._is_prepared = True
+
+    def answers(self, places: list[int], told: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Tell it which shards to work on, and yield what it says of them, until it ends."""
+        self.is_free = False
+        self._tell((places, told))
+        yield from map(json.loads, self._said)
+
+    def ended_as_it_began(self) -> UserError:
+        """Return what to say where it ended before a file was begun."""
+        return UserError(
+            f"A process that reads files ended as it began (exit code {self._process.wait()}): look for too little "
+            "memory."
+        )
+
+    def end(self) -> None:
+        """End it, whatever it does."""
+        self.is_free = False
+        self._process.kill()
+        self._process.wait()
+        self._said.close()
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+
+    def _tell(self, what: Any) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has ended, which its answers say
+            pickle.dump(what, self._process.stdin)
+            self._process.stdin.flush()
+
+
+_BEGUN: ContextVar[_Process | None] = ContextVar("begun", default=None)
 
 
 def work() -> None:
-    """Work on what the starting process says; said to it line by line: that a shard begins, and what became of it."""
-    writer, places, told = pickle.load(sys.stdin.buffer)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    from emocore.pipeline.archive.shards import run_place  # noqa: PLC0415 - it imports this module
-
+    """Prepare, and work on what the starting process says; said to it line by line: what begins, what became of it."""
+    writer, preparation = pickle.load(sys.stdin.buffer)
     with open(writer, "w", buffering=1) as answers:  # noqa: PTH123 - a pipe
+        print(json.dumps({"refused": _refusal(*preparation)}), file=answers)
+        try:
+            places, told = pickle.load(sys.stdin.buffer)
+        except EOFError:  # the starting process has gone
+            return
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        from emocore.pipeline.archive.shards import run_place  # noqa: PLC0415 - it imports this module
+
         for place in places:
             print(json.dumps({"begun": place}), file=answers)
             try:
@@ -96,6 +177,18 @@ def work() -> None:
             except Exception as error:
                 answer = {"error": repr(error)}
             print(json.dumps(answer), file=answers)
+
+
+def _refusal(function: str = "", *arguments: str) -> str | None:
+    """Call `module:function` with the arguments; return the sentence that it refuses them with."""
+    if not function:
+        return None
+    module, _, name = function.partition(":")
+    try:
+        getattr(import_module(module), name)(*arguments)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def _end_with_parent() -> None:

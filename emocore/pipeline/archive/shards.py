@@ -66,6 +66,7 @@ def run_shards(
 
 def _run_on_ray(places: list[int], told: dict[str, Any], gpus: float | None) -> Iterator[dict[str, Any]]:
     """Yield DONE rows of the shards at these places of the plan."""
+    here.end_begun()
     import ray  # noqa: PLC0415 - Ray takes seconds to import: only where it is needed
 
     cluster.connect()
