@@ -11,7 +11,6 @@ _PACKAGES = (
     ("ray",),
     ("numpy",),
     ("scipy",),
-    ("librosa",),
     ("soxr",),
     ("av",),
     ("opencv-python-headless",),
