@@ -110,20 +110,17 @@ class _Process:
             start_new_session=True,  # Ctrl-C is for this process, which ends that one
         )
         os.close(writer)
-        self._is_prepared = False
+        self._prepared = ""  # the line that says so
         self._tell(sys.path)
         self._tell((writer, preparation))
 
     def wait_prepared(self) -> None:
         """Wait until it has called what it was to call. Raises UserError as that did, and where the process ended."""
-        if self._is_prepared:
-            return
-        line = self._said.readline()
-        if not line:
+        self._prepared = self._prepared or self._said.readline()
+        if not self._prepared:
             raise self.ended_as_it_began()
-        if json.loads(line)["refused"]:
-            raise UserError(json.loads(line)["refused"])
-        self._is_prepared = True
+        if json.loads(self._prepared)["refused"]:
+            raise UserError(json.loads(self._prepared)["refused"])
 
     def answers(self, places: list[int], told: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Tell it which shards to work on, and yield what it says of them, until it ends."""

@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 from emocore.errors import UserError
+from emocore.errors import UserError
 from emocore.features.extract import PLANNED, reading_of
 from emocore.media.reading import Reading
 from emocore.pipeline.archive import here
@@ -115,6 +116,45 @@ def test_a_disk_that_fills_up_is_one_sentence_and_the_same_call_goes_on(run, tmp
         run(Listening({"2.wav": "disk full"}))
     heard, failures = run(Listening())
     assert sorted(heard) == FILES and failures == {}
+
+
+def prepare(path, refusal=""):
+    """What a process is to call before it has work."""
+    if refusal == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    with Path(path).open("a") as file:
+        file.write(f"{os.getpid()} ")
+    if refusal:
+        raise UserError(refusal)
+
+
+def test_a_process_that_was_begun_prepares_itself_once_and_does_the_work(run, tmp_path):
+    with here.begun("test_here:prepare", str(tmp_path / "prepared")):
+        assert here.wait_prepared()
+        heard, failures = run(Listening({"1.wav": "die"}))
+    assert (sorted(heard), failures) == (["0.wav", "2.wav", "3.wav"], {"1.wav": "killed"})
+    (number,) = (tmp_path / "prepared").read_text().split()
+    assert str(heard["3.wav"]) != number  # what comes after it is told its work at once
+
+
+def test_what_a_process_refuses_as_it_prepares_itself_is_the_users_sentence(run, tmp_path):
+    with here.begun("test_here:prepare", str(tmp_path / "prepared"), "No model."):
+        with pytest.raises(UserError, match=r"^No model\.$"):
+            here.wait_prepared()
+        with pytest.raises(UserError, match=r"^No model\.$"):
+            run(Listening())
+
+
+def test_a_process_that_dies_as_it_prepares_itself_is_told(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    with here.begun("test_here:prepare", str(tmp_path / "prepared"), "die"), pytest.raises(UserError, match="code -9"):
+        here.wait_prepared()
+
+
+def test_no_process_begins_where_a_cluster_is_named(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    with here.begun("test_here:prepare", "/nowhere"):
+        assert not here.wait_prepared()
 
 
 def test_ray_has_many_files_and_a_cluster_that_is_named(monkeypatch):
