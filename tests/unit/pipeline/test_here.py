@@ -14,7 +14,6 @@ import pytest
 import soundfile
 
 from emocore.errors import UserError
-from emocore.errors import UserError
 from emocore.features.extract import PLANNED, reading_of
 from emocore.media.reading import Reading
 from emocore.pipeline.archive import here
