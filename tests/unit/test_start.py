@@ -27,7 +27,6 @@ NOT_TO_LIST += ("scipy.signal", "scipy.optimize")
 NOT_TO_READ = ("ray", "tensorflow", "librosa", "numba", "matplotlib", "optuna", "jinja2", "requests")
 
 
-
 def imported_by(statement, heavy=HEAVY):
     """Those of the heavy libraries that a process has after this statement."""
     code = f"import sys\n{statement}\nprint(*(name for name in {heavy} if name in sys.modules), file=sys.stderr)"
