@@ -126,10 +126,10 @@ def worker_processes():
     return found
 
 
-def kill_a_worker_after(folder, checkpoint, killed):
-    """Kill one worker as soon as a newer checkpoint stands in the folder."""
-    for _ in range(2400):
-        if last_checkpoint(folder).name > checkpoint.name:
+def kill_a_worker_after(folder, killed):
+    """Kill one worker as soon as a checkpoint stands in the folder."""
+    for _ in range(1200):
+        if last_checkpoint(folder):
             killed.append(worker_processes()[-1])
             os.kill(killed[0], signal.SIGKILL)
             return
@@ -165,18 +165,44 @@ def all_frames(source):
     return images, np.stack([source.labels[clip] for table in tables for clip in table["clip"].to_pylist()])
 
 
-def answers_of(fitted, frames, weights, folder):
-    """What the network answers, loaded from its files, and what it answers with these weights."""
+def test_two_workers_one_of_them_killed_are_one_process(cluster, frames, tmp_path, capsys):
+    """Weights and statistics are equal on both, and those of Keras alone; the dead one's optimizer came back."""
+    killed = []
+    killer = threading.Thread(target=kill_a_worker_after, args=(tmp_path / "run", killed))
+    killer.start()
+    settings = dataclasses.replace(TINY, workers=2)
+    fitted = fit_network(Recipe("cnn", seed=3, balanced=False), settings, frames, NOBODY, tmp_path)
+    killer.join()
+    said = capsys.readouterr().out
+    assert killed
+    assert re.search(r"was lost \(.+\); the training goes on from its last checkpoint", said)
+    assert "epoch 5 of 5" in said
+    assert [entry["epoch"] for entry in fitted.history] == [1, 2, 3, 4, 5]
+    assert fitted.chosen == {}
+    groups = read_checkpoint(last_checkpoint(tmp_path / "run")).groups
+    expected = fitted_by_keras(frames, steps=20)
+    for mine, other in zip(groups["best"], expected, strict=True):
+        assert mine.dtype == np.float64
+        np.testing.assert_allclose(mine, other, rtol=0, atol=1e-9)
+    assert len(list((tmp_path / "run").glob("epoch-*"))) <= 3  # pruned
+    assert list((tmp_path / "tensorboard").iterdir())
+    answers_as_trained(fitted, frames, expected, tmp_path)
+    again = fit_network(Recipe("cnn", seed=3, balanced=False), settings, frames, NOBODY, tmp_path)
+    assert again == fitted  # without training
+
+
+def answers_as_trained(fitted, frames, weights, folder):
     from emocore.models.keras.frame_network import FrameNetwork  # noqa: PLC0415 - imports TensorFlow
 
-    folder.mkdir()
+    bundle = folder / "bundle"
+    bundle.mkdir()
     for name, content in fitted.files.items():
-        (folder / name).write_bytes(content)
-    network = FrameNetwork.load(folder, "cnn")
+        (bundle / name).write_bytes(content)
+    network = FrameNetwork.load(bundle, "cnn")
     images, _ = all_frames(frames)
-    answers = network.probabilities(images)
+    before = network.probabilities(images)
     network.network.set_weights(weights)
-    return answers, network.probabilities(images)
+    np.testing.assert_allclose(before, network.probabilities(images), atol=1e-5)
 
 
 DRIVER = """
@@ -193,21 +219,26 @@ module.train_long(Path(sys.argv[2]), Path(sys.argv[3]))
 """
 
 
-LONG = dataclasses.replace(TINY, workers=2, epochs=10, patience=10, average=0.9)
-
-
-def train_long(folder, work):
+def train_long(frames, work):
     """What a user's command does: the same in a process of its own and in this one."""
-    train = write_frames(folder / "train", [12, 8, 12])
-    validation = write_frames(folder / "validation", [10, 6], seed=1)
-    return train, fit_network(Recipe("cnn", seed=3, balanced=False), LONG, train, validation, work)
+    train = write_frames(frames / "train", [24, 24])
+    validation = write_frames(frames / "validation", [10, 6], seed=1)
+    settings = dataclasses.replace(
+        TINY,
+        workers=2,
+        precision="auto",
+        epochs=6,
+        steps_per_epoch=5,
+        batch_size=10,
+        patience=6,
+        dropout=0.2,
+        average=0.9,
+    )
+    return fit_network(Recipe("cnn", seed=1), settings, train, validation, work)
 
 
-def test_a_driver_is_killed_then_a_worker_and_all_is_as_one_process_learns_it(cluster, tmp_path, capsys):
-    """Two workers: what one process begins, the same call in another ends, and there a worker dies.
-
-    Weights, statistics and the optimizer come back each time: at the end they are those of Keras alone.
-    """
+def test_a_driver_killed_goes_on_from_its_last_checkpoint(cluster, tmp_path, capsys):
+    """Two workers with validation: what one process begins, the same call in another ends."""
     work, run = tmp_path / "work", tmp_path / "work" / "run"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("RAY_ADDRESS", None)
@@ -219,63 +250,19 @@ def test_a_driver_is_killed_then_a_worker_and_all_is_as_one_process_learns_it(cl
             time.sleep(0.05)
         driver.send_signal(signal.SIGKILL)
         assert driver.wait() == -signal.SIGKILL
-    checkpoint, killed = last_checkpoint(run), []
-    before = read_checkpoint(checkpoint).facts
+    before = read_checkpoint(last_checkpoint(run)).facts
     done = before["epoch"]
-    assert 2 <= done < 7
-    killer = threading.Thread(target=kill_a_worker_after, args=(run, checkpoint, killed))
-    killer.start()
-    train, fitted = train_long(tmp_path, work)
-    killer.join()
-    said = capsys.readouterr().out
-    assert killed
-    assert re.search(r"was lost \(.+\); the training goes on from its last checkpoint", said)
-    assert f"epoch {done + 1} of 10" in said and "epoch 10 of 10" in said
-    assert [entry["epoch"] for entry in fitted.history] == list(range(1, 11))
+    assert 2 <= done < 6
+    fitted = train_long(tmp_path, work)
+    assert f"epoch {done + 1} of 6" in capsys.readouterr().out
+    assert [entry["epoch"] for entry in fitted.history] == [1, 2, 3, 4, 5, 6]
     assert fitted.history[:done] == before["history"]  # not trained again, to the microsecond
     losses = [entry["val_loss"] for entry in fitted.history]
     assert fitted.chosen == {"epoch": 1 + int(np.argmin(losses))}
-    assert last_checkpoint(run).name == "epoch-000010"
-    assert len(list(run.glob("epoch-*"))) <= 3  # pruned
-    assert list((work / "tensorboard").iterdir())
-
-    groups = read_checkpoint(last_checkpoint(run)).groups
-    expected = fitted_by_keras(train, steps=40)
-    for mine, other in zip(groups["variables"], expected, strict=True):
-        assert mine.dtype == np.float64
-        np.testing.assert_allclose(mine, other, rtol=0, atol=1e-9)
-    answers, of_the_best = answers_of(fitted, train, groups["best"], tmp_path / "bundle")
-    np.testing.assert_allclose(answers, of_the_best, atol=1e-5)
-    assert train_long(tmp_path, work)[1] == fitted  # without training
+    assert last_checkpoint(run).name == "epoch-000006"
 
 
-@pytest.fixture
-def snapshot_behind_our_back(monkeypatch):
-    """Ray's snapshot of another training appears after we have looked; gives the folders that we looked at.
-
-    A killed driver's controller lives for a moment, and may write then.
-    """
-    from emocore.pipeline.training import distributed as networks  # noqa: PLC0415 - beside its use
-
-    lost = {"checkpoint_dir_name": "epoch-000009", "metrics": {}}
-    snapshot = {"ray_version": ray.__version__, "checkpoint_results": [lost], "checkpoint_report_indices": [0]}
-    snapshot |= {"latest_checkpoint_result": lost, "pending_training_results": [], "pending_validation_specs": []}
-    snapshot |= {"current_report_index": 1, "validated_checkpoint_dir_names": []}
-    snapshot |= {"timed_out_validation_checkpoint_dir_names": [], "failed_validation_checkpoint_dir_names": []}
-    real, calls = networks._prepare, []
-
-    def prepare(work):
-        real(work)
-        calls.append(work)
-        if len(calls) == 1:
-            (work / "run" / "checkpoint_manager_snapshot.json").write_text(json.dumps(snapshot))
-
-    monkeypatch.setattr(networks, "_prepare", prepare)
-    return calls
-
-
-def test_two_workers_fine_tune_from_the_shipped_faces(cluster, frames, tmp_path, snapshot_behind_our_back):
-    """And what appeared behind our back is removed once more, or Ray would not begin."""
+def test_two_workers_fine_tune_from_the_shipped_faces(cluster, frames, tmp_path):
     from emocore.models.keras.frame_network import FrameNetwork  # noqa: PLC0415 - imports TensorFlow
 
     settings = dataclasses.replace(
@@ -294,7 +281,6 @@ def test_two_workers_fine_tune_from_the_shipped_faces(cluster, frames, tmp_path,
     assert all(same["moving_mean"]) and len(same["moving_mean"]) > 5  # the statistics stay the base's
     assert not any(same["kernel"])
     assert len(fitted.history) == 2 and all(np.isfinite(entry["loss"]) for entry in fitted.history)
-    assert len(snapshot_behind_our_back) == 2
 
 
 @pytest.mark.parametrize(
@@ -376,3 +362,25 @@ def test_trainings_share_the_machines_by_their_gpus(monkeypatch):
     assert at_once(eight, gpus_per_worker=1) == (8, 9.0)
     assert at_once(eight, gpus_per_worker=1, workers=4) == (2, 9.0)
     assert at_once([*eight, {"CPU": 64}], gpus_per_worker=1) == (8, 9.0)
+
+
+def test_a_snapshot_that_appears_behind_our_back_is_removed_once_more(cluster, frames, tmp_path, monkeypatch):
+    """A killed driver's controller lives for a moment, and may write after we have looked."""
+    from emocore.pipeline.training import distributed as networks  # noqa: PLC0415 - beside its use
+
+    lost = {"checkpoint_dir_name": "epoch-000009", "metrics": {}}
+    snapshot = {"ray_version": ray.__version__, "checkpoint_results": [lost], "checkpoint_report_indices": [0]}
+    snapshot |= {"latest_checkpoint_result": lost, "pending_training_results": [], "pending_validation_specs": []}
+    snapshot |= {"current_report_index": 1, "validated_checkpoint_dir_names": []}
+    snapshot |= {"timed_out_validation_checkpoint_dir_names": [], "failed_validation_checkpoint_dir_names": []}
+    real, calls = networks._prepare, []
+
+    def prepare(work):
+        real(work)
+        calls.append(work)
+        if len(calls) == 1:
+            (work / "run" / "checkpoint_manager_snapshot.json").write_text(json.dumps(snapshot))
+
+    monkeypatch.setattr(networks, "_prepare", prepare)
+    fitted = fit_network(Recipe("cnn"), TINY, frames, NOBODY, tmp_path / "work")
+    assert len(calls) == 2 and fitted.history
