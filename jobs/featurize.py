@@ -62,10 +62,13 @@ class Featurize(ArchiveOptions, CorpusOptions):
 
 def main(options: Featurize) -> None:
     """Featurize, and say what came of it."""
-    from emocore.pipeline.featurize import featurize  # noqa: PLC0415 - the work takes seconds to import: after the options are read
+    # The work takes seconds to import: after the options are read.
+    from emocore.corpora.leave_out import describe_passed_over  # noqa: PLC0415
+    from emocore.pipeline.featurize import featurize  # noqa: PLC0415
 
+    listing = options.list(options.corpora, stills=options.frames)
     done = featurize(
-        options.list(options.corpora, stills=options.frames),
+        listing,
         options.out,
         options.families,
         options=options_to_json(options, leave_out=("out", "max_failures", *NOT_OF_THE_TABLES), paths=("corpora",)),
@@ -76,6 +79,8 @@ def main(options: Featurize) -> None:
     )
     state = "was finished already" if done.already_finished else "finished"
     print(f"{options.out} {state}: {amount(done.clips, 'clip')}, {amount(done.failures, 'failure')}")
+    if listing.unlisted.passed_over:
+        print(describe_passed_over(listing.unlisted.passed_over))
 
 
 if __name__ == "__main__":

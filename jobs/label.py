@@ -23,7 +23,7 @@ def main(options: Label) -> None:
 
 def _label(options: Label) -> None:
     # The work takes seconds to import: after the options are read.
-    from emocore.corpora.scan import describe_passed_over  # noqa: PLC0415
+    from emocore.corpora.leave_out import describe_passed_over  # noqa: PLC0415
     from emocore.pipeline.label import dry_run, label  # noqa: PLC0415
     from emocore.reports.summary import label_line  # noqa: PLC0415
 

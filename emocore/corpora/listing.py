@@ -1,8 +1,7 @@
 """What a corpus or an archive holds, before any file is opened: clips with labels, and failures."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pyarrow as pa
 from emocore.corpora.catalogue import AUTO, CORPORA, find_corpus
 from emocore.corpora.corpus import Corpus, LabelRules
 from emocore.corpora.folder import FOLDER, actor_finder
-from emocore.corpora.leave_out import LeaveOut, without
+from emocore.corpora.leave_out import LeaveOut, Unlisted, without
 from emocore.corpora.manifest import MANIFEST, MANIFEST_SUFFIXES, is_manifest, media_rows
 from emocore.corpora.scan import MediaFile, Row, check_root, is_folder, is_media, is_zip, media_suffixes, scan, walk
 from emocore.errors import UserError, amount
@@ -30,10 +29,11 @@ _NO_VOTE = np.zeros(len(EMOTIONS), np.float32)
 
 @dataclass(frozen=True)
 class Listing:
-    """The clips (schema.LISTING) in path order, and what could not be listed (schema.FAILURES)."""
+    """The clips (schema.LISTING) in path order, what could not be listed (schema.FAILURES), and what was not."""
 
     clips: pa.Table
     failures: pa.Table
+    unlisted: Unlisted = field(default_factory=Unlisted)
 
 
 def list_corpora(
@@ -44,6 +44,7 @@ def list_corpora(
     actor_from: str | None = None,
     stills: bool = False,
     exclude: Sequence[str] = (),
+    no_follow: bool = False,
 ) -> Listing:
     """List corpora as one: folders, zips, folders of zips, or CSV or Parquet manifests.
 
@@ -51,8 +52,8 @@ def list_corpora(
     catalogue where half of the names have its shape, else a labelled folder. `mapping` (label → emotion) is asked
     before the built-in names; `actor_from` is a regular expression on the path below the root whose first group is the
     actor, where the corpus itself does not say. With `stills` images are media too; a manifest's files are listed
-    whatever they are. What `exclude` (globs) and `leave_out` name is not listed, which is said in a line. A file
-    reached twice is the first root's.
+    whatever they are. What `exclude` (globs) and `leave_out` name is not listed, nor with `no_follow` what links lead
+    to; a line says so. A file reached twice is the first root's.
 
     Raises UserError for a root that does not exist or holds no media, for names that only a part of the files bear
     where nothing else labels them, and for what `folder_rows` and `manifest_rows` refuse.
@@ -61,14 +62,14 @@ def list_corpora(
         parse_emotion(emotion)
     actor_finder(actor_from)
     corpus = None if kind == AUTO else find_corpus(kind)
-    leave_out = LeaveOut(exclude)
+    leave_out = LeaveOut(exclude, no_follow=no_follow)
     rules = LabelRules(mapping, actor_from)
     listing = _join(
         {check_root(root, _CORPUS): None for root in roots},
         lambda root: _rows(root, corpus, rules, stills, leave_out),
     )
     _say(leave_out)
-    return listing
+    return replace(listing, unlisted=leave_out.unlisted)
 
 
 def check_media(roots: Sequence[str | Path], *, stills: bool = False) -> None:
@@ -83,19 +84,18 @@ def walk_media(
     failures: list[Row],
     *,
     stills: bool = False,
-    exclude: Sequence[str] = (),
-    passed_over: Counter[str] | None = None,
+    leave_out: LeaveOut | None = None,
 ) -> Iterator[tuple[Row, Iterator[str]]]:
     """Yield an archive's rows, one at a time, each with the names that its clip may have; nothing is asked of names.
 
     A root is a folder, a zip, a media file, or a manifest; with `stills` images are media too. What cannot be listed
-    is appended to `failures` as FAILURES rows; what `exclude` and `leave_out` name is told at the end, and what is
-    no media by its suffix counted in `passed_over`. Raises UserError for a root that does not exist or holds no media.
+    is appended to `failures` as FAILURES rows; what is not listed is counted in `leave_out.unlisted`, and what was left
+    out told at the end. Raises UserError for a root that does not exist or holds no media.
     """
-    leave_out = LeaveOut(exclude)
+    leave_out = leave_out or LeaveOut()
     for root in {check_root(root, _MEDIA): None for root in roots}:
         before, is_empty = len(failures), True
-        for row in _walk_root(root, failures, stills, leave_out, passed_over):
+        for row in _walk_root(root, failures, stills, leave_out):
             is_empty = False
             yield row, _clip_names(row)
         if is_empty and len(failures) == before:
@@ -103,16 +103,14 @@ def walk_media(
     _say(leave_out)
 
 
-def _walk_root(
-    root: str, failures: list[Row], stills: bool, leave_out: LeaveOut, passed_over: Counter[str] | None
-) -> Iterator[Row]:
+def _walk_root(root: str, failures: list[Row], stills: bool, leave_out: LeaveOut) -> Iterator[Row]:
     if _is_manifest_file(root):
         rows, failed = media_rows(root)
         failures += failed
         yield from without(rows, leave_out)
         return
     _check_kind(root, _MEDIA, stills)
-    for item in walk(root, stills, leave_out, passed_over):
+    for item in walk(root, stills, leave_out):
         if isinstance(item, dict):
             failures.append(item)
         else:
@@ -166,8 +164,8 @@ def _scan(root: str, stills: bool, leave_out: LeaveOut) -> tuple[list[MediaFile]
 
 
 def _say(leave_out: LeaveOut) -> None:
-    if leave_out.counts:
-        say(str(leave_out))
+    for line in leave_out.unlisted.lines():
+        say(line)
 
 
 def _check_kind(root: str, expected: str, stills: bool) -> None:

@@ -7,7 +7,7 @@ import stat
 import struct
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from os.path import realpath
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,23 +96,20 @@ def scan(root: str, stills: bool = False, leave_out: LeaveOut | None = None) -> 
     return files, sorted((item for item in found if isinstance(item, dict)), key=lambda row: str(row["path"]))
 
 
-def walk(
-    root: str, stills: bool = False, leave_out: LeaveOut | None = None, passed_over: Counter[str] | None = None
-) -> Iterator[MediaFile | Row]:
+def walk(root: str, stills: bool = False, leave_out: LeaveOut | None = None) -> Iterator[MediaFile | Row]:
     """Yield all media below an absolute path, and FAILURES rows for what could not be listed, in the walk's order.
 
     The root is a folder, a zip, or one media file. Zips inside a folder are looked into, zips inside a zip
     are not. Hidden files are skipped, and what `leave_out` has. A linked folder is entered once, and only where the
-    walk does not reach the folder itself. What is no media by its suffix is counted in `passed_over`, but for hidden
-    files and what our own commands wrote.
+    walk does not reach the folder itself. What is no media by its suffix is counted in `leave_out.unlisted`, but for
+    hidden files and what our own commands wrote.
     """
     leave_out = leave_out or LeaveOut()
     folder, _, name = root.rpartition("/")
-    passed_over = Counter() if passed_over is None else passed_over
     found = (
-        _walk(root, stills, leave_out, passed_over)
+        _walk(root, stills, leave_out)
         if is_folder(root)
-        else _list_file(root, name, "", realpath(folder or "/"), stills, leave_out, passed_over)
+        else _list_file(root, name, "", realpath(folder or "/"), stills, leave_out, leave_out.unlisted.passed_over)
     )
     # A zip is a level below a folder, but not below itself.
     own = f"{name}{MEMBER}" if is_zip(name) and not is_folder(root) else ""
@@ -125,18 +122,8 @@ def walk(
             yield failure_row(item.path, "bad_name", f"{item.path}: the name is not valid UTF-8")
 
 
-def describe_passed_over(passed_over: Mapping[str, int]) -> str:
-    """Return in words how many files were no media by their suffix, most first.
-
-    >>> describe_passed_over({".txt": 1_200, "": 3})
-    'passed over as no media: 1,200 .txt, 3 without a suffix'
-    """
-    most = sorted(passed_over.items(), key=lambda one: (-one[1], one[0]))
-    counts = [f"{count:,} {suffix or 'without a suffix'}" for suffix, count in most]
-    return f"passed over as no media: {', '.join(counts)}"
-
-
-def _walk(root: str, stills: bool, leave_out: LeaveOut, passed_over: Counter[str]) -> Iterator[MediaFile | Row]:
+def _walk(root: str, stills: bool, leave_out: LeaveOut) -> Iterator[MediaFile | Row]:
+    real_root = realpath(root)
     entered: set[str] = set()
     ours: Counter[str] = Counter()  # what our own commands wrote is not counted
     our_folders: set[str] = set()
@@ -159,13 +146,17 @@ def _walk(root: str, stills: bool, leave_out: LeaveOut, passed_over: Counter[str
         names = {entry.name for entry in everything}
         if ARCHIVE in names or {CONFIG, LOCK} <= names:
             our_folders.add(below)
-        count = ours if any(below.startswith(own) for own in our_folders) else passed_over
+        count = ours if any(below.startswith(own) for own in our_folders) else leave_out.unlisted.passed_over
         for entry in everything:
             if _is_hidden(entry.name) or leave_out.has(f"{below}{entry.name}"):
                 continue
+            to_folder = entry.is_symlink() and is_folder(entry.path)
+            is_read = to_folder or is_zip(entry.name) or is_media(entry.name, stills)
+            if entry.is_symlink() and is_read and leave_out.has_link(entry.path, real_root):
+                continue
             if entry.is_dir(follow_symlinks=False):
                 folders.append((entry.path, f"{below}{entry.name}/"))
-            elif entry.is_symlink() and is_folder(entry.path):
+            elif to_folder:
                 heapq.heappush(links, (entry.path, f"{below}{entry.name}/"))
             else:
                 yield from _list_file(entry.path, entry.name, below, real, stills, leave_out, count)

@@ -54,6 +54,7 @@ def featurize(
     """Write the FEATURES folder of a listing, shard by shard; the same call goes on where it stopped.
 
     Where the folder is finished and the corpus has changed since, what is new is added and what is gone is removed.
+    What the listing passed over and left out, and the sound track that was asked for, stand in its manifest.
     """
     config = {
         "command": "featurize",
@@ -63,14 +64,18 @@ def featurize(
     }
     data = fingerprint(listing)
     with output_folder(out, config, MANIFEST, FREE_OPTIONS) as folder:
+        facts = {"fingerprint": data, **listing.unlisted.to_json(), "sound_track": sound_track}
+        before = read_json(folder.path / MANIFEST) if folder.finished else {}
         stage = Featurizing(tuple(families), reading_of(families, seconds_per_file, sound_track))
         update = Update(stage, folder.path, MANIFEST, archive_options, max_failures)
-        same = folder.finished and read_json(folder.path / MANIFEST)["fingerprint"] == data
+        same = folder.finished and before["fingerprint"] == data
         with Archive(folder.path) as archive:
             if same and not archive_options.retry_failed and update.is_whole(archive):
+                if not facts.items() <= before.items():
+                    write_json(folder.path / MANIFEST, before | facts)
                 return Featurized(**_counts(folder.path), already_finished=True)
             update.run(archive, lambda: _named(listing.clips), lambda: listing.failures)
-        facts = {"fingerprint": data, "synthetic": is_synthetic(listing.clips["path"].to_pylist())}
+        facts["synthetic"] = is_synthetic(listing.clips["path"].to_pylist())
         manifest = _manifest(families, options.get("seed", 0)) | facts | _counts(folder.path)
         write_json(folder.path / MANIFEST, manifest)
         return Featurized(**_counts(folder.path), already_finished=False)

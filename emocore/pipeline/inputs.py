@@ -48,7 +48,12 @@ def find_data(paths: tuple[str, ...], options: CorpusOptions, spec: ModelSpec) -
     for path in corpora:
         if (Path(path) / "config.json").exists() and (Path(path) / "clips").is_dir():
             raise UserError(f"{path} holds unfinished feature tables: repeat the command that made them.")
-    told = {"--map": options.map, "--corpus": options.corpus != AUTO, "--exclude": options.exclude}
+    told = {
+        "--map": options.map,
+        "--corpus": options.corpus != AUTO,
+        "--exclude": options.exclude,
+        "--no-follow": options.no_follow,
+    }
     if not corpora and any(told.values()):
         option = next(option for option, value in told.items() if value)
         raise UserError(f"{option} says how a corpus is read, and {paths[0]} is featurized already: leave it out.")

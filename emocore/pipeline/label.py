@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 
 from emocore.cli import command_line, options_to_json
 from emocore.corpora.catalogue import licences
+from emocore.corpora.leave_out import LeaveOut, describe_passed_over
 from emocore.corpora.listing import check_media, failure_table, walk_media
-from emocore.corpora.scan import Row, describe_passed_over
+from emocore.corpora.scan import Row
 from emocore.corpora.synthetic.notice import is_synthetic
 from emocore.datasets.frames import FRAMES
 from emocore.errors import UnansweredClips, UserError
@@ -139,18 +140,19 @@ def label(options: LabelOptions) -> Labelled:
     with output_folder(options.out, config, SUMMARY, FREE_OPTIONS) as folder, Archive(folder.path) as archive:
         started = time.monotonic()
         failures: list[Row] = []
-        passed_over: Counter[str] = Counter()
+        leave_out = _leave_out(options)
 
         def listed() -> Iterator[tuple[Row, Iterator[str]]]:
             failures.clear()
-            passed_over.clear()
-            return walk_media(options.media, failures, stills=stills, exclude=options.exclude, passed_over=passed_over)
+            leave_out.restart()
+            return walk_media(options.media, failures, stills=stills, leave_out=leave_out)
 
         stage = _stage(options, bundle, model_hash)
         update = Update(stage, folder.path, SUMMARY, options, options.max_failures, options.gpus_per_worker)
         changed = update.run(archive, listed, lambda: failure_table(failures))
-        if changed or not folder.finished or passed_over != read_json(folder.path / SUMMARY).get("passed_over"):
-            _conclude(folder.path, options, archive, bundle, model_hash, passed_over, time.monotonic() - started)
+        unlisted = leave_out.unlisted.to_json()
+        if changed or not folder.finished or not unlisted.items() <= read_json(folder.path / SUMMARY).items():
+            _conclude(folder.path, options, archive, bundle, model_hash, unlisted, time.monotonic() - started)
         return Labelled(read_json(folder.path / SUMMARY), not changed and folder.finished)
 
 
@@ -159,10 +161,15 @@ def dry_run(options: LabelOptions) -> list[str]:
     bundle, model_hash = _checked(options)
     check_config(Path(options.out), _config(options, model_hash), FREE_OPTIONS)
     stage = _stage(options, bundle, model_hash)
-    passed_over: Counter[str] = Counter()
-    listed = walk_media(options.media, [], stills=bundle.spec.sees, exclude=options.exclude, passed_over=passed_over)
+    leave_out = _leave_out(options)
+    listed = walk_media(options.media, [], stills=bundle.spec.sees, leave_out=leave_out)
     lines = describe_run(stage, Path(options.out), listed, retry_failed=options.retry_failed, seed=options.seed)
+    passed_over = leave_out.unlisted.passed_over
     return [*lines, describe_passed_over(passed_over)] if passed_over else lines
+
+
+def _leave_out(options: LabelOptions) -> LeaveOut:
+    return LeaveOut(options.exclude, no_follow=options.no_follow)
 
 
 def _checked(options: LabelOptions) -> tuple[Bundle, str]:
@@ -217,7 +224,7 @@ def _conclude(
     archive: Archive,
     bundle: Bundle,
     model_hash: str,
-    passed_over: Counter[str],
+    unlisted: dict[str, Any],
     seconds: float,
 ) -> None:
     """Count what the tables hold, a shard at a time, and write the report and, last, the summary."""
@@ -231,7 +238,7 @@ def _conclude(
         "labels": counts.files,
         "failures": failures.num_rows,
         "failures_by_reason": dict(Counter(failures["reason"].to_pylist()).most_common()),
-        "passed_over": dict(passed_over.most_common()),
+        **unlisted,
         "states": dict(counts.states.most_common()),
         "predicted": dict(counts.predicted.most_common()),
         **(_seen(out, options, bundle) if bundle.spec.sees else {}),

@@ -50,7 +50,10 @@ PROTOCOLS = {
 
 _NOT_SETTINGS = ("versions", "licences", "people", "protocol_words", "settings")
 # What a labelled archive's page shows in its tiles and tables.
-_ON_THE_PAGE = ("files", "labels", "failures", "failures_by_reason", "states", "predicted", "versions", "model")
+_ON_THE_PAGE = (
+    *("files", "labels", "failures", "failures_by_reason", "states", "predicted", "versions", "model"),
+    *("passed_over", "left_out", "links_left_out", "links_out"),
+)
 
 VALIDATION = (
     "Trained on everything but the validation clips, and scored on those: the epoch and the temperature were chosen "
@@ -141,11 +144,8 @@ def render_labels(
         "hours": counts.media_seconds / 3600,
         "emotion_table": tables.count_table("Predicted emotions", "emotion", emotions),
         "state_table": tables.count_table("State of the files read", "state", dict(counts.states.most_common())),
-        "passed_over_table": tables.count_table(
-            "Passed over as no media", "suffix", {suffix or "none": n for suffix, n in summary["passed_over"].items()}
-        )
-        if summary.get("passed_over")
-        else None,
+        "unlisted_tables": _unlisted_tables(summary),
+        "links": {"left_out": summary.get("links_left_out"), "followed": summary.get("links_out")},
         "failure_table": tables.failure_table(failed) if failed else None,
         "answer_table": answer_table(counts) if counts.files else None,
         "n_shown": len(counts.answers),
@@ -157,6 +157,16 @@ def render_labels(
         "slowest_table": slowest_table(timings.slowest) if timings.slowest else None,
     }
     return _render("report_labels.html", view)
+
+
+def _unlisted_tables(summary: Mapping[str, Any]) -> list[tables.Table]:
+    """Return what the archive holds that is not labelled: no media by its suffix, or left out by its name."""
+    suffixes = {suffix or "none": n for suffix, n in summary.get("passed_over", {}).items()}
+    left_out = [[tables.plain(name), f"{n:,}"] for name, n in summary.get("left_out", {}).items()]
+    return [
+        *([tables.count_table("Passed over as no media", "suffix", suffixes)] if suffixes else []),
+        *([tables.Table("Left out by name", ["name", "files and folders"], left_out)] if left_out else []),
+    ]
 
 
 def _scored(metrics: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -46,6 +46,7 @@ class CorpusOptions(FileOptions):
             actor_from=self.actor_from,
             stills=stills,
             exclude=self.exclude,
+            no_follow=self.no_follow,
         )
 
 

@@ -8,7 +8,7 @@ import tyro
 from emocore.cli import check_max_failures, check_positive, check_seed
 
 NOT_OF_THE_TABLES = ("retry_failed", "drop_gone")
-FREE_OPTIONS = ("seconds_per_file", "exclude")  # may be others when a command goes on
+FREE_OPTIONS = ("seconds_per_file", "exclude", "no_follow")  # may be others when a command goes on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,8 @@ class FileOptions:
     --retry-failed reads what was too slow again, with the time that is given now"""
     exclude: Annotated[tuple[str, ...], tyro.conf.arg(metavar="GLOB …")] = ()
     """leave out files and folders of such names (*_noise.wav), or of such paths below the root (raw/*)"""
+    no_follow: bool = False
+    """leave out links; else they are followed, and those that lead out of what was named are counted"""
     seed: int = 0
     """seed of everything drawn at random; featurizing and labelling draw nothing, and record it"""
 

@@ -265,6 +265,12 @@ def test_a_corpus_that_grows_is_featurized_where_it_grew(corpus, features, featu
     for name, row in heard.items():
         np.testing.assert_array_equal(row, whole[name])
     assert features_of(root, out, frames=True).already_finished
+    manifest = read_json(out / "manifest.json")
+    assert [manifest[name] for name in ("passed_over", "left_out", "sound_track")] == [{}, {}, None]
+    (root / "notes.txt").touch()
+    (root / "@eaDir").mkdir()
+    assert features_of(root, out, frames=True).already_finished
+    assert read_json(out / "manifest.json") == manifest | {"passed_over": {".txt": 1}, "left_out": {"@eaDir": 1}}
 
 
 def test_a_label_that_is_corrected_decodes_nothing(tone, write_wav, features_of, tmp_path, monkeypatch):

@@ -273,8 +273,13 @@ def test_what_is_passed_over_is_said_and_what_a_model_cannot_bear_costs_itself(n
     assert read(out)["clip"].to_pylist() == [good.name]
     assert (read(out)["sound_tracks"].to_pylist(), read(out)["bandwidth_hz"].null_count) == ([1], 0)
     (media / "more.txt").write_text("x")
+    (media / "@eaDir").mkdir()
+    (media / "link").symlink_to(newcomer / "Actor_05")
+    command = (*command, "--no-follow")
     assert "2 .txt, 1 without a suffix" in job(*command).out
-    assert read_json(out / "summary.json")["passed_over"] == {".txt": 2, "": 1}
+    summary = read_json(out / "summary.json")
+    assert summary["passed_over"] == {".txt": 2, "": 1} and summary["left_out"] == {"@eaDir": 1}
+    assert (summary["labels"], summary["links_left_out"], summary["links_out"]) == (1, 1, 0)
     assert "Passed over as no media" in (out / "report.html").read_text()
 
 

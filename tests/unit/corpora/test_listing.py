@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emocore.corpora import scan as scan_module
+from emocore.corpora.leave_out import LeaveOut
 from emocore.corpora.listing import list_corpora, walk_media
 from emocore.errors import UserError
 from emocore.media.source import open_source
@@ -37,10 +38,12 @@ def clips(*roots, **options):
     return list_corpora(roots, **options).clips["clip"].to_pylist()
 
 
-def walked(*roots, **options):
+def walked(*roots, exclude=()):
     """The rows of an archive, in path order."""
     failures = []
-    rows = sorted((row for row, _ in walk_media(roots, failures, **options)), key=lambda row: row["path"])
+    rows = sorted(
+        (row for row, _ in walk_media(roots, failures, leave_out=LeaveOut(exclude))), key=lambda row: row["path"]
+    )
     assert not failures
     return rows
 

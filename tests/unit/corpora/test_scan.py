@@ -2,11 +2,13 @@
 
 import os
 import zipfile
-from collections import Counter
 from pathlib import Path
 
-from emocore.corpora.listing import walk_media
-from emocore.corpora.scan import describe_passed_over, walk
+import pytest
+
+from emocore.corpora.leave_out import LeaveOut, describe_passed_over
+from emocore.corpora.listing import list_corpora, walk_media
+from emocore.corpora.scan import walk
 from emocore.storage.folder import output_folder
 
 
@@ -19,9 +21,9 @@ def put(root, *paths):
 
 
 def passed_over(root, stills=False):
-    counts = Counter()
-    listed = list(walk(root, stills, passed_over=counts))
-    return dict(counts), len(listed)
+    leave_out = LeaveOut()
+    listed = list(walk(root, stills, leave_out))
+    return dict(leave_out.unlisted.passed_over), len(listed)
 
 
 def test_what_is_no_media_by_its_suffix_is_counted(tmp_path):
@@ -73,7 +75,73 @@ def test_a_suffix_that_is_no_text_can_be_written(tmp_path):
 
 def test_an_archive_of_several_roots_has_one_count(tmp_path):
     roots = [put(tmp_path / name, "a.wav", "b.txt") for name in ("one", "two")]
-    counts = Counter()
-    assert len(list(walk_media(roots, [], passed_over=counts))) == 2
-    assert counts == {".txt": 2}
-    assert describe_passed_over(counts) == "passed over as no media: 2 .txt"
+    leave_out = LeaveOut()
+    assert len(list(walk_media(roots, [], leave_out=leave_out))) == 2
+    assert leave_out.unlisted.passed_over == {".txt": 2}
+    assert describe_passed_over(leave_out.unlisted.passed_over) == "passed over as no media: 2 .txt"
+
+
+@pytest.fixture
+def linked(tmp_path):
+    """An archive with links to a folder, a file and a zip elsewhere, within itself, to nothing, and to no media."""
+    put(tmp_path, "elsewhere/deep/b.wav", "c.wav", "notes.txt", "archive/a.wav", "archive/sub/d.wav", "archive-2/e.wav")
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as file:
+        file.writestr("f.wav", b"x")
+    archive = tmp_path / "archive"
+    links = {"1": "../elsewhere", "2.wav": "../c.wav", "3.zip": "../z.zip", "4": "../archive-2"}
+    for name, target in {
+        **links,
+        "5": "sub",
+        "6.wav": "a.wav",
+        "7.wav": "../gone.wav",
+        "8.txt": "../notes.txt",
+    }.items():
+        (archive / name).symlink_to(target)
+    return archive
+
+
+def listed(root, **options):
+    leave_out = LeaveOut(**options)
+    found = list(walk(str(root), leave_out=leave_out))
+    return sorted(item.below for item in found if not isinstance(item, dict)), leave_out.unlisted
+
+
+def test_links_that_lead_out_of_an_archive_are_told(linked):
+    below, unlisted = listed(linked)
+    assert below == ["1/deep/b.wav", "2.wav", "3.zip!/f.wav", "4/e.wav", "6.wav", "a.wav", "sub/d.wav"]
+    assert (unlisted.links_out, unlisted.links_left_out) == (4, 0)
+    (line,) = unlisted.lines()
+    link, target = unlisted.link_out.split(" (to ")
+    assert Path(link).is_symlink() and Path(link).parent == linked and os.path.realpath(link) == target.rstrip(")")
+    assert line == f"4 links followed to what lies elsewhere, such as {link} (to {target}: --no-follow leaves links out"
+
+
+def test_no_follow_leaves_links_out_wherever_they_lead(linked):
+    below, unlisted = listed(linked, no_follow=True)
+    assert below == ["a.wav", "sub/d.wav"]
+    assert (unlisted.links_out, unlisted.links_left_out) == (0, 7)
+    assert unlisted.passed_over == {".txt": 1}
+    assert unlisted.lines() == ["left out: 7 links"]
+    assert listed(linked / "1", no_follow=True)[0] == ["deep/b.wav"]  # named by the user
+
+
+def test_a_root_of_root_is_left_by_no_link(tmp_path):
+    leave_out = LeaveOut()
+    (tmp_path / "a").symlink_to("/")
+    assert not leave_out.has_link(str(tmp_path / "a"), "/")
+    assert leave_out.unlisted.links_out == 0
+
+
+def test_a_corpus_says_what_it_holds_beside_its_clips(linked, capsys):
+    put(linked, "@eaDir/a.wav", "b.txt")
+    listing = list_corpora([linked])
+    assert listing.clips.num_rows == 7
+    assert listing.unlisted.to_json() == {
+        "passed_over": {".txt": 2},
+        "left_out": {"@eaDir": 1},
+        "links_left_out": 0,
+        "links_out": 4,
+    }
+    assert "4 links followed" in capsys.readouterr().out
+    assert list_corpora([linked], no_follow=True).clips.num_rows == 2
+    assert "left out: 7 links" in capsys.readouterr().out

@@ -258,7 +258,15 @@ def test_what_was_passed_over_stands_on_the_page():
     summary = {"passed_over": {".txt": 1_200, "": 3}}
     words = Page(render_labels({}, summary, LABELS.empty_table(), FAILURES.empty_table())).words()
     assert "Passed over as no media" in words and "1,200" in words
+    assert "Left out" not in words and "Links" not in words
     assert "Passed over" not in Page(render_labels({}, {}, LABELS.empty_table(), FAILURES.empty_table())).words()
+
+
+def test_what_was_left_out_and_which_links_were_followed_stands_on_the_page():
+    summary = {"left_out": {"@eaDir": 1_200, "*<b>.wav": 1}, "links_left_out": 0, "links_out": 3}
+    words = Page(render_labels({}, summary, LABELS.empty_table(), FAILURES.empty_table())).words()
+    assert "Left out by name" in words and "@eaDir 1,200" in words and "*<b>.wav 1" in words
+    assert "Links followed to what lies outside of what was named: 3." in words and "Links left out" not in words
 
 
 def test_labels_of_an_empty_archive():
