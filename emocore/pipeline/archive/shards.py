@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pyarrow as pa
 
-from emocore.errors import TooManyFailures, UserError
+from emocore.errors import TooManyFailures, UserError, said_to_user
 from emocore.media.video import Picture
 from emocore.pipeline import cluster
 from emocore.pipeline.archive import here
@@ -70,15 +70,13 @@ def _run_on_ray(places: list[int], told: dict[str, Any], gpus: float | None) -> 
     import ray  # noqa: PLC0415 - Ray takes seconds to import: only where it is needed
 
     cluster.connect()
-    out: Path = told["out"]
     data: Any = ray.data.from_arrow(_task_tables(places, cluster.cpus()))
     # Ray Data retries for ever when a process dies; a file that ended two is left out, see Journal.
     if gpus is None:
         data = data.map_batches(cast(Any, _run_task), fn_kwargs=told, num_cpus=1, **_AS_TABLES)
     else:
         data = run_apart(data, told, gpus)
-    with cluster.plainly(out):
-        yield from data.iter_rows()
+    yield from data.iter_rows()
 
 
 def run_place(place: int, stage: Stage, plan: Plan, out: Path) -> dict[str, Any]:
@@ -110,8 +108,16 @@ def _run_task(table: pa.Table, stage: Stage, plan: Plan, out: Path) -> Iterator[
 def _run_once(shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any]:
     try:
         return {"files": shard.num_rows, "failed": run_shard(shard, stage, out)}
-    except UserError as error:  # as an exception it would arrive without its own words
-        return {"fault": str(error)}
+    except Exception as error:
+        return _told(error, out)
+
+
+def _told(error: Exception, out: Path) -> dict[str, Any]:
+    """Return the row that says an error's words for the user: Ray Data loses them. Raises what has none."""
+    said = said_to_user(error, out)
+    if said is None:
+        raise error
+    return {"fault": str(said)}
 
 
 def run_apart(data: Any, told: dict[str, Any], gpus: float) -> Any:
@@ -153,8 +159,8 @@ def _read_once(shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any]:
 
     try:
         read = read_shard(shard, stage, out, take if stage.reading.every else None)
-    except UserError as error:
-        return {"fault": str(error)}
+    except Exception as error:
+        return _told(error, out)
     return {_WORK: pickle.dumps((shard, read, pictures))}
 
 
@@ -169,8 +175,8 @@ class _Answering:
 
                 use_gpu(1)
             stage.load()
-        except UserError as error:
-            self.fault = {"fault": str(error)}
+        except Exception as error:
+            self.fault = _told(error, out)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Return DONE rows."""
@@ -190,8 +196,8 @@ class _Answering:
                 for taken in pictures:
                     sink(*taken)
             failed = commit_shard(read, self.stage, self.out, sink)
-        except UserError as error:
-            return {"fault": str(error)}
+        except Exception as error:
+            return _told(error, self.out)
         return {"files": shard.num_rows, "failed": failed}
 
 

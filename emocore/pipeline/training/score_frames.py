@@ -98,7 +98,7 @@ def score_frames(examples: Examples, rows: Rows, network: NetworkPlace) -> pa.Ta
         fn_kwargs={"clips": clips, "network": network},
     )
     parts = [FRAME_LABELS.empty_table()]
-    with cluster.plainly(), Counter("score", int(inputs.n_frames[rows].sum()), "frame") as counter:
+    with Counter("score", int(inputs.n_frames[rows].sum()), "frame") as counter:
         batches: Iterator[pa.Table] = iter(data.iter_batches(batch_size=None, batch_format="pyarrow"))
         for part in batches:
             parts.append(part.cast(FRAME_LABELS))

@@ -16,7 +16,7 @@ import soundfile
 from emocore.errors import UserError
 from emocore.features.extract import PLANNED, reading_of
 from emocore.media.reading import Reading
-from emocore.pipeline.archive import here
+from emocore.pipeline.archive import here, shards
 from emocore.pipeline.archive.plan import Plan
 from emocore.pipeline.archive.rows import Planned
 from emocore.pipeline.archive.shards import run_shards
@@ -24,7 +24,7 @@ from emocore.pipeline.archive.shards import run_shards
 FILES = [f"{i}.wav" for i in range(4)]
 
 
-def no_room(_):
+def no_room(*_, **__):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -154,6 +154,22 @@ def test_no_process_begins_where_a_cluster_is_named(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     with here.begun("test_here:prepare", "/nowhere"):
         assert not here.wait_prepared()
+
+
+@pytest.mark.parametrize("reader", ["one process", "two"])
+@pytest.mark.parametrize("call", ["os.fsync", "pyarrow.parquet.write_table"])
+def test_a_full_disk_is_a_row_that_ray_carries(call, reader, run, tmp_path, monkeypatch):
+    """By our storage and by other code; where files are read and answered for in one process, and in two."""
+    run(Listening())
+    (tmp_path / "heard" / "000001.parquet").unlink()
+    plan, stage = Plan(tmp_path), Listening()
+    monkeypatch.setattr(call, no_room)
+    if reader == "two":
+        (read,) = shards._read_task(pa.table({"place": [1]}), stage, plan, tmp_path)
+        (row,) = shards._Answering(stage, tmp_path, on_gpu=False)(read).to_pylist()
+    else:
+        row = shards.run_place(1, stage, plan, tmp_path)
+    assert row["fault"].startswith(f"The disk of {tmp_path}") and "run the same command again" in row["fault"]
 
 
 def test_ray_has_many_files_and_a_cluster_that_is_named(monkeypatch):
