@@ -128,5 +128,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(found))
         yield found
         workers = getattr(found, "worker_failures", None)  # of Ray Train
-        waiting += [getattr(found, "cause", None), found.__cause__, found.__context__]
+        inner = (getattr(found, name, None) for name in ("cause", "controller_failure"))
+        waiting += [*inner, found.__cause__, found.__context__]
         waiting += workers.values() if isinstance(workers, dict) else []

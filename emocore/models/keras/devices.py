@@ -64,9 +64,12 @@ def _has_bfloat16(gpu: Any) -> bool:
 
 
 def summary_writer(folder: str) -> Any:
-    """Return what writes a log that TensorBoard reads."""
-    with tf.device("CPU"):
-        return tf.summary.create_file_writer(folder)
+    """Return what writes a log that TensorBoard reads; None where it cannot be written, which stops no training."""
+    try:
+        with tf.device("CPU"):
+            return tf.summary.create_file_writer(folder)
+    except tf.errors.OpError:
+        return None
 
 
 def summarize(writer: Any, figures: dict[str, Any]) -> None:

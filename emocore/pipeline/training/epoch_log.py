@@ -2,11 +2,13 @@
 
 import json
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ray.train import UserCallback
 
+from emocore.errors import OutputError
 from emocore.progress import duration, say
 from emocore.storage.local import append_line
 
@@ -29,7 +31,9 @@ class Reporter(UserCallback):
         self._write({"lost": sorted(worker_exceptions), "cause": said[-1] if said else ""})
 
     def _write(self, entry: dict[str, Any]) -> None:
-        append_line(Path(self.path), json.dumps(entry))
+        # Raised in the controller, it would be tried again for minutes; the checkpoint beside it says it at once.
+        with suppress(OutputError):
+            append_line(Path(self.path), json.dumps(entry))
 
 
 def follow(what: str, path: Path, thread: threading.Thread) -> None:

@@ -250,6 +250,12 @@ def test_the_words_for_the_user_are_found_below_those_of_others(tmp_path):
         raise RuntimeError("trial failed") from FromWorker(sentence)
     except RuntimeError as error:
         assert said_to_user(error, tmp_path) is sentence
+    outer = RuntimeError("Training failed due to controller error")
+    outer.controller_failure = sentence
+    assert said_to_user(outer, tmp_path) is sentence
+    outer = RuntimeError("two workers failed")
+    outer.worker_failures = {1: ValueError("pages"), 2: FromWorker(sentence)}
+    assert said_to_user(outer, tmp_path) is sentence
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert f"The disk of {tmp_path} is full" in str(said_to_user(FromWorker(full), tmp_path))
     assert said_to_user(OSError(errno.EIO, "of a film that is read"), tmp_path) is None
