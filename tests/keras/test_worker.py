@@ -204,3 +204,11 @@ def test_checkpoints_of_another_training_are_refused(frames, tmp_path):
     outcome, _, _ = fit(Recipe("cnn", seed=9), TINY, frames, tmp_path)
     run = tmp_path / "run"
     assert outcome == {"problem": f"{run} holds checkpoints of another training: give another folder."}
+
+
+def test_a_log_that_cannot_be_written_stops_no_training(tmp_path):
+    from emocore.models.keras.devices import summary_writer  # noqa: PLC0415 - it imports TensorFlow
+
+    (tmp_path / "file").write_text("no folder")
+    assert summary_writer(str(tmp_path / "file" / "tensorboard")) is None
+    assert summary_writer(str(tmp_path / "tensorboard"))
