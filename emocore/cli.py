@@ -46,7 +46,7 @@ def run_job(options_class: type[Options], job: Callable[[Options], None]) -> Non
     try:
         job(parse(options_class, sys.argv[1:]))
     except UserError as error:
-        _stop(str(said_to_user(error, Path.cwd()) or error), EXIT_WRONG_INPUT)
+        _stop(str(said_to_user(error, None) or error), EXIT_WRONG_INPUT)
     except TooManyFailures as error:
         _stop(str(error), EXIT_TOO_MANY_FAILURES)
     except KeyboardInterrupt:
@@ -54,7 +54,7 @@ def run_job(options_class: type[Options], job: Callable[[Options], None]) -> Non
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
-        said = said_to_user(error, Path.cwd())  # a full disk that somebody else's code met
+        said = said_to_user(error, None)  # a full disk that somebody else's code met
         if said is None:
             raise
         _stop(str(said), EXIT_WRONG_INPUT)

@@ -1,8 +1,10 @@
 """The two ways in which an input can be wrong: the user's (one sentence, exit code 2) and a file's (a failures row)."""
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -69,7 +71,10 @@ def amount(n: int, unit: str) -> str:
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 _ONLY_OF_WRITING = (*FULL, errno.EFBIG, errno.EROFS)  # no reader of a file gets these
+_MAKE_ROOM = "free some space and run the same command again"
 _REMEDIES = {
+    errno.ENOSPC: _MAKE_ROOM,
+    errno.EDQUOT: _MAKE_ROOM,
     errno.EACCES: "name another folder, or make this one writable",
     errno.EPERM: "name another folder, or make this one writable",
     errno.EROFS: "name another folder, or make this one writable",
@@ -79,42 +84,44 @@ _REMEDIES = {
 }
 
 
-def output_error(path: Path, error: OSError) -> OutputError:
+def output_error(path: Path | None, error: OSError) -> OutputError:
     """Return what is said of a file or a folder that cannot be written: why, how much is free, and what to do.
+
+    `path` None: nobody knows which.
 
     >>> print(output_error(Path("out/labels.csv"), PermissionError(errno.EACCES, "Permission denied")))
     out/labels.csv cannot be written (Permission denied): name another folder, or make this one writable.
     """
-    why = error.strerror or str(error) or type(error).__name__
-    if error.errno in FULL:
-        there = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
-        folder = path if there == path else path.parent
-        try:
-            free = f"{_size(shutil.disk_usage(there).free)} are free there, {path.name} takes more"
-        except OSError:
-            free = f"{path.name} finds no room there"
-        return OutputError(
-            f"The disk of {folder} is full ({why}): free some space and run the same command again; {free}."
-        )
+    why = os.strerror(error.errno) if error.errno in FULL else error.strerror or str(error) or type(error).__name__
     remedy = _REMEDIES.get(error.errno or 0, "see to that folder, and run the same command again")
-    return OutputError(f"{path} cannot be written ({why}): {remedy}.")
+    if path is None:
+        return OutputError(f"A file cannot be written ({why}): {remedy}.")
+    if error.errno not in FULL:
+        return OutputError(f"{path} cannot be written ({why}): {remedy}.")
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
+    folder = path if there == path else path.parent
+    free = ""
+    if error.errno == errno.ENOSPC:  # of a quota the disk does not know
+        with suppress(OSError):
+            free = f"; {_size(shutil.disk_usage(there).free)} are free there"
+    return OutputError(f"The disk of {folder} is full ({why}): {remedy}{free}.")
 
 
 def _size(n_bytes: int) -> str:
     return f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:,.0f} KB"
 
 
-def said_to_user(error: BaseException, place: Path) -> UserError | None:
+def said_to_user(error: BaseException, place: Path | None) -> UserError | None:
     """Return the sentence for the user that lies at the bottom of an error that others wrapped; None where none does.
 
     Ray puts a page of its own around what a worker raises. A full disk is one too, where something else than our own
-    storage wrote to it, somewhere below `place`.
+    storage wrote to it, somewhere below `place`; None: anywhere.
     """
     for cause in _causes(error):
         if isinstance(cause, UserError) and not hasattr(cause, "cause"):  # Ray's are of the worker's type too
             return cause
         if isinstance(cause, OSError) and cause.errno in _ONLY_OF_WRITING and not hasattr(cause, "cause"):
-            return output_error(Path(str(cause.filename or place)), cause)
+            return output_error(Path(cause.filename) if isinstance(cause.filename, str) else place, cause)
     return None
 
 

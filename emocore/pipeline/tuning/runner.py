@@ -99,23 +99,20 @@ class TrialRunner:
         os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # else it greets, whatever `verbose` says
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what fails is a row
         trainable = tune.with_parameters(Trial, candidates=self.candidates, in_parts=in_parts)
-        tuner = tune.Tuner(
-            tune.with_resources(trainable, tune.PlacementGroupFactory([self.room.resources])),
-            param_space=space,
-            tune_config=replace(
-                how, metric="score", mode="max", reuse_actors=self.room.reuse, max_concurrent_trials=self.room.at_once
-            ),
-            run_config=tune.RunConfig(
-                name=f"{time.time_ns():x}",
-                storage_path=str(self.folder),
-                verbose=0,
-                callbacks=[rows],
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                failure_config=tune.FailureConfig(max_failures=retries),
-            ),
+        how = replace(
+            how, metric="score", mode="max", reuse_actors=self.room.reuse, max_concurrent_trials=self.room.at_once
         )
-        with cluster.plainly(self.folder):
-            tuner.fit()
+        run = tune.RunConfig(
+            name=f"{time.time_ns():x}",
+            storage_path=str(self.folder),
+            verbose=0,
+            callbacks=[rows],
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            failure_config=tune.FailureConfig(max_failures=retries),
+        )
+        placed = tune.with_resources(trainable, tune.PlacementGroupFactory([self.room.resources]))
+        with cluster.plainly(self.folder):  # Tune writes there too
+            tune.Tuner(placed, param_space=space, tune_config=how, run_config=run).fit()
         rows.check()
 
 

@@ -94,7 +94,7 @@ def test_whatever_the_disk_says_is_one_sentence(tmp_path, monkeypatch, call, nam
         write_text(path, "words")
     sentence = str(error.value)
     assert str(tmp_path) in sentence and os.strerror(getattr(errno, name)) in sentence and "\n" not in sentence
-    assert (" are free there" in sentence) == (name in ("ENOSPC", "EDQUOT"))
+    assert (" are free there" in sentence) == (name == "ENOSPC")
     assert not path.exists()
 
 
@@ -258,5 +258,8 @@ def test_the_words_for_the_user_are_found_below_those_of_others(tmp_path):
     assert said_to_user(outer, tmp_path) is sentence
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert f"The disk of {tmp_path} is full" in str(said_to_user(FromWorker(full), tmp_path))
+    assert str(said_to_user(full, None)) == (
+        "A file cannot be written (No space left on device): free some space and run the same command again."
+    )
     assert said_to_user(OSError(errno.EIO, "of a film that is read"), tmp_path) is None
     assert said_to_user(ValueError("a mistake of ours"), tmp_path) is None
