@@ -33,6 +33,9 @@ _NEAR_BYTES = 2**16  # 2³¹ and 2³², less some header, are what recorders sta
 _HEADER_BYTES = 2**16  # within which Matroska's description of the whole is looked for
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")  # these two by Microsoft's specification, 10.2
 _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_ISO_BEGIN = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")  # ISO/IEC 14496-12, and QuickTime before it
+_ISO_DESCRIPTION = (b"moov", b"moof", b"meta")  # of a film, of a stretch of one, of stills
+_MOST_BOXES = 1_000  # a whole file has a handful, and one in fragments begins with moov
 _SEGMENT, _INFO, _DURATION = 0x18538067, 0x1549A966, 0x4489  # RFC 9559, 5.1.2
 _OPTIONS = {
     "format_whitelist": ",".join((*DEMUXERS, "mp4", "m4a", "3gp", "3g2", "mj2", "webm")),
@@ -52,6 +55,8 @@ def open_container(stream: Bytes) -> InputContainer:
         _check_whole(stream, chunks)
     if head == _ASF_HEADER[:12]:
         _check_asf_whole(stream)
+    if head[4:8] in _ISO_BEGIN:
+        _check_iso_whole(stream)
     stream.seek(0)
     probe = {"probesize": str(_WAV_PROBE_BYTES)} if head[:4] == b"RIFF" and head[8:] == b"WAVE" else {}
     try:
@@ -146,6 +151,28 @@ def _check_asf_whole(stream: Bytes) -> None:
     held = stream.seek(0, io.SEEK_END)
     if not flags & 1 and held < 0.99 * stated and not _is_placeholder(stated):  # 1: a broadcast, of no length
         raise MediaError("open", "truncated", f"{held} bytes where the header states {stated}")
+
+
+def _check_iso_whole(stream: Bytes) -> None:
+    """Raise MediaError where MP4 or QuickTime ends before what describes its samples: FFmpeg finds nothing in it."""
+    end, at, samples = stream.seek(0, io.SEEK_END), 0, False
+    for _ in range(_MOST_BOXES):
+        if at + 8 > end:
+            break
+        stream.seek(at)
+        size, name = struct.unpack(">I4s", stream.read(8))
+        if name in _ISO_DESCRIPTION:
+            return
+        if size == 1:  # the size stands behind the name, in 64 bits
+            size = int.from_bytes(stream.read(8), "big")
+        samples = samples or name == b"mdat"
+        at += size or end - at  # 0: to the end of the file
+        if at > end:
+            raise MediaError("open", "truncated", f"{end} bytes, where a part of the file states that it ends at {at}")
+        if 0 < size < 8:
+            return
+    if samples and at + 8 > end:
+        raise MediaError("open", "truncated", "the description of its samples (moov) is not there")
 
 
 def _is_placeholder(stated: int) -> bool:

@@ -225,7 +225,12 @@ def _check_machine(machine: Any, n_columns: int) -> None:
     shapes = [machine.support_vectors_.shape, machine._dual_coef_.shape, machine._intercept_.shape]
     if shapes != [(n, n_columns), (1, n), (1,)] or machine.support_.shape != (n,):
         raise ValueError("a machine of unequal parts")
-    if machine._n_support.shape != (2,) or int(machine._n_support.sum()) != n or (machine._n_support < 0).any():
+    if (
+        machine._n_support.dtype != np.int32
+        or machine._n_support.shape != (2,)
+        or int(machine._n_support.sum()) != n
+        or (machine._n_support < 0).any()
+    ):
         raise ValueError("a machine of unequal parts")
     # libsvm looks rows up by number where a kernel is precomputed, and calls what a kernel of one's own is.
     if machine.kernel not in ("linear", "rbf", "poly", "sigmoid") or len(machine._probA) > 1 or len(machine._probB) > 1:

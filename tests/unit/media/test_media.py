@@ -241,7 +241,35 @@ def test_a_cut_wav_or_flac(media_files, share):
 
 def test_a_cut_film_whose_index_is_at_the_end(media_files):
     path = media_files.encoded("a.mp4", media_files.voice(4.0, 44_100), 44_100, "aac", "libx264")
-    assert fault(cut(path, 0.5)) in {"unsupported", "broken", "truncated"}
+    assert fault(cut(path, 0.5)) == "truncated"
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.m4a", "a.3gp", "a.m4v", "a.qt"])
+@pytest.mark.parametrize("share", [0.01, 1 / 3, 0.9])
+def test_a_cut_file_whose_description_is_at_the_end(media_files, name, share):
+    kind = {".qt": ".mov", ".m4v": ".mp4"}.get(Path(name).suffix, Path(name).suffix)
+    written = media_files.encoded(f"whole{kind}", media_files.voice(4.0, 44_100), 44_100, "aac")
+    path = Path(written).rename(media_files.folder / name)
+    content = path.read_bytes()
+    assert content.index(b"mdat") < content.index(b"moov") and decode(str(path)) is not None
+    assert fault(cut(str(path), share)) == "truncated"
+    path.write_bytes(content[: content.index(b"moov") - 4])  # as a recorder leaves it that was ended
+    assert fault(str(path)) == "truncated"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        struct.pack(">I4s4s4x", 16, b"ftyp", b"heic")
+        + struct.pack(">I4s", 8, b"meta")
+        + struct.pack(">I4s", 0, b"mdat"),
+        struct.pack(">I4s4s4x", 16, b"ftyp", b"isom"),
+        struct.pack(">I4s4s4x", 16, b"ftyp", b"isom") + struct.pack(">I4s", 3, b"mdat") + bytes(40),
+        struct.pack(">I4s", 8, b"free") * 2_000,
+    ],
+)
+def test_what_is_no_film_at_all_is_not_called_a_cut_one(media_files, content):
+    assert fault(media_files.bytes("a.mp4", content)) in {"unsupported", "broken", "no_samples"}
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.mp4", "aac"), ("a.mkv", "flac"), ("a.webm", "libopus")])

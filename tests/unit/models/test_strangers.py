@@ -24,6 +24,9 @@ X = (np.random.default_rng(0).normal(size=(36, 160)) + np.eye(160)[EMOTIONS_SHOW
 SMALL = {"random-forest": {"n_estimators": 4}, "xgboost": {"n_estimators": 4}, "mlp": {"max_iter": 20}}
 
 
+DROPS = ([], [1.0], ["x"] * 12, [float("nan")] * 12, {})
+
+
 def fit(name, folder):
     model = classifier_class(name)(name, settings=SMALL.get(name))
     model.fit(X, SOFT, (SOFT.sum(axis=0) > 0).astype("f4"), None)
@@ -73,6 +76,25 @@ def test_a_machine_of_unequal_parts_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("_n_support", np.array([-1, 1], np.int32)),
+        ("_n_support", np.array([[1], [1]], np.int32)),
+        ("_n_support", np.array([0.5, 0.5])),
+        ("_dual_coef_", np.zeros((1, 3))),
+        ("_intercept_", np.zeros(2)),
+        ("support_", np.zeros(3, np.int32)),
+        ("support_vectors_", np.zeros((5, 3))),
+    ],
+)
+def test_arrays_of_a_machine_fit_together(name, value, tmp_path):
+    model = fit("svc", tmp_path)
+    setattr(model.pipeline[-1].estimators_[1], name, value)
+    model.save(tmp_path)
+    assert "unequal parts" in refused("svc", tmp_path)
+
+
+@pytest.mark.parametrize(
     ("left", "right", "columns"),
     [([0, -1, -1], [2, -1, -1], [0, -2, -2]), ([1, 0, -1], [2, 2, -1], [0, 0, -2]), ([9, -1], [1, -1], [0, -2])],
 )
@@ -114,6 +136,49 @@ def test_boosted_trees_are_looked_through_before_their_library_sees_them(change,
 
 def many_answers(forest):
     forest["trees"][0]["tree_param"]["size_leaf_vector"] = "100000"
+
+
+def change_learner(folder, change):
+    path = folder / "model.json"
+    model = json.loads(path.read_text())
+    change(model["learner"])
+    path.write_text(json.dumps(model))
+
+
+def of_parameter(name, value):
+    return lambda learner: learner["learner_model_param"].update({name: value})
+
+
+def of_tree(name, value):
+    return lambda learner: learner["gradient_booster"]["gbtree"]["model"]["trees"][0].update({name: value})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(of_parameter("num_target", value) for value in ("0", "2", "1000000000", "x")),
+        *(of_parameter("base_score", value) for value in ("[]", "[0,0]", "[1e999,0,0]", "NaN", "x", '["a",0,0]', "{}")),
+        *(lambda learner, value=value: learner["gradient_booster"].update(weight_drop=value) for value in DROPS),
+        *(of_tree("split_type", value) for value in ([], [0] * 10**4, "abc")),
+        lambda learner: of_tree("split_type", [1] * len(first_tree(learner)["parents"]))(learner),
+        lambda learner: learner["gradient_booster"].update(name="gpu"),
+        *(
+            lambda learner, ends=ends: learner["gradient_booster"]["gbtree"]["model"].update(iteration_indptr=ends)
+            for ends in ([], [0, 10**6], [0, 6, 3, 12], [-1, 12])
+        ),
+    ],
+)
+def test_values_that_xgboost_would_believe_are_looked_at_first(change, tmp_path):
+    model = classifier_class("xgboost")("xgboost", settings={"n_estimators": 4, "booster": "dart", "rate_drop": 0.5})
+    model.fit(X, SOFT, (SOFT.sum(axis=0) > 0).astype("f4"), None)
+    model.save(tmp_path)
+    np.testing.assert_array_equal(classifier_class("xgboost").load(tmp_path, "xgboost").logits(X), model.logits(X))
+    change_learner(tmp_path, change)
+    assert "is no xgboost of ours" in refused("xgboost", tmp_path)
+
+
+def first_tree(learner):
+    return learner["gradient_booster"]["gbtree"]["model"]["trees"][0]
 
 
 def test_a_tree_of_many_answers_is_refused(tmp_path):
