@@ -11,6 +11,7 @@ _PACKAGES = (
     ("ray",),
     ("numpy",),
     ("scipy",),
+    ("librosa",),
     ("soxr",),
     ("av",),
     ("opencv-python-headless",),

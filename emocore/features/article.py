@@ -1,8 +1,4 @@
-"""The article's features: MFCC, their two differences and the RMS energy, each summed up over the clip.
-
-They are librosa's to the last digit (0.11, see the test), without the second that it and its compiler take to import
-in every process.
-"""
+"""The article's features: MFCC, their two differences and the RMS energy, each summed up over the clip."""
 
 from collections.abc import Sequence
 from functools import cache, lru_cache
@@ -16,10 +12,6 @@ N_FRAMES = 157
 N_MFCC = 13
 N_FFT = 2048
 HOP_LENGTH = 512
-N_MELS = 128
-_LEAST_POWER = 1e-10
-_RANGE_DECIBELS = 80.0
-_DELTA_FRAMES = 9
 # With frames centred on multiples of the hop, this many samples give 157 frames (3.62 s at 22,050 Hz).
 N_SAMPLES = (N_FRAMES - 1) * HOP_LENGTH
 
@@ -45,54 +37,34 @@ def article_features(
     >>> columns.shape, frames.shape, COLUMNS[0]
     ((160,), (157, 39), 'mfcc_01_mean')
     """
-    import scipy.fft  # noqa: PLC0415 - which --help need not wait for
+    import librosa  # noqa: PLC0415 - seconds to import
+    import scipy.fft  # noqa: PLC0415 - beside it
 
-    given = np.asarray(signal, dtype=np.float32)[:N_SAMPLES]
-    padded = np.pad(given, (N_FFT // 2, N_FFT // 2 + N_SAMPLES - len(given)))
-    cut = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP_LENGTH]
-    # What is multiplied and summed up below lies in memory as librosa has it: the last digits depend on that.
-    power = np.abs(np.fft.rfft(_hann() * cut, axis=1).astype(np.complex64)).T ** 2
-    decibels = 10.0 * np.log10(np.maximum(_LEAST_POWER, _mel_filters(sample_rate_hz) @ power))
-    decibels = np.maximum(decibels, decibels.max() - _RANGE_DECIBELS)
+    fixed = librosa.util.fix_length(np.asarray(signal, dtype=np.float32), size=N_SAMPLES)
+    power = np.abs(librosa.stft(fixed, n_fft=N_FFT, hop_length=HOP_LENGTH)) ** 2
+    decibels = librosa.power_to_db(_mel_filters(sample_rate_hz) @ power)
     mfcc = scipy.fft.dct(decibels, axis=0, type=2, norm="ortho")[:N_MFCC]
     first, second = _delta_matrices()
     frames = np.vstack([mfcc, mfcc @ first, mfcc @ second]).astype(np.float32)
-    rows = np.vstack([frames, np.sqrt(np.mean(np.square(cut.T), axis=0, keepdims=True))])
+    rows = np.vstack([frames, librosa.feature.rms(y=fixed, frame_length=N_FFT, hop_length=HOP_LENGTH)])
     columns = np.concatenate([rows.mean(axis=1), rows.max(axis=1), rows.min(axis=1), rows.std(axis=1)])
     return columns.astype(np.float32), np.ascontiguousarray(frames.T)
 
 
 @cache
-def _hann() -> NDArray[np.float64]:
-    # In the order in which SciPy adds: its numbers, not only to rounding.
-    return (0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, N_FFT + 1)))[:-1]
-
-
-@cache
 def _mel_filters(sample_rate_hz: int) -> NDArray[np.float32]:
-    """Return float32[N_MELS, N_FFT // 2 + 1]: triangles of equal area between frequencies equally far apart in mel.
+    import librosa  # noqa: PLC0415 - seconds to import
 
-    The scale is Slaney's (Auditory Toolbox, 1998): linear up to 1 kHz, logarithmic beyond.
-    """
-    hertz_a_mel, edge_hz, step = 200.0 / 3, 1000.0, np.log(6.4) / 27.0
-    edge = edge_hz / hertz_a_mel
-    highest = edge + np.log(sample_rate_hz / 2 / edge_hz) / step
-    mels = np.linspace(0.0, highest, N_MELS + 2)
-    hertz = np.where(mels < edge, hertz_a_mel * mels, edge_hz * np.exp(step * (mels - edge)))
-    ramps = np.subtract.outer(hertz, np.fft.rfftfreq(N_FFT, 1.0 / sample_rate_hz))
-    widths = np.diff(hertz)[:, None]
-    filters = np.maximum(0, np.minimum(-ramps[:-2] / widths[:-1], ramps[2:] / widths[1:])).astype(np.float32)
-    return np.asarray(filters * (2.0 / (hertz[2:] - hertz[:-2]))[:, None], np.float32)
+    return np.asarray(librosa.filters.mel(sr=sample_rate_hz, n_fft=N_FFT), dtype=np.float32)
 
 
 @cache
 def _delta_matrices() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    from scipy.signal import savgol_filter  # noqa: PLC0415 - half a second to import
+    import librosa  # noqa: PLC0415 - seconds to import
 
     # A Savitzky-Golay difference is linear in the frames: its matrix is what it makes of the identity.
     identity = np.eye(N_FRAMES)
-    first, second = (savgol_filter(identity, _DELTA_FRAMES, order, deriv=order) for order in (1, 2))
-    return first.astype(np.float32), second.astype(np.float32)
+    return tuple(librosa.feature.delta(identity, order=order).astype(np.float32) for order in (1, 2))  # type: ignore[return-value]
 
 
 def _load_columns(family: FeatureFamily) -> Extractor:
@@ -104,6 +76,9 @@ def _load_frames(family: FeatureFamily) -> Extractor:
 
 
 def _stacked(windows: Sequence[SoundWindow], which: int, family: FeatureFamily) -> NDArray[np.float32]:
+    from emocore.features.compile import compile_features  # noqa: PLC0415 - it calls what stands above
+
+    compile_features()
     values = [_both(window.samples.tobytes(), window.sample_rate_hz)[which] for window in windows]
     return np.stack(values) if values else np.zeros((0, *family.shape), np.float32)
 

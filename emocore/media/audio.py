@@ -1,12 +1,11 @@
 """The sound track of a file, as one channel of samples at the rate that the features ask for."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import av
+import librosa
 import numpy as np
-import soxr
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from numpy.typing import NDArray
@@ -161,14 +160,8 @@ def prepare(sound: Sound, sample_rate_hz: int, level: Literal["as-is", "peak"]) 
     """
     signal = sound.signal
     if sound.sample_rate_hz != sample_rate_hz:
-        signal = _resampled(signal, sound.sample_rate_hz, sample_rate_hz)
+        signal = librosa.resample(signal, orig_sr=sound.sample_rate_hz, target_sr=sample_rate_hz)
     peak = float(np.abs(signal).max(initial=0.0))
     if level == "peak" and peak > 0:
         signal = signal / np.float32(peak)
     return np.asarray(signal, dtype=np.float32)
-
-
-def _resampled(signal: NDArray[np.float32], from_hz: int, to_hz: int) -> NDArray[np.float32]:
-    samples = math.ceil(len(signal) * (to_hz / from_hz))
-    given = soxr.resample(signal, from_hz, to_hz, quality="soxr_hq")[:samples]
-    return np.pad(given, (0, samples - len(given)))

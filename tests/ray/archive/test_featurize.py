@@ -78,7 +78,7 @@ def test_the_folder_has_the_parts_and_columns_of_the_contract(features, corpus):
     assert manifest["schema_version"] == SCHEMA_VERSION and manifest["families"] == to_json([ARTICLE, ARTICLE_FRAMES])
     reads = manifest["families"]["article"]["reads"]
     assert reads == {"sample_rate_hz": 22_050, "level": "as-is"} and manifest["seed"] == 0
-    assert manifest["fingerprint"] and manifest["versions"]["soxr"]
+    assert manifest["fingerprint"] and manifest["versions"]["librosa"]
 
 
 def test_a_row_says_what_the_name_says_and_holds_what_librosa_hears(features):

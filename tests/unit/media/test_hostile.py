@@ -271,7 +271,7 @@ from pathlib import Path
 from emocore.errors import MediaError
 from emocore.media.reading import Reading, read_media
 from emocore.media.source import open_source
-import av, soxr
+import av, librosa
 av.logging.set_level(None)
 resource.setrlimit(resource.RLIMIT_AS, (3 * 2**30, 3 * 2**30))
 def peak():

@@ -56,14 +56,6 @@ def test_any_rate_becomes_what_librosa_loads(media_files, rate):
     assert_as_librosa(media_files.sound("a.wav", rate=rate))
 
 
-@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
-@pytest.mark.parametrize("samples", [1, 5, 48_001])
-def test_resampled_as_librosa_does_to_the_last_digit(rate, samples):
-    signal = np.random.default_rng(0).normal(0, 0.1, samples).astype(np.float32)
-    given = prepare(Sound(signal, rate), RATE, "as-is")
-    np.testing.assert_array_equal(given, librosa.resample(signal, orig_sr=rate, target_sr=RATE))
-
-
 @pytest.mark.parametrize("name", ["a.wav", "a.flac"])
 @pytest.mark.parametrize("channels", [1, 2, 4])  # of surround: see test_channels.py
 def test_channels_are_averaged_as_librosa_does(media_files, name, channels):
