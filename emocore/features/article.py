@@ -68,17 +68,22 @@ def _delta_matrices() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def _load_columns(family: FeatureFamily) -> Extractor:
+    _compile()
     return lambda windows: _stacked(windows, 0, family)
 
 
 def _load_frames(family: FeatureFamily) -> Extractor:
+    _compile()
     return lambda windows: _stacked(windows, 1, family)
 
 
-def _stacked(windows: Sequence[SoundWindow], which: int, family: FeatureFamily) -> NDArray[np.float32]:
+def _compile() -> None:
     from emocore.features.compile import compile_features  # noqa: PLC0415 - it calls what stands above
 
     compile_features()
+
+
+def _stacked(windows: Sequence[SoundWindow], which: int, family: FeatureFamily) -> NDArray[np.float32]:
     values = [_both(window.samples.tobytes(), window.sample_rate_hz)[which] for window in windows]
     return np.stack(values) if values else np.zeros((0, *family.shape), np.float32)
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import av
-import librosa
 import numpy as np
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
@@ -160,6 +159,8 @@ def prepare(sound: Sound, sample_rate_hz: int, level: Literal["as-is", "peak"]) 
     """
     signal = sound.signal
     if sound.sample_rate_hz != sample_rate_hz:
+        import librosa  # noqa: PLC0415 - a second, which a process that only lists does not have
+
         signal = librosa.resample(signal, orig_sr=sound.sample_rate_hz, target_sr=sample_rate_hz)
     peak = float(np.abs(signal).max(initial=0.0))
     if level == "peak" and peak > 0:

@@ -24,7 +24,7 @@ HEAVY = ("ray", "tensorflow", "keras", "sklearn", "librosa", "numba", "av", "sci
 # What labelling a file has no use for: in the process that lists, plans and writes the page, and in the one that reads.
 NOT_TO_LIST = ("ray", "tensorflow", "sklearn", "skops", "librosa", "numba", "xgboost", "optuna", "scipy.stats")
 NOT_TO_LIST += ("scipy.signal", "scipy.optimize")
-NOT_TO_READ = ("ray", "tensorflow", "librosa", "numba", "matplotlib", "optuna", "jinja2", "requests")
+NOT_TO_READ = ("ray", "tensorflow", "matplotlib", "optuna", "jinja2", "requests")
 
 
 def imported_by(statement, heavy=HEAVY):
