@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from emocore.errors import TooManyFailures, UserError, said_to_user
+from emocore.errors import TooManyFailures, UserError, plain, said_to_user
 
 Options = TypeVar("Options")
 
@@ -148,15 +148,6 @@ def _description(options_class: type[Any]) -> str:
         f"{inspect.cleandoc(options_class.__doc__ or '')}\n\n"
         "--config FILE takes the options of an earlier run's config.json; options given beside it win."
     )
-
-
-def plain(text: str) -> str:
-    """Return a text in which control characters are spelled out: what is said of files comes from files.
-
-    >>> plain(chr(27) + "[31m") == "\\\\x1b[31m"
-    True
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _check_local(options: Any) -> None:

@@ -138,3 +138,12 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         inner = (getattr(found, name, None) for name in ("cause", "controller_failure"))
         waiting += [*inner, found.__cause__, found.__context__]
         waiting += workers.values() if isinstance(workers, dict) else []
+
+
+def plain(text: str) -> str:
+    """Return a text in which control characters are spelled out: what is said of files comes from files.
+
+    >>> plain(chr(27) + "[31m") == "\\\\x1b[31m"
+    True
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -4,12 +4,12 @@ import sys
 import threading
 import time
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from emocore.errors import amount, plain
 
-from emocore.errors import amount
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 LOG_SECONDS = 30.0
 TICK_SECONDS = 1.0
@@ -34,6 +34,9 @@ class Counter:
 
     def __enter__(self) -> Self:
         if sys.stdout.isatty():
+            from rich.console import Console  # noqa: PLC0415 - for a terminal alone
+            from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 - as above
+
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -61,7 +64,7 @@ class Counter:
     def note(self, line: str) -> None:
         """Say something that happens on the way."""
         if self.bar:
-            self.bar.console.print(line, markup=False, highlight=False)
+            self.bar.console.print(plain(line), markup=False, highlight=False)
         else:
             say(line)
 
@@ -160,6 +163,6 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def say(line: str) -> None:
-    """Print a line of a job's log."""
-    print(line, flush=True)  # noqa: T201 - a job's progress is its standard output
+def say(*lines: str) -> None:
+    """Print lines of a job's log, with control characters spelled out: what is said of files comes from files."""
+    print("\n".join(map(plain, lines)), flush=True)  # noqa: T201 - the one place where a job says how it goes

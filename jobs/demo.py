@@ -3,6 +3,7 @@
 
 from emocore.cli import run_job
 from emocore.pipeline.options.demo import DemoOptions
+from emocore.progress import say
 
 
 class Demo(DemoOptions):
@@ -13,7 +14,7 @@ def main(options: Demo) -> None:
     """Run the demo; the last line is the path of the report."""
     from emocore.pipeline.demo import run_demo  # noqa: PLC0415 - the work takes seconds to import: after the options are read
 
-    print(run_demo(options))
+    say(*str(run_demo(options)).split("\n"))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from emocore.corpora.download.http import Transfer
 from emocore.corpora.download.ravdess_record import parse_actors
 from emocore.corpora.download.unpack import check_apart, unpack, whole_without_zip
 from emocore.errors import amount
-from emocore.progress import megabytes
+from emocore.progress import megabytes, say
 from emocore.storage.folder import check_outlives_job
 
 
@@ -63,7 +63,7 @@ def main(options: Download) -> None:
     if options.unpack:
         check_outlives_job("--unpack", Path(options.unpack))
         check_apart(options.dest, options.unpack)
-    print(f"{corpus.licence} Cite {corpus.citation}", flush=True)
+    say(f"{corpus.licence} Cite {corpus.citation}")
     kept = _whole_without_zip(options, archives, actors)
     needed = [archive for archive in archives if archive.name not in kept]
     files: tuple[Path, ...] = ()
@@ -72,11 +72,11 @@ def main(options: Download) -> None:
         done = download(needed, options.dest, transfer, verify=options.verify)
         files = done.files
         state = f"fetched {done.fetched} of" if done.fetched else "was complete already:"
-        print(f"{options.dest} {state} {amount(len(files), 'file')}, {megabytes(done.size)}, verified")
+        say(f"{options.dest} {state} {amount(len(files), 'file')}, {megabytes(done.size)}, verified")
     if options.unpack:
         there = unpack(files, options.unpack, actors, verify=options.verify)
         restored = f", {there.restored:,} of them restored" if there.restored else ""
-        print(f"{options.unpack} has {amount(there.files + sum(kept.values()), 'file')} of these actors{restored}")
+        say(f"{options.unpack} has {amount(there.files + sum(kept.values()), 'file')} of these actors{restored}")
 
 
 def _whole_without_zip(options: Download, archives: Sequence[Archive], actors: Sequence[str]) -> dict[str, int]:
@@ -86,7 +86,7 @@ def _whole_without_zip(options: Download, archives: Sequence[Archive], actors: S
     gone = [archive.name for archive in archives if not (Path(options.dest) / archive.name).exists()]
     kept = whole_without_zip(gone, options.unpack, actors)
     for name, files in kept.items():
-        print(
+        say(
             f"{name} is not in {options.dest}, but what was unpacked from it into {options.unpack} is whole "
             f"({amount(files, 'file')}); without --verify it is fetched"
         )

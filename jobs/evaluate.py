@@ -3,6 +3,7 @@
 
 from emocore.cli import run_job
 from emocore.pipeline.options.run import EvaluateOptions
+from emocore.progress import say
 from emocore.reports.summary import run_lines
 
 
@@ -15,7 +16,7 @@ def main(options: Evaluate) -> None:
     from emocore.pipeline.runs import evaluate  # noqa: PLC0415 - the work takes seconds to import: after the options are read
 
     done = evaluate(options)
-    print(run_lines(done.metrics, done.already_finished, options.out))
+    say(*run_lines(done.metrics, done.already_finished, options.out).split("\n"))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from emocore.features.pictures import PICTURES
 from emocore.media.resize import DEFAULT_PIXELS, MAX_PIXELS_A_SIDE, MIN_PIXELS
 from emocore.pipeline.options.corpus import CorpusOptions
 from emocore.pipeline.options.files import NOT_OF_THE_TABLES, ArchiveOptions
+from emocore.progress import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +79,9 @@ def main(options: Featurize) -> None:
         archive_options=options,
     )
     state = "was finished already" if done.already_finished else "finished"
-    print(f"{options.out} {state}: {amount(done.clips, 'clip')}, {amount(done.failures, 'failure')}")
+    say(f"{options.out} {state}: {amount(done.clips, 'clip')}, {amount(done.failures, 'failure')}")
     if listing.unlisted.passed_over:
-        print(describe_passed_over(listing.unlisted.passed_over))
+        say(describe_passed_over(listing.unlisted.passed_over))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 from emocore.cli import run_job
 from emocore.pipeline.archive.here import begun
 from emocore.pipeline.options.label import LabelOptions
+from emocore.progress import say
 
 
 class Label(LabelOptions):
@@ -28,14 +29,14 @@ def _label(options: Label) -> None:
     from emocore.reports.summary import label_line  # noqa: PLC0415
 
     if options.dry_run:
-        print("\n".join(dry_run(options)))
+        say(*dry_run(options))
         return
     done = label(options)
     state = "was finished already" if done.already_finished else "finished"
-    print(f"{options.out} {state}: {label_line(done.summary)}")
+    say(f"{options.out} {state}: {label_line(done.summary)}")
     if done.summary["passed_over"]:
-        print(describe_passed_over(done.summary["passed_over"]))
-    print(Path(options.out) / "report.html")
+        say(describe_passed_over(done.summary["passed_over"]))
+    say(str(Path(options.out) / "report.html"))
 
 
 if __name__ == "__main__":

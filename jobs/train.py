@@ -3,6 +3,7 @@
 
 from emocore.cli import run_job
 from emocore.pipeline.options.run import TrainOptions
+from emocore.progress import say
 from emocore.reports.summary import run_lines
 
 
@@ -15,7 +16,7 @@ def main(options: Train) -> None:
     from emocore.pipeline.runs import train  # noqa: PLC0415 - the work takes seconds to import: after the options are read
 
     done = train(options)
-    print(run_lines(done.metrics, done.already_finished, options.out))
+    say(*run_lines(done.metrics, done.already_finished, options.out).split("\n"))
 
 
 if __name__ == "__main__":

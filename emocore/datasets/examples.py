@@ -19,6 +19,7 @@ from emocore.features.catalogue import families_of, to_json
 from emocore.features.extract import values_of
 from emocore.features.family import FeatureFamily
 from emocore.schema import CLIPS, SCHEMA_VERSION, features_schema
+from emocore.storage.folder import of_other_version
 from emocore.storage.tables import read_tables
 
 MANIFEST = "manifest.json"
@@ -106,9 +107,7 @@ def read_manifest(folder: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not the manifest of feature tables: featurize the corpus again.") from error
     if version != SCHEMA_VERSION:
-        raise UserError(
-            f"{folder} has schema version {version}, this release reads {SCHEMA_VERSION}: featurize the corpus again."
-        )
+        raise of_other_version(Path(folder), version, "python jobs/featurize.py CORPUS --out NEW")
     return manifest
 
 

@@ -229,7 +229,9 @@ def _windows(sound: Sound, family: FeatureFamily, signals: dict[Any, NDArray[np.
     values = _loaded(family)(parts)
     if not np.isfinite(values).all():
         raise MediaError("featurize", "not_finite", f"the features {family.name} of its sound hold NaN or infinity")
-    return _Windows(windows, states, values)
+    # What a recipe pads a window with is none of the clip's time.
+    ended = [replace(window, end_seconds=min(window.end_seconds, sound.duration_seconds)) for window in windows]
+    return _Windows(ended, states, values)
 
 
 def _cut(signal: NDArray[np.float32], window: Window, sample_rate_hz: int) -> NDArray[np.float32]:

@@ -21,13 +21,14 @@ from emocore.labels import EMOTIONS
 from emocore.media.resize import MAX_PIXELS_A_SIDE, MIN_PIXELS
 from emocore.models.aggregation import HOW, How
 from emocore.models.base import Classifier, ModelSpec
-from emocore.models.catalogue import SHIPPED, classifier_class, find_model
+from emocore.models.catalogue import MODELS, SHIPPED, classifier_class, find_model
 from emocore.models.fitting import Recipe
 from emocore.models.foreign import check_files
 from emocore.models.network_settings import NetworkSettings
 from emocore.probabilities import softmax
 from emocore.schema import CLIPS, SCHEMA_VERSION
 from emocore.storage.files import write_bytes, write_json
+from emocore.storage.folder import of_other_version
 from emocore.storage.tables import read_table, write_table
 from emocore.versions import versions
 
@@ -153,14 +154,17 @@ def _read_card(folder: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{folder / _CARD} is not the card of a bundle: train the model again.") from error
     if version_then != SCHEMA_VERSION:
-        raise UserError(
-            f"{folder} has schema version {version_then}, this release reads {SCHEMA_VERSION}: train the model again."
-        )
+        raise of_other_version(folder, version_then, f"python jobs/train.py FEATURES --model {_named(card)} --out NEW")
     try:
         _check_values(folder, card)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(f"{folder / _CARD} is not the card of a bundle ({error}): train the model again.") from error
     return card
+
+
+def _named(card: Mapping[str, Any]) -> str:
+    """Return the model's name, where it is one of ours."""
+    return str(card.get("model")) if card.get("model") in MODELS else "MODEL"
 
 
 def _check_values(folder: Path, card: Mapping[str, Any]) -> None:

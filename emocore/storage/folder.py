@@ -1,8 +1,10 @@
 """The output folder: one run at a time, continued where it stopped, never mixed with anything else."""
 
+import contextlib
 import itertools
 import json
 import os
+import shlex
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -11,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from emocore.errors import FULL, UserError, output_error
+from emocore.schema import SCHEMA_VERSION
 from emocore.storage.files import delete, store_of, write_json
 from emocore.storage.local import link_error
 
 CONFIG = "config.json"
 ARCHIVE = ".archive.sqlite"  # what a folder that follows an archive knows of its files
 LOCK = ".lock"
+_COMMANDS = ("featurize", "train", "tune", "evaluate", "label")
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,8 @@ def check_config(path: Path, config: Mapping[str, Any], free: tuple[str, ...] = 
         before = dict(json.loads(file.read_text()))
     except (ValueError, TypeError) as error:
         raise UserError(f"{file} is not valid JSON: choose another --out.") from error
+    if before.get("schema_version") != config.get("schema_version"):
+        raise of_other_version(path, before.get("schema_version"), f"python jobs/{config.get('command')}.py --out NEW")
     difference = first_difference(_without(free, before), _without(free, json.loads(json.dumps(config))))
     if difference:
         name, old, new = difference
@@ -150,6 +156,24 @@ def check_config(path: Path, config: Mapping[str, Any], free: tuple[str, ...] = 
             f"or repeat that run with --config {file}."
         )
     return True
+
+
+def of_other_version(place: Path, found: object, otherwise: str) -> UserError:
+    """Return what to say of what another release wrote: the command that makes it anew.
+
+    That is the one of the config.json in the folder, or in one that it lies in; `otherwise`, where there is none.
+    """
+    command = otherwise
+    for folder in (place, *place.parents[:3]):
+        with contextlib.suppress(OSError, ValueError, TypeError, RecursionError, KeyError):
+            if stat.S_ISREG((folder / CONFIG).lstat().st_mode):
+                job = dict(json.loads((folder / CONFIG).read_text()))["command"]
+                if job in _COMMANDS:
+                    command = f"python jobs/{job}.py --config {shlex.quote(str(folder / CONFIG))} --out NEW"
+                    break
+    return UserError(
+        f"{place} has schema version {str(found)[:20]}, this release reads {SCHEMA_VERSION}: make it anew by {command}."
+    )
 
 
 def _without(free: tuple[str, ...], config: dict[str, Any]) -> dict[str, Any]:

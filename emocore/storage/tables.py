@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from emocore.errors import UserError
 from emocore.schema import SCHEMA_VERSION, VERSION_KEY, pictures_schema
 from emocore.storage.files import put, store_of
+from emocore.storage.folder import of_other_version
 
 _TYPES_OF_RAY = (
     "ray.data.arrow_pickled_object",
@@ -47,11 +48,14 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 
 @contextmanager
-def open_table(path: Path, declared: pa.Schema | None = None) -> Iterator[pq.ParquetFile]:
+def open_table(
+    path: Path, declared: pa.Schema | None = None, *, of_this_version: bool = False
+) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file, which may be a stranger's: its types are compared before a value is touched.
 
     `declared`: the columns that are to be read of it; None: any of plain types. Raises UserError where one is missing
-    or of another type, for a type that is brought to life by code, and where the file is not whole.
+    or of another type, for a type that is brought to life by code, where the file is not whole, and, where it is to be
+    `of_this_version`, for another schema version.
     """
     forget_types()
     with store_of(path).open(path) as source:
@@ -59,6 +63,9 @@ def open_table(path: Path, declared: pa.Schema | None = None) -> Iterator[pq.Par
             file = pq.ParquetFile(source)
         except pa.ArrowException as error:
             raise UserError(f"{path} is not a whole Parquet file: make it again.") from error
+        check_types(file.schema_arrow, None, path)
+        if of_this_version:
+            _check_version(file.schema_arrow, path)
         check_types(file.schema_arrow, declared, path)
         try:
             yield file
@@ -66,9 +73,9 @@ def open_table(path: Path, declared: pa.Schema | None = None) -> Iterator[pq.Par
             raise UserError(f"{path} is not a whole Parquet file: make it again.") from error
 
 
-def read_table(path: Path, declared: pa.Schema | None = None) -> pa.Table:
+def read_table(path: Path, declared: pa.Schema | None = None, *, of_this_version: bool = False) -> pa.Table:
     """Read one Parquet file: the declared columns in their order, or all. Raises UserError as `open_table`."""
-    with open_table(path, declared) as file:
+    with open_table(path, declared, of_this_version=of_this_version) as file:
         return file.read() if declared is None else file.read(columns=declared.names).select(declared.names)
 
 
@@ -80,12 +87,7 @@ def read_tables(folder: Path, declared: pa.Schema | None = None) -> pa.Table:
     paths = parts_of(folder)
     if not paths:
         raise UserError(f"{folder} holds no Parquet file: expected a table that emocore wrote.")
-    tables = []
-    for path in paths:
-        with open_table(path) as file:
-            check_version(file.schema_arrow, path)
-        tables.append(read_table(path, declared))
-    return pa.concat_tables(tables)
+    return pa.concat_tables([read_table(path, declared, of_this_version=True) for path in paths])
 
 
 def each_table(folder: Path, declared: pa.Schema) -> Iterator[pa.Table]:
@@ -145,10 +147,7 @@ def _is_plain(kind: pa.DataType) -> bool:
     return not named and all(_is_plain(field.type) for field in inner)
 
 
-def check_version(schema: pa.Schema, path: Path) -> None:
-    """Raise UserError unless the Parquet schema carries this version."""
-    found = (schema.metadata or {}).get(VERSION_KEY, b"none").decode()
+def _check_version(schema: pa.Schema, path: Path) -> None:
+    found = (schema.metadata or {}).get(VERSION_KEY, b"none").decode("utf-8", "replace")
     if found != SCHEMA_VERSION:
-        raise UserError(
-            f"{path} has schema version {found}, this release reads {SCHEMA_VERSION}: featurize the corpus again."
-        )
+        raise of_other_version(path, found, "python jobs/featurize.py CORPUS --out NEW")

@@ -3,7 +3,13 @@
 import time
 
 from emocore import progress
-from emocore.progress import Counter
+from emocore.progress import Counter, say
+
+
+def test_what_comes_from_files_is_said_without_control_characters(capsys):
+    """No escape sequence of a file's name reaches the terminal, and no line but those that are said."""
+    say("a\x1b]0;title\x07.wav", "b\nDone.\r\udcff", "Grüße – ok")
+    assert capsys.readouterr().out == "a\\x1b]0;title\\x07.wav\nb\\nDone.\\r\\udcff\nGrüße – ok\n"
 
 
 def test_a_log_has_a_line_every_half_minute_while_one_file_is_read(monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """What is imported, and when: a wrong option is said before the seconds that the work's libraries take to import."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -32,6 +33,16 @@ def imported_by(statement, heavy=HEAVY):
     code = f"import sys\n{statement}\nprint(*(name for name in {heavy} if name in sys.modules), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     return done.stderr.split()
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_job_prints_by_what_spells_control_characters_out(job):
+    calls = [
+        node.func for node in ast.walk(ast.parse((ROOT / f"jobs/{job}.py").read_text())) if isinstance(node, ast.Call)
+    ]
+    assert not [
+        call for call in calls if getattr(call, "id", None) == "print" or getattr(call, "attr", None) == "write"
+    ]
 
 
 def test_the_package_imports_nothing_heavy():

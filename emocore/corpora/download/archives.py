@@ -12,7 +12,7 @@ from emocore.corpora.download.http import Server, Stopped, Transfer
 from emocore.corpora.download.ravdess_record import files_of_record
 from emocore.corpora.download.transfer import discard_part, fetch, part_bytes
 from emocore.errors import UserError
-from emocore.progress import ByteCounter, Counter, megabytes
+from emocore.progress import ByteCounter, Counter, megabytes, say
 from emocore.storage.folder import check_outlives_job, folder_lock
 from emocore.storage.local import writing
 
@@ -49,7 +49,7 @@ def download(
         checksums = Checksums(folder)
         open_ = [archive for archive in archives if verify or not checksums.is_verified(archive)]
         if open_:
-            server = Server(base_url, transfer, note=lambda line: print(line, flush=True))  # noqa: T201 - progress
+            server = Server(base_url, transfer, note=say)
             expected = _expect(open_, folder, checksums, server)
             there = [item for item in expected if (folder / item.name).exists()]
             _adopt(there, folder, checksums)

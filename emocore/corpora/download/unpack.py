@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from emocore.corpora.download.unpacked import MISSING, UNPACKED, Member, Unpacked
 from emocore.corpora.ravdess import is_ravdess_name
 from emocore.errors import UserError
-from emocore.progress import Counter, megabytes
+from emocore.progress import Counter, megabytes, say
 from emocore.storage.files import put
 from emocore.storage.folder import folder_lock
 from emocore.storage.local import writing
@@ -111,7 +111,7 @@ def _faults(wanted: Sequence[Member], unpacked: Unpacked, verify: bool) -> dict[
 
 def _tell(damaged: Mapping[Member, str], root: Path, remedy: str) -> None:
     for member, fault in damaged.items():
-        print(f"{root / member.name} {fault}: {remedy}", flush=True)  # noqa: T201 - progress
+        say(f"{root / member.name} {fault}: {remedy}")
 
 
 def _fault(info: zipfile.ZipInfo) -> str:

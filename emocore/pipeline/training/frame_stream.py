@@ -16,7 +16,7 @@ from emocore.datasets.frames import HEADS
 from emocore.labels import EMOTIONS
 from emocore.media.resize import fit_all
 from emocore.models.keras.batches import CHUNK_ROWS, Rows, joined
-from emocore.storage.tables import check_version, open_table, picture_columns, read_table
+from emocore.storage.tables import open_table, picture_columns, read_table
 
 READ_ROWS = 256  # at once, of a file
 # Reading shares the CPUs with training: several tasks to one CPU, so that none waits for another to give its CPU back.
@@ -46,9 +46,7 @@ def count_frames(source: FrameSource) -> dict[str, int]:
     """
     found: dict[str, int] = {}
     for path in source.files():
-        with open_table(path, HEADS) as file:
-            check_version(file.schema_arrow, path)
-        table = read_table(path, HEADS)
+        table = read_table(path, HEADS, of_this_version=True)
         clips = table["clip"].filter(pc.equal(table["state"], "ok"))
         for entry in clips.value_counts().to_pylist():
             if entry["values"] in source.labels:

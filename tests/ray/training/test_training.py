@@ -456,7 +456,7 @@ def test_tables_of_another_schema_version_are_refused(four, run, tmp_path):
     shutil.copytree(four, tmp_path / "table")
     facts = json.loads((four / "manifest.json").read_text()) | {"schema_version": "0"}
     (tmp_path / "manifest" / "manifest.json").write_text(json.dumps(facts))
-    with pytest.raises(UserError, match="has schema version 0, this release reads 2: featurize the corpus again"):
+    with pytest.raises(UserError, match="has schema version 0, this release reads 2: make it anew by python jobs/f"):
         run(evaluate, tmp_path / "manifest")
     file = tmp_path / "table" / "features" / "article" / "000000.parquet"
     table = pq.read_table(file)

@@ -182,7 +182,10 @@ def test_manifests_of_another_release(folder):
         "Featurize the corpus again."
     )
     edit(folder, schema_version="0")
-    assert refused(folder) == f"{folder} has schema version 0, this release reads 2: featurize the corpus again."
+    version = f"{folder} has schema version 0, this release reads 2: make it anew by python jobs/featurize.py"
+    assert refused(folder) == f"{version} CORPUS --out NEW."
+    (Path(folder) / "config.json").write_text('{"command": "featurize"}')
+    assert refused(folder) == f"{version} --config {folder}/config.json --out NEW."
 
 
 @pytest.mark.parametrize("content", ["", "{half", "[]", "null", "{}", '{"schema_version": "2", "families": 3}'])

@@ -94,6 +94,14 @@ def test_facts_of_a_file(archive):
     assert (row["clip"], row["soft_label"]) == (f"clip {archive['ok']}", [0, 0, 1, 0, 0, 0, 0, 0])
 
 
+def test_the_windows_of_a_clip_end_with_it(media_files):
+    """The article's recipe fills 3.62 s up with silence, which nobody heard."""
+    paths = [media_files.sound(f"{n}.wav", media_files.voice(n), 22_050) for n in (1.5, 5.0)]
+    table = featurize_batch(plan(paths), FAMILIES)
+    for family in FAMILIES:
+        assert windows_of(table, family)["end_seconds"].to_pylist() == pytest.approx([1.5, 3.622313])
+
+
 @pytest.mark.parametrize("planned", [PLANNED.empty_table(), plan([]), PLANNED.empty_table().slice(0, 0)])
 def test_zero_rows(planned):
     table = featurize_batch(planned, FAMILIES)

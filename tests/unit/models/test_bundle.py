@@ -88,7 +88,11 @@ def test_features_that_this_release_computes_otherwise(run):
 
 def test_another_schema_version(run):
     change(run, schema_version="0")
-    assert refused(run) == f"{run / 'model'} has schema version 0, this release reads 2: train the model again."
+    version = f"{run / 'model'} has schema version 0, this release reads 2: make it anew by"
+    name = json.loads((run / "model" / "bundle.json").read_text())["model"]
+    assert refused(run) == f"{version} python jobs/train.py FEATURES --model {name} --out NEW."
+    (run / "config.json").write_text(json.dumps({"command": "tune", "options": {}}))
+    assert refused(run) == f"{version} python jobs/tune.py --config {run / 'config.json'} --out NEW."
 
 
 def test_another_schema_version_is_said_even_where_the_features_are_unknown(run):

@@ -1,5 +1,6 @@
 """The output folder: one run at a time, continued, never mixed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -61,6 +62,19 @@ def test_the_first_difference_is_named(tmp_path, change, words):
     sentence = refusal(tmp_path, {**CONFIG, **change})
     assert f"{tmp_path} was made with {words}: choose another --out, or repeat that run with --config" in sentence
     assert not enter(tmp_path).finished  # the refusal changed nothing
+
+
+@pytest.mark.parametrize("command", ["train", "label"])
+def test_a_folder_of_another_release_is_made_anew_by_its_command(tmp_path, command):
+    out = tmp_path / "OUT"
+    out.mkdir()
+    (out / "config.json").write_text(json.dumps({"command": command, "options": {"seed": 1}, "schema_version": "1"}))
+    with pytest.raises(UserError) as error, output_folder(str(out), {"command": command, "schema_version": "2"}, "x"):
+        pass
+    assert str(error.value) == (
+        f"{out} has schema version 1, this release reads 2: make it anew by python jobs/{command}.py "
+        f"--config {out / 'config.json'} --out NEW."
+    )
 
 
 def test_a_finished_folder_of_another_command_is_refused_too(tmp_path):

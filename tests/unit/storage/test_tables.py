@@ -61,8 +61,35 @@ def test_another_version_is_one_sentence(tmp_path, found):
     with pytest.raises(UserError) as error:
         read_tables(tmp_path)
     assert str(error.value) == (
-        f"{tmp_path / 'b.parquet'} has schema version {found}, this release reads 2: featurize the corpus again."
+        f"{tmp_path / 'b.parquet'} has schema version {found}, this release reads 2: make it anew by "
+        "python jobs/featurize.py CORPUS --out NEW."
     )
+
+
+def test_a_table_of_another_version_is_made_anew_by_the_command_of_its_folder(tmp_path):
+    """Before its columns are compared, which may be others by now; a config.json of a stranger's is not repeated."""
+    path = tmp_path / "my features" / "features" / "article" / "a.parquet"
+    write_table(pa.table({"name": ["a"]}), path)
+    pq.write_table(pq.read_table(path).replace_schema_metadata({schema.VERSION_KEY: b"1"}), path)
+    config = tmp_path / "my features" / "config.json"
+    for content, command in (
+        ('{"command": "featurize"}', f"python jobs/featurize.py --config '{config}' --out NEW."),
+        ('{"command": "rm -r"}', "python jobs/featurize.py CORPUS --out NEW."),
+        ("[" * 100_000, "python jobs/featurize.py CORPUS --out NEW."),
+    ):
+        config.write_text(content)
+        with pytest.raises(UserError) as error:
+            read_tables(path.parent, pa.schema([("clip", pa.string())]))
+        assert str(error.value) == f"{path} has schema version 1, this release reads 2: make it anew by {command}"
+
+
+def test_a_table_is_opened_once(tmp_path, monkeypatch):
+    write_table(pa.table({"clip": ["a"]}), tmp_path / "a.parquet")
+    opened = []
+    original = tables.pq.ParquetFile
+    monkeypatch.setattr(tables.pq, "ParquetFile", lambda source: opened.append(source) or original(source))
+    read_tables(tmp_path)
+    assert len(opened) == 1
 
 
 def test_metadata_of_the_caller_is_kept_beside_the_version(tmp_path):
