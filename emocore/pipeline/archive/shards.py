@@ -52,7 +52,7 @@ def run_shards(
         return
     n_files = sum(sizes[place] for place in waiting)
     told = {"stage": stage, "plan": plan, "out": out}
-    work = here.run_here if here.is_enough(n_files, gpus) else _run_on_ray
+    work = here.run_here if here.is_enough(len(waiting), gpus) else _run_on_ray
     with Counter(stage.name, n_files, "file") as counter:
         clear_journals(out)
         clear_unfinished(out)

@@ -13,7 +13,7 @@ from emocore.errors import UserError, amount
 from emocore.pipeline import cluster
 from emocore.pipeline.archive import plan as planning
 from emocore.pipeline.archive.database import Archive
-from emocore.pipeline.archive.here import MOST_FILES
+from emocore.pipeline.archive.here import MOST_SHARDS
 from emocore.pipeline.archive.parts import match_rows, numbered_files, sweep
 from emocore.pipeline.archive.plan import Plan, cut_shards, identify
 from emocore.pipeline.archive.reuse import carry_rows, drop_rows
@@ -112,7 +112,7 @@ class Update:
         return True
 
     def _identify(self, chunks: Iterator[list[str]], n: int) -> Iterator[list[str | None]]:
-        if n > MOST_FILES or (n and cluster.is_joined()):
+        if n > MOST_SHARDS * planning.SHARD_FILES or (n and cluster.is_joined()):
             cluster.connect()
         return identify(chunks, n, self.stage.reading.seconds_per_file)
 

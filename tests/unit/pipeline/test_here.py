@@ -175,8 +175,8 @@ def test_a_full_disk_is_a_row_that_ray_carries(call, reader, run, tmp_path, monk
 def test_ray_has_many_files_and_a_cluster_that_is_named(monkeypatch):
     monkeypatch.setattr(here.cluster, "is_running", lambda: False)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    assert here.is_enough(here.MOST_FILES, None)
-    assert not here.is_enough(here.MOST_FILES + 1, None)
+    assert here.is_enough(here.MOST_SHARDS, None)
+    assert not here.is_enough(here.MOST_SHARDS + 1, None)
     assert not here.is_enough(1, 0.5)
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     assert not here.is_enough(1, None)
