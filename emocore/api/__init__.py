@@ -13,7 +13,7 @@ import wave
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from emocore.errors import MediaError, UserError
 from emocore.labels import EMOTIONS
@@ -150,15 +150,13 @@ class Model:
         self.close()
 
 
-def load_model(model: str | os.PathLike[str], device: Literal["cpu"] = "cpu", seconds_per_file: float = 600.0) -> Model:
+def load_model(model: str | os.PathLike[str], seconds_per_file: float = 600.0) -> Model:
     """Return a model: of a RUN folder of `train` or `tune`, or one that is shipped, by its name, as "face-cnn".
 
-    Raises UserError where there is none.
+    One recording at a time is answered for on the CPU, by the numbers of a job. Raises UserError where there is none.
     """
     from emocore.models.bundle import read_card  # noqa: PLC0415 - pyarrow takes a part of a second to import
 
-    if device != "cpu":
-        raise UserError(f"device {device!r} is unknown: one recording at a time is answered for on the 'cpu'.")
     place = os.fspath(model)
     read_card(place)
     return Model(place, seconds_per_file)

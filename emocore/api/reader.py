@@ -20,6 +20,7 @@ from emocore.media.video import Picture
 from emocore.models.aggregation import tempered
 from emocore.models.bundle import Bundle, bundle_folder, load_bundle, readable
 from emocore.models.predictions import (
+    FRAMES_AT_ONCE,
     answer_clips,
     answer_frames,
     answers_of,
@@ -29,7 +30,6 @@ from emocore.models.predictions import (
 )
 from emocore.schema import PROBABILITIES
 
-FRAMES_AT_ONCE = 256  # as in a job: a network's last digits are those of its batch
 Row = dict[str, Any]
 
 

@@ -14,6 +14,8 @@ from emocore.labels import EMOTIONS
 from emocore.models.aggregation import How, combine
 from emocore.schema import FRAME_LABELS, LABELS, WINDOWS, emotions_of, of_emotions
 
+FRAMES_AT_ONCE = 256  # a network's last digits are those of its batch: jobs and the API give it as many
+
 
 def answer_columns(
     probabilities: NDArray[np.float64],

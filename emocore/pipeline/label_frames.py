@@ -18,8 +18,8 @@ from emocore.labels import EMOTIONS
 from emocore.media.reading import Reading
 from emocore.media.video import Picture
 from emocore.models.aggregation import How, tempered
-from emocore.models.predictions import answer_clips, answer_frames, answers_of, label_rows, window_rows
-from emocore.pipeline.training.score_frames import FRAMES_AT_ONCE, NetworkPlace
+from emocore.models.predictions import FRAMES_AT_ONCE, answer_clips, answer_frames, answers_of, label_rows, window_rows
+from emocore.pipeline.training.score_frames import NetworkPlace
 from emocore.schema import FRAME_LABELS
 from emocore.storage.tables import write_table
 

@@ -21,9 +21,9 @@ from typing import IO, Any
 from emocore.errors import UserError
 from emocore.pipeline import cluster
 
-# A shard is 64 recordings, or 8 films. On two cores, recordings of 3 s by svc took these seconds of both cores together
-# in one process, and on Ray: 16 files 4.4 and 8.5, 64 files 4.9 and 8.5, 256 files 7.9 and 9.1 to 11.4. Ray parts what
-# is beyond the start among its processes: it is worth its own from some 500 recordings on; four shards are below that.
+# A shard is 64 recordings, or 8 films. Recordings of 3 s by svc, on two busy cores, took these seconds from command to
+# prompt in one process, and on Ray: 16 files 18 and 51 to 55, 64 files 15 to 19 and 46 to 48, 256 files 30 to 35 and 51
+# to 108, 1,024 files 81 to 96 and 82 to 93.
 MOST_SHARDS = 4
 MOST_DEATHS = 1000  # in a row, of one shard: every one of its files may end two
 _COMMAND = (

@@ -16,13 +16,12 @@ from emocore.datasets.groups import Rows
 from emocore.errors import UserError
 from emocore.models.bundle import bundle_folder, bundle_hash, readable
 from emocore.models.catalogue import SHIPPED
-from emocore.models.predictions import answer_frames
+from emocore.models.predictions import FRAMES_AT_ONCE, answer_frames
 from emocore.pipeline import cluster
 from emocore.progress import Counter
 from emocore.schema import FRAME_LABELS
 from emocore.storage.files import write_bytes
 
-FRAMES_AT_ONCE = 256
 _TASKS_A_CPU = 4
 
 

@@ -59,8 +59,6 @@ def test_the_process_is_kept_and_ends_with_the_model(monkeypatch):
 def test_a_model_that_is_not_there_is_one_sentence(tmp_path):
     with pytest.raises(UserError):
         emocore.load_model(tmp_path / "none")
-    with pytest.raises(UserError, match="device 'tpu' is unknown"):
-        emocore.load_model("face-cnn", device="tpu")
 
 
 @pytest.mark.parametrize(
