@@ -114,7 +114,7 @@ class Featurizing:
     def load(self) -> None:
         """Load nothing."""
 
-    def pictures(self, file: Path, signed: dict[bytes, bytes]) -> AbstractContextManager[Sink | None]:
+    def pictures(self, file: Path, signed: dict[bytes, bytes], journal: object) -> AbstractContextManager[Sink | None]:  # noqa: ARG002
         """Write pictures as they come."""
         return _pictures_file(file, self.reading, signed)
 

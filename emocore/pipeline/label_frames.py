@@ -19,6 +19,7 @@ from emocore.media.reading import Reading
 from emocore.media.video import Picture
 from emocore.models.aggregation import How, tempered
 from emocore.models.predictions import FRAMES_AT_ONCE, answer_clips, answer_frames, answers_of, label_rows, window_rows
+from emocore.pipeline.archive.journal import Journal
 from emocore.pipeline.training.score_frames import NetworkPlace
 from emocore.schema import FRAME_LABELS
 from emocore.storage.tables import write_table
@@ -44,9 +45,9 @@ class FrameLabelling:
         self.network.load()
 
     @contextmanager
-    def pictures(self, file: Path, signed: dict[bytes, bytes]) -> Iterator["_Scorer"]:
+    def pictures(self, file: Path, signed: dict[bytes, bytes], journal: Journal) -> Iterator["_Scorer"]:
         """Take in pictures; write what the network says of them."""
-        scorer = _Scorer(self.network, self.reading.pixels)
+        scorer = _Scorer(self.network, self.reading.pixels, journal)
         yield scorer
         scorer.finish()
         write_table(scorer.frames.replace_schema_metadata(signed), file)
@@ -62,10 +63,13 @@ class FrameLabelling:
 
 
 class _Scorer:
-    """Takes the pictures of one clip after the other, and gives them to the network many at a time, copies once."""
+    """Takes the pictures of one clip after the other, and gives them to the network many at a time, copies once.
 
-    def __init__(self, network: NetworkPlace, pixels: int) -> None:
-        self.network, self.pixels = network, pixels
+    Those of a clip that is among the journal's suspects are given alone.
+    """
+
+    def __init__(self, network: NetworkPlace, pixels: int, journal: Journal) -> None:
+        self.network, self.pixels, self.journal = network, pixels, journal
         self.shown: set[str] = set()  # clips that have pictures
         self.faults: dict[str, MediaError] = {}  # of clips with a picture that the network has no answer for
         self._copies: dict[str, list[str]] = {}
@@ -77,16 +81,20 @@ class _Scorer:
         self.shown.update(clips)
         if len(clips) > 1:
             self._copies[clips[0]] = clips[1:]
+        alone = not self.journal.suspects.isdisjoint(clips)
+        if alone:
+            self._score()
         for picture in pictures:
             if picture.state == "ok":
                 self._waiting.append((clips[0], picture))
             if len(self._waiting) == FRAMES_AT_ONCE:
                 self._score()
+        if alone:
+            self._score()
 
     def finish(self) -> None:
         """Make `frames`, FRAME_LABELS rows of all pictures that could be used."""
-        if self._waiting:
-            self._score()
+        self._score()
         scored = pa.concat_tables(self._scored).combine_chunks()
         if self.faults:
             scored = scored.filter(pc.invert(pc.is_in(scored["clip"], pa.array(list(self.faults), pa.string()))))
@@ -96,13 +104,21 @@ class _Scorer:
         self.frames = pa.concat_tables([scored, *copied]).combine_chunks()
 
     def _score(self) -> None:
-        frames = picture_rows(self._waiting, self.pixels)
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        frames = picture_rows(waiting, self.pixels)
         images = images_of(frames)
-        given, faults = answers_of(lambda rows: self.network.probabilities(images[rows]), len(images))
-        for row, fault in faults.items():
-            self.faults.setdefault(self._waiting[row][0], fault)
+        clips = list(dict.fromkeys(clip for clip, _ in waiting))
+        try:
+            with self.journal.answering(clips):
+                given, faults = answers_of(lambda rows: self.network.probabilities(images[rows]), len(images))
+        except MediaError as fault:  # of the only one, which is not tried again
+            self.faults.setdefault(clips[0], fault)
+            return
+        for row, of_row in faults.items():
+            self.faults.setdefault(waiting[row][0], of_row)
         self._scored.append(answer_frames(frames, given))
-        self._waiting = []
 
 
 def _under_names(frames: pa.Table, clip: str, names: list[str]) -> pa.Table:

@@ -1,13 +1,14 @@
-"""Which file a process was reading when it died: written before each file, read by the process that comes after."""
+"""What a process was at when it died, reading a file or answering for one: read by the process that comes after."""
 
 import faulthandler
 import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from emocore.errors import MediaError, UserError
 from emocore.storage.files import delete
@@ -23,10 +24,12 @@ _LONGEST_ALARM = 1e6
 
 
 class Journal:
-    """The files of one shard that were begun, and ended; a begun one without an end killed its process.
+    """What was begun of one shard, and ended: what was begun and has no end killed its process.
 
-    A process that went with its machine was killed by no file: `here` names the machine that this process runs on,
-    and `is_lost` says of one whether it has gone. Raises UserError where processes die and no file is to blame.
+    Files are read one by one. Clips are answered for together; where that ended a process they are `suspects`, each to
+    be answered for alone. A process that went with its machine was killed by no file: `here` names the machine that
+    this process runs on, and `is_lost` says of one whether it has gone. Raises UserError where processes die and no
+    file is to blame.
     """
 
     def __init__(
@@ -35,31 +38,42 @@ class Journal:
         self.path = path
         self.hang_seconds = HANG_FACTOR * seconds_per_file
         self.hung: set[str] = set()  # files that our own alarm ended a process for
-        self.deaths = self._bury(is_lost)
+        self.deaths: Counter[str] = Counter()  # of processes that read a file, by its path
+        self.suspects: set[str] = set()
+        self.answers_hung: set[str] = set()
+        self.answers_deaths: Counter[str] = Counter()  # by clip
+        self._bury(is_lost)
         self.seconds: dict[str, float] = {}  # that each file took
+        self._alarms: list[tuple[float, Any]] = []  # the innermost last
         self._write("start", here)
 
-    def _bury(self, is_lost: Callable[[str], bool]) -> Counter[str]:
+    def _bury(self, is_lost: Callable[[str], bool]) -> None:
         text = self.path.read_text() if self.path.exists() else ""
         if text and not text.endswith("\n"):
             append_line(self.path, "")  # so that the torn line does not swallow the next
-        deaths: Counter[str] = Counter()
         unexplained = 0
         for machine, begun, is_hung in _ended_processes(text.splitlines()):
-            if begun is not None and is_hung:
-                self.hung.add(begun)
-            elif is_lost(machine):
+            if is_lost(machine) and not is_hung:
                 continue
-            elif begun is None:
+            if begun is None:
                 unexplained += 1
+            elif isinstance(begun, str):
+                self._blame(begun, is_hung, self.hung, self.deaths)
             else:
-                deaths[begun] += 1
+                self.suspects.update(begun)
+                if len(begun) == 1:
+                    self._blame(begun[0], is_hung, self.answers_hung, self.answers_deaths)
         if unexplained > UNEXPLAINED_ALLOWED:
             raise UserError(
-                f"{unexplained} processes ended while they worked on {self.path.name}, none of them reading a file: "
-                "look for a full disk or too little memory."
+                f"{unexplained} processes ended while they worked on {self.path.name}, none of them reading a file or "
+                "answering for one: look for a full disk or too little memory."
             )
-        return deaths
+
+    def _blame(self, name: str, is_hung: bool, hung: set[str], deaths: Counter[str]) -> None:
+        if is_hung:
+            hung.add(name)
+        else:
+            deaths[name] += 1
 
     @contextmanager
     def guard(self, path: str) -> Iterator[None]:
@@ -74,24 +88,70 @@ class Journal:
         self._write("begin", path)
         started = time.perf_counter()
         try:
-            with _alarm(self.hang_seconds, self.path):
+            with self._alarm(self.hang_seconds):
                 yield
         finally:
             self.seconds[path] = time.perf_counter() - started
             self._write("end", path)
 
-    def _write(self, word: str, path: str) -> None:
-        append_line(self.path, json.dumps([word, path]))
+    @contextmanager
+    def answering(self, clips: Sequence[str]) -> Iterator[None]:
+        """Note that a model answers for these clips, be it while a file is read.
+
+        Raises MediaError where it is one clip, and that ended two processes already, or took too long.
+        """
+        if len(clips) == 1 and clips[0] in self.answers_hung:
+            slow = f"not answered after {self.hang_seconds:.0f} s: see --seconds-per-file"
+            raise MediaError("predict", "too_slow", slow)
+        if len(clips) == 1 and self.answers_deaths[clips[0]] >= DEATHS_ALLOWED:
+            died = f"ended {self.answers_deaths[clips[0]]} processes that answered for it"
+            raise MediaError("predict", "killed", died)
+        if clips:
+            self._write("answer", list(clips))
+        try:
+            with self._alarm(max(1, len(clips)) * self.hang_seconds):
+                yield
+        finally:
+            if clips:
+                self._write("end", "")
+
+    @contextmanager
+    def _alarm(self, seconds: float) -> Iterator[None]:
+        """End this process after so many seconds, and note in the journal that it was no death of the file's doing.
+
+        By a thread of C that needs no lock of Python's: a decoder may hold it. There is one: the inner alarm stops the
+        outer one, which begins again.
+        """
+        with appending(self.path) as file:
+            self._alarms.append((min(seconds, _LONGEST_ALARM), file))
+            self._arm()
+            try:
+                yield
+            finally:
+                self._alarms.pop()
+                self._arm()
+
+    def _arm(self) -> None:
+        faulthandler.cancel_dump_traceback_later()
+        if self._alarms:
+            seconds, file = self._alarms[-1]
+            faulthandler.dump_traceback_later(seconds, exit=True, file=file)
+
+    def _write(self, word: str, what: str | list[str]) -> None:
+        append_line(self.path, json.dumps([word, what]))
 
     def forget(self) -> None:
         """Remove the journal, once its shard is committed."""
         delete(self.path)
 
 
-def _ended_processes(lines: list[str]) -> Iterator[tuple[str, str | None, bool]]:
-    """Yield, for every process that wrote these lines, its machine, the file that it did not end, and if it hung."""
+def _ended_processes(lines: list[str]) -> Iterator[tuple[str, str | list[str] | None, bool]]:
+    """Yield, for every process that wrote these lines, its machine, what it did not end, and whether it hung.
+
+    What it did not end is a file that it read, or the clips that it answered for.
+    """
     machine: str | None = None
-    begun: str | None = None
+    begun: list[str | list[str]] = []  # the innermost last
     is_hung = False
     for line in lines:
         is_hung |= line.startswith(_HUNG)
@@ -101,29 +161,17 @@ def _ended_processes(lines: list[str]) -> Iterator[tuple[str, str | None, bool]]
             continue
         if word == "start":
             if machine is not None:
-                yield machine, begun, is_hung
-            machine, begun = name, None
+                yield machine, begun[-1] if begun else None, is_hung
+            machine, begun = name, []
+        elif word == "end":
+            begun = begun[:-1]
         else:
-            begun = name if word == "begin" else None
+            begun.append(name)
         is_hung = False
     if machine is not None:
-        yield machine, begun, is_hung
+        yield machine, begun[-1] if begun else None, is_hung
 
 
 def clear_journals(out: Path) -> None:
     """Remove all journals: once every shard is committed, and before a run, as what was stopped killed nobody."""
     shutil.rmtree(out / JOURNALS, ignore_errors=True)
-
-
-@contextmanager
-def _alarm(seconds: float, journal: Path) -> Iterator[None]:
-    """End this process after so many seconds, and note in the journal that it was no death of the file's doing.
-
-    By a thread of C that needs no lock of Python's: a decoder may hold it.
-    """
-    with appending(journal) as file:
-        faulthandler.dump_traceback_later(min(seconds, _LONGEST_ALARM), exit=True, file=file)
-        try:
-            yield
-        finally:
-            faulthandler.cancel_dump_traceback_later()

@@ -158,7 +158,8 @@ def _read_once(shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any]:
         pictures.append((clips, taken))
 
     try:
-        read = read_shard(shard, stage, out, take if stage.reading.every else None)
+        journal = open_journal(f"{number_of(shard):06d}", out, stage.reading.seconds_per_file)
+        read = read_shard(shard, stage, journal, take if stage.reading.every else None)
     except Exception as error:
         return _told(error, out)
     return {_WORK: pickle.dumps((shard, read, pictures))}
@@ -190,12 +191,12 @@ class _Answering:
             return done
         try:
             # Ray Data starts such a process again and again: the journal counts how often.
-            open_journal(f"{read.number:06d}-answer", self.out, self.stage.reading.seconds_per_file)
+            journal = open_journal(f"{read.number:06d}-answer", self.out, self.stage.reading.seconds_per_file)
             frames = shard_file(self.out / "frames", read.number)
-            with self.stage.pictures(frames, signature(read.round_id)) as sink:
+            with self.stage.pictures(frames, signature(read.round_id), journal) as sink:
                 for taken in pictures:
                     sink(*taken)
-            failed = commit_shard(read, self.stage, self.out, sink)
+            failed = commit_shard(read, self.stage, self.out, journal, sink)
         except Exception as error:
             return _told(error, self.out)
         return {"files": shard.num_rows, "failed": failed}

@@ -7,7 +7,8 @@ table of a shard is its commit: the file is there whole, under a name that no se
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -21,7 +22,7 @@ from emocore.features.extract import PLANNED, Sink, featurize_batch
 from emocore.features.family import FeatureFamily
 from emocore.media.reading import Reading
 from emocore.pipeline import cluster
-from emocore.pipeline.archive.journal import JOURNALS, Journal
+from emocore.pipeline.archive.journal import DEATHS_ALLOWED, JOURNALS, Journal
 from emocore.pipeline.archive.plan import ATTEMPTS_BEFORE, ROUND_KEY, SHARD, signature
 from emocore.schema import FAILURES, rows_to_table
 from emocore.storage.files import delete
@@ -69,8 +70,11 @@ class Stage(Protocol):
     def load(self) -> None:
         """Load what takes long, before a file's time runs; once a process."""
 
-    def pictures(self, file: Path, signed: dict[bytes, bytes]) -> AbstractContextManager[Any]:
-        """Take in a shard's pictures: a Sink, or None; `file` is where a table of them goes, with this metadata."""
+    def pictures(self, file: Path, signed: dict[bytes, bytes], journal: Journal) -> AbstractContextManager[Any]:
+        """Take in a shard's pictures: a Sink, or None; `file` is where a table of them goes, with this metadata.
+
+        A sink that answers for clips says so to the journal, whose suspects are answered for alone.
+        """
 
     def tables(self, good: pa.Table, sink: Any) -> Iterator[tuple[str, pa.Table]]:
         """Yield the tables of FEATURIZED rows without faults; the main one comes last.
@@ -82,54 +86,90 @@ class Stage(Protocol):
 def run_shard(shard: pa.Table, stage: Stage, out: Path) -> int:
     """Read, compute and commit one shard of SHARDED rows; return how many files failed."""
     stage.load()
-    with stage.pictures(shard_file(out / "frames", number_of(shard)), signature(round_of(shard))) as sink:
-        read = read_shard(shard, stage, out, sink)
-    return commit_shard(read, stage, out, sink)
-
-
-def read_shard(shard: pa.Table, stage: Stage, out: Path, sink: Sink | None) -> ReadShard:
-    """Read the files of a shard of SHARDED rows."""
     number = number_of(shard)
     journal = open_journal(f"{number:06d}", out, stage.reading.seconds_per_file)
+    with stage.pictures(shard_file(out / "frames", number), signature(round_of(shard)), journal) as sink:
+        read = read_shard(shard, stage, journal, sink)
+    return commit_shard(read, stage, out, journal, sink)
+
+
+def read_shard(shard: pa.Table, stage: Stage, journal: Journal, sink: Sink | None) -> ReadShard:
+    """Read the files of a shard of SHARDED rows."""
     planned = shard.select(PLANNED.names)
     table = featurize_batch(planned, stage.families, stage.reading, journal.guard, sink)
     failures = failure_rows(table, journal.deaths, shard[ATTEMPTS_BEFORE])
     before = dict(zip(shard["path"].to_pylist(), shard[ATTEMPTS_BEFORE].to_pylist(), strict=True))
     good = table.filter(pc.is_null(table["reason"]))
-    return ReadShard(number, good, failures, journal.seconds, before, round_of(shard))
+    return ReadShard(number_of(shard), good, failures, journal.seconds, before, round_of(shard))
 
 
-def commit_shard(read: ReadShard, stage: Stage, out: Path, sink: Any) -> int:
+def commit_shard(read: ReadShard, stage: Stage, out: Path, journal: Journal, sink: Any) -> int:
     """Write a shard's tables, the main one last; return how many files failed."""
-    try:
-        tables = list(stage.tables(read.good, sink))
-    except UnansweredClips as unanswered:
-        read = without(read, unanswered.faults)
-        tables = list(stage.tables(read.good, sink))
+    tables, faults = _answer(read.good, stage, journal, sink)
+    read = without(read, faults, journal.answers_deaths)
     signed = signature(read.round_id)
     _write_failures(read.failures.replace_schema_metadata(signed), shard_file(out / "failures", read.number))
-    for name, rows in ((TIMINGS_FOLDER, _timings(read.seconds)), *tables):
+    for name, rows in ((TIMINGS_FOLDER, _timings(read.seconds)), *tables.items()):
         write_table(rows.replace_schema_metadata(signed), shard_file(out / name, read.number))
-    for journal in (out / JOURNALS).glob(f"{read.number:06d}*"):
-        delete(journal)
+    for done in (out / JOURNALS).glob(f"{read.number:06d}*"):
+        delete(done)
     return len(read.failures)
 
 
-def without(read: ReadShard, faults: Mapping[str, MediaError]) -> ReadShard:
-    """Return the shard with the clips that have a fault among its failures."""
-    clips = read.good["clip"].to_pylist()
-    fails = pa.array([clip in faults for clip in clips], pa.bool_())
-    rows = [
-        {
-            "path": row["path"],
-            "content_id": row["content_id"],
-            "stage": faults[row["clip"]].stage,
-            "reason": faults[row["clip"]].reason,
-            "detail": faults[row["clip"]].detail,
-            "attempts": read.attempts_before[row["path"]] + 1,
-        }
-        for row in read.good.select(["clip", "path", "content_id"]).filter(fails).to_pylist()
-    ]
+def _answer(
+    good: pa.Table, stage: Stage, journal: Journal, sink: Any
+) -> tuple[dict[str, pa.Table], dict[str, MediaError]]:
+    """Return the tables of what was read, and the faults of the clips that there is no answer for.
+
+    All are answered for together; a clip alone only where a process ended that answered for it and others.
+    """
+    alone = _among(good, journal.suspects)
+    suspects = good.filter(alone)
+    parts = [good.filter(pc.invert(alone)), *(suspects.slice(row, 1) for row in range(suspects.num_rows))]
+    tables: dict[str, list[pa.Table]] = {}
+    faults: dict[str, MediaError] = {}
+    for part in parts:
+        for name, rows in _answer_together(part, stage, journal, sink, faults):
+            tables.setdefault(name, []).append(rows)
+    return {name: pa.concat_tables(found) for name, found in tables.items()}, faults
+
+
+def _answer_together(
+    part: pa.Table, stage: Stage, journal: Journal, sink: Any, faults: dict[str, MediaError]
+) -> list[tuple[str, pa.Table]]:
+    """Return the tables of these rows, without those for which there is no answer; their faults are added."""
+    clips = part["clip"].to_pylist()
+    try:
+        with journal.answering(clips):
+            try:
+                return list(stage.tables(part, sink))
+            except UnansweredClips as unanswered:
+                faults |= unanswered.faults
+                return list(stage.tables(part.filter(pc.invert(_among(part, faults))), sink))
+    except MediaError as fault:  # of the only one, which is not tried again
+        faults |= dict.fromkeys(clips, fault)
+        return list(stage.tables(part.slice(0, 0), sink))
+
+
+def _among(rows: pa.Table, clips: Iterable[str]) -> pa.ChunkedArray:
+    """Return which rows are of these clips."""
+    return pc.is_in(rows["clip"], pa.array(sorted(clips), pa.string()))
+
+
+def without(read: ReadShard, faults: Mapping[str, MediaError], deaths: Counter[str]) -> ReadShard:
+    """Return the shard with the clips that have a fault among its failures.
+
+    `deaths`: how many processes ended while they answered for a clip.
+    """
+    if not faults:
+        return read
+    fails = _among(read.good, faults)
+    rows = []
+    for row in read.good.select(["clip", "path", "content_id"]).filter(fails).to_pylist():
+        fault = faults[row["clip"]]
+        tries = DEATHS_ALLOWED if fault.reason == "killed" else 1 + deaths[row["clip"]]
+        why = {"stage": fault.stage, "reason": fault.reason, "detail": fault.detail}
+        rows.append({**row, **why, "attempts": read.attempts_before[row["path"]] + tries})
     failures = pa.concat_tables([read.failures, rows_to_table(rows, FAILURES)])
     return read._replace(good=read.good.filter(pc.invert(fails)), failures=failures)
 

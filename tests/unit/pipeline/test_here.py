@@ -38,6 +38,7 @@ class Listening:
     name: str = "listen"
     main: str = "heard"
     by_clip: tuple[()] = ()
+    deadly: str = ""  # answering for this clip ends the process
 
     def load(self):
         from emocore.features import extract  # noqa: PLC0415 - in the process that reads
@@ -56,10 +57,12 @@ class Listening:
 
         extract.read_media = read_media
 
-    def pictures(self, file, signed):  # noqa: ARG002
+    def pictures(self, *_):
         return contextlib.nullcontext()
 
     def tables(self, good, sink):  # noqa: ARG002
+        if self.deadly in good["clip"].to_pylist():
+            os.kill(os.getpid(), signal.SIGKILL)
         yield self.main, good.select(["path"]).append_column("process", pa.array([os.getpid()] * len(good), pa.int64()))
 
 
@@ -102,6 +105,14 @@ def test_a_file_that_ends_two_processes_is_a_failure_and_every_other_is_there_on
     heard, failures = run(Listening({"1.wav": "die", "2.wav": "die"}))
     assert sorted(heard) == ["0.wav", "3.wav"]
     assert failures == {"1.wav": "killed", "2.wav": "killed"}
+
+
+def test_an_answer_that_ends_two_processes_is_its_files_failure_and_every_other_is_there_once(run, tmp_path):
+    heard, failures = run(Listening(deadly="1.wav"))
+    assert sorted(heard) == ["0.wav", "2.wav", "3.wav"]
+    assert failures == {"1.wav": "killed"}
+    assert read(tmp_path / "failures", "stage") == {"1.wav": "predict"}
+    assert read(tmp_path / "failures", "attempts") == {"1.wav": 2}
 
 
 def test_a_file_that_never_ends_is_too_slow(run):

@@ -117,6 +117,57 @@ def die_in(journal, path):
     journal._write("begin", path)
 
 
+def answer_in(journal, *clips):
+    """As if the process died there."""
+    journal._write("answer", list(clips))
+
+
+def test_clips_that_were_answered_for_together_are_suspects_and_none_is_to_blame(journal):
+    answer_in(journal(), "a", "b")
+    one = journal()
+    assert (one.suspects, one.answers_deaths, one.deaths) == ({"a", "b"}, {}, {})
+    with one.answering(["a"]):
+        pass
+    answer_in(one, "b")
+    answer_in(journal(), "b")
+    last = journal()
+    assert last.answers_deaths == {"b": 2} and last.suspects == {"a", "b"}
+    with last.answering(["a"]), last.answering(["a", "b"]):
+        pass
+    with pytest.raises(MediaError) as error, last.answering(["b"]):
+        raise AssertionError("must not be answered for")
+    assert (error.value.stage, error.value.reason) == ("predict", "killed")
+
+
+def test_a_death_while_answering_is_not_the_doing_of_the_file_that_is_read(journal):
+    for _ in range(2):
+        one = journal()
+        one._write("begin", "read")
+        answer_in(one, "clip")
+    assert (journal().deaths, journal().answers_deaths) == ({}, {"clip": 2})
+    one = journal()
+    with pytest.raises(KeyboardInterrupt), one.guard("read"):
+        with one.answering(["other"]):
+            pass
+        raise KeyboardInterrupt
+    one._write("begin", "read")
+    with one.answering(["other"]):
+        pass
+    assert journal().deaths == {"read": 1}
+
+
+def test_answering_for_nothing_is_no_answer(journal):
+    for _ in range(UNEXPLAINED_ALLOWED):
+        with journal().answering([]):
+            pass
+    assert journal().suspects == set()
+
+
+def test_answers_that_went_with_their_machine_are_nobodys_doing(journal):
+    answer_in(journal(here="lost"), "a", "b")
+    assert journal(is_lost=lambda machine: machine == "lost").suspects == set()
+
+
 HANG = """
 import sys, time
 from pathlib import Path
@@ -138,6 +189,42 @@ def test_a_hang_ends_with_its_process_and_is_not_read_again(tmp_path):
     assert error.value.reason == "too_slow"
     with journal.guard("other"):
         pass
+
+
+HANG_ANSWERING = """
+import sys
+from pathlib import Path
+from emocore.pipeline.archive.journal import Journal
+journal = Journal(Path(sys.argv[1]), 0.1)
+with journal.guard("read"):
+    with journal.answering(["quick"]):
+        pass
+    with journal.answering(sys.argv[2:]):
+        while True:
+            pass
+"""
+
+
+def test_an_answer_that_never_comes_ends_with_its_process(tmp_path):
+    path = tmp_path / "000000"
+    for clips in (["a", "b"], ["a"]):
+        command = [sys.executable, "-c", HANG_ANSWERING, path, *clips]
+        assert subprocess.run(command, timeout=20, check=False, env=environment(), cwd=ROOT).returncode == 1
+    journal = Journal(path, 1.0)
+    assert (journal.hung, journal.answers_hung, journal.suspects) == (set(), {"a"}, {"a", "b"})
+    with pytest.raises(MediaError, match="not answered after 2 s: see --seconds-per-file") as error:
+        journal.answering(["a"]).__enter__()
+    assert (error.value.stage, error.value.reason) == ("predict", "too_slow")
+
+
+def test_the_alarm_of_a_file_begins_again_behind_an_answer(tmp_path):
+    """The process is ended though the answer's own alarm is gone."""
+    code = HANG_ANSWERING.replace(
+        "    with journal.answering(sys.argv[2:]):\n        while", "    if True:\n        while"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "a"]
+    assert subprocess.run(command, timeout=20, check=False, env=environment(), cwd=ROOT).returncode == 1
+    assert Journal(tmp_path / "a", 1.0).hung == {"read"}
 
 
 def test_the_alarm_is_gone_after_the_file(tmp_path):

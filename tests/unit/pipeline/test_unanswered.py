@@ -15,6 +15,7 @@ from emocore.labels import EMOTIONS
 from emocore.media.reading import Reading
 from emocore.media.video import Picture
 from emocore.models.predictions import answers_of
+from emocore.pipeline.archive.journal import Journal
 from emocore.pipeline.archive.plan import shard_table
 from emocore.pipeline.archive.rows import Planned
 from emocore.pipeline.archive.stage import run_shard
@@ -129,7 +130,7 @@ class Network:
 def test_a_picture_that_a_network_cannot_answer_for_costs_its_clip_and_the_clips_copies(tmp_path):
     stage = FrameLabelling(Network(), "mean-log", 1.0, Reading(1, 16, sound=False), (PICTURES,))
     grey = {"good": [100, 110], "black": [100, 0], "white": [100, 255]}
-    with stage.pictures(tmp_path / "frames.parquet", {}) as sink:
+    with stage.pictures(tmp_path / "frames.parquet", {}, Journal(tmp_path / "journal", 600.0)) as sink:
         for clip, values in grey.items():
             pictures = [Picture(i, 0.1 * i, np.full((16, 16), value, np.uint8)) for i, value in enumerate(values)]
             sink([clip, f"{clip} copy"], pictures)
@@ -147,6 +148,23 @@ def test_a_picture_that_a_network_cannot_answer_for_costs_its_clip_and_the_clips
     assert labels["predicted"].to_pylist() == [EMOTIONS[0]] * 2
     frames = read_table(tmp_path / "frames.parquet", FRAME_LABELS)
     assert frames["clip"].to_pylist() == ["good", "good", "good copy", "good copy"]
+
+
+def test_pictures_of_a_clip_that_ended_a_process_are_given_to_the_network_alone(tmp_path):
+    """Twice, and it is a failure; its neighbours, which were given beside it, are answered for."""
+    stage = FrameLabelling(Network(), "mean-log", 1.0, Reading(1, 16, sound=False), (PICTURES,))
+    file = tmp_path / "journal"
+    for clips in (["a", "b", "c"], ["b"], ["b"]):
+        Journal(file, 600.0)._write("answer", clips)
+    given = []
+    journal = Journal(file, 600.0)
+    journal.answering = lambda clips, real=journal.answering: given.append(clips) or real(clips)
+    with stage.pictures(tmp_path / "frames.parquet", {}, journal) as sink:
+        for clip in "zabc":
+            sink([clip], [Picture(0, 0.0, np.full((16, 16), 100, np.uint8))])
+    assert given == [["z"], ["a"], ["b"], ["c"]]
+    assert {clip: (fault.stage, fault.reason) for clip, fault in sink.faults.items()} == {"b": ("predict", "killed")}
+    assert sink.frames["clip"].to_pylist() == ["z", "a", "c"]
 
 
 def test_features_that_are_no_numbers_are_their_files_failure(media_files, monkeypatch):
