@@ -20,12 +20,12 @@ from typing import IO, Any
 
 from emocore.errors import UserError
 from emocore.pipeline import cluster
+from emocore.pipeline.archive.journal import DEATHS_ALLOWED, UNEXPLAINED_ALLOWED
 
 # A shard is 64 recordings, or 8 films. Recordings of 3 s by svc, on two busy cores, took these seconds from command to
 # prompt in one process, and on Ray: 16 files 18 and 51 to 55, 64 files 15 to 19 and 46 to 48, 256 files 30 to 35 and 51
 # to 108, 1,024 files 81 to 96 and 82 to 93.
 MOST_SHARDS = 4
-MOST_DEATHS = 1000  # in a row, of one shard: every one of its files may end two
 _COMMAND = (
     "import sys, pickle; sys.path[:] = pickle.load(sys.stdin.buffer); from emocore.pipeline.archive import here; "
 )
@@ -71,7 +71,10 @@ def end_begun() -> None:
 
 
 def run_here(places: list[int], told: dict[str, Any], gpus: float | None) -> Iterator[dict[str, Any]]:  # noqa: ARG001
-    """Yield DONE rows of the shards at these places of the plan; `told` is run_place's stage, plan and out."""
+    """Yield DONE rows of the shards at these places of the plan; `told` is run_place's stage, plan and out.
+
+    Raises UserError where more processes end than a shard's files can be to blame for.
+    """
     left, deaths = list(places), 0
     process = _BEGUN.get()
     while left:
@@ -91,8 +94,13 @@ def run_here(places: list[int], told: dict[str, Any], gpus: float | None) -> Ite
             process.end()
         if left and deaths == 0:
             raise process.ended_as_it_began()
-        if deaths > MOST_DEATHS:
+        if deaths and deaths > most_deaths(told["plan"].shard(left[0]).num_rows):
             raise UserError(f"{deaths} processes ended one after the other: look for too little memory.")
+
+
+def most_deaths(n_files: int) -> int:
+    """Return how many processes one shard may end, as its journal counts: each by a file, all answers, or nothing."""
+    return DEATHS_ALLOWED * n_files + 1 + UNEXPLAINED_ALLOWED
 
 
 class _Process:

@@ -85,9 +85,9 @@ class Stage(Protocol):
 
 def run_shard(shard: pa.Table, stage: Stage, out: Path) -> int:
     """Read, compute and commit one shard of SHARDED rows; return how many files failed."""
-    stage.load()
     number = number_of(shard)
     journal = open_journal(f"{number:06d}", out, stage.reading.seconds_per_file)
+    stage.load()  # behind the journal, which counts the processes that this ends
     with stage.pictures(shard_file(out / "frames", number), signature(round_of(shard)), journal) as sink:
         read = read_shard(shard, stage, journal, sink)
     return commit_shard(read, stage, out, journal, sink)

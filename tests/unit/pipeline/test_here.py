@@ -6,6 +6,7 @@ import os
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -17,9 +18,11 @@ from emocore.errors import UserError
 from emocore.features.extract import PLANNED, reading_of
 from emocore.media.reading import Reading
 from emocore.pipeline.archive import here, shards
-from emocore.pipeline.archive.plan import Plan
+from emocore.pipeline.archive.journal import UNEXPLAINED_ALLOWED
+from emocore.pipeline.archive.plan import SHARD, Plan
 from emocore.pipeline.archive.rows import Planned
 from emocore.pipeline.archive.shards import run_shards
+from emocore.pipeline.archive.stage import run_shard
 
 FILES = [f"{i}.wav" for i in range(4)]
 
@@ -128,59 +131,38 @@ def test_a_disk_that_fills_up_is_one_sentence_and_the_same_call_goes_on(run, tmp
     assert sorted(heard) == FILES and failures == {}
 
 
-def prepare(path, refusal=""):
-    """What a process is to call before it has work."""
-    if refusal == "die":
-        os.kill(os.getpid(), signal.SIGKILL)
-    with Path(path).open("a") as file:
-        file.write(f"{os.getpid()} ")
-    if refusal:
-        raise UserError(refusal)
+@pytest.mark.parametrize("allowed", [True, False])
+def test_no_more_processes_are_started_than_files_can_end(monkeypatch, allowed):
+    """Three files, two processes each, one that answered for all, and those that no file ended."""
+    begun = []
 
+    @contextlib.contextmanager
+    def process(places, told):
+        begun.append(places)
+        done = ['{"done": {"files": 3}}'] if allowed and len(begun) > 12 else []
+        yield SimpleNamespace(wait=lambda: None, returncode=-9), ['{"begun": 0}', *done]
 
-def test_a_process_that_was_begun_prepares_itself_once_and_does_the_work(run, tmp_path):
-    with here.begun("test_here:prepare", str(tmp_path / "prepared")):
-        assert here.wait_prepared()
-        heard, failures = run(Listening({"1.wav": "die"}))
-    assert (sorted(heard), failures) == (["0.wav", "2.wav", "3.wav"], {"1.wav": "killed"})
-    (number,) = (tmp_path / "prepared").read_text().split()
-    assert str(heard["3.wav"]) != number  # what comes after it is told its work at once
-
-
-def test_what_a_process_refuses_as_it_prepares_itself_is_the_users_sentence(run, tmp_path):
-    with here.begun("test_here:prepare", str(tmp_path / "prepared"), "No model."):
-        with pytest.raises(UserError, match=r"^No model\.$"):
-            here.wait_prepared()
-        with pytest.raises(UserError, match=r"^No model\.$"):
-            run(Listening())
-
-
-def test_a_process_that_dies_as_it_prepares_itself_is_told(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    with here.begun("test_here:prepare", str(tmp_path / "prepared"), "die"), pytest.raises(UserError, match="code -9"):
-        here.wait_prepared()
-
-
-def test_no_process_begins_where_a_cluster_is_named(monkeypatch):
-    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    with here.begun("test_here:prepare", "/nowhere"):
-        assert not here.wait_prepared()
-
-
-@pytest.mark.parametrize("reader", ["one process", "two"])
-@pytest.mark.parametrize("call", ["os.fsync", "pyarrow.parquet.write_table"])
-def test_a_full_disk_is_a_row_that_ray_carries(call, reader, run, tmp_path, monkeypatch):
-    """By our storage and by other code; where files are read and answered for in one process, and in two."""
-    run(Listening())
-    (tmp_path / "heard" / "000001.parquet").unlink()
-    plan, stage = Plan(tmp_path), Listening()
-    monkeypatch.setattr(call, no_room)
-    if reader == "two":
-        (read,) = shards._read_task(pa.table({"place": [1]}), stage, plan, tmp_path)
-        (row,) = shards._Answering(stage, tmp_path, on_gpu=False)(read).to_pylist()
+    monkeypatch.setattr(here, "_process", process)
+    plan = SimpleNamespace(shard=lambda _: SimpleNamespace(num_rows=3))
+    if allowed:
+        assert list(here.run_here([0], {"plan": plan}, None)) == [{"files": 3}]
     else:
-        row = shards.run_place(1, stage, plan, tmp_path)
-    assert row["fault"].startswith(f"The disk of {tmp_path}") and "run the same command again" in row["fault"]
+        with pytest.raises(UserError, match="^13 processes ended one after the other: look for too little memory"):
+            list(here.run_here([0], {"plan": plan}, None))
+    assert len(begun) == here.most_deaths(3) + 1 == 13
+
+
+def test_a_model_whose_loading_ends_the_process_is_not_loaded_for_ever(tmp_path):
+    class Deadly(Listening):
+        def load(self):
+            raise KeyboardInterrupt
+
+    shard = pa.table({SHARD: [0]})
+    for _ in range(UNEXPLAINED_ALLOWED + 1):
+        with pytest.raises(KeyboardInterrupt):
+            run_shard(shard, Deadly(), tmp_path)
+    with pytest.raises(UserError, match=r"^6 processes ended while they worked on 000000, none of them reading"):
+        run_shard(shard, Deadly(), tmp_path)
 
 
 def test_ray_has_many_files_and_a_cluster_that_is_named(monkeypatch):
