@@ -147,7 +147,7 @@ def test_no_more_processes_are_started_than_files_can_end(monkeypatch, allowed):
     if allowed:
         assert list(here.run_here([0], {"plan": plan}, None)) == [{"files": 3}]
     else:
-        with pytest.raises(UserError, match="^13 processes ended one after the other: look for too little memory"):
+        with pytest.raises(UserError, match=r"^13 processes ended one after the other: look for too little memory"):
             list(here.run_here([0], {"plan": plan}, None))
     assert len(begun) == here.most_deaths(3) + 1 == 13
 
