@@ -1,6 +1,5 @@
 """An archive in shards: each is worked on by one task at a time, and committed by that task alone."""
 
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +10,7 @@ from emocore.errors import TooManyFailures, UserError, said_to_user
 from emocore.media.video import Picture
 from emocore.pipeline import cluster
 from emocore.pipeline.archive import here
+from emocore.pipeline.archive.handover import DONE, Taken, is_done, pack, pack_done, unpack
 from emocore.pipeline.archive.journal import clear_journals
 from emocore.pipeline.archive.plan import Plan, signature
 from emocore.pipeline.archive.stage import (
@@ -28,10 +28,8 @@ from emocore.storage.tables import rows_of
 
 MOST_SHARDS_A_TASK = 4
 MOST_ANSWERING = 64
-DONE = pa.schema([("files", pa.int64()), ("failed", pa.int64()), ("fault", pa.string())])
 _AS_TABLES: Any = {"batch_size": None, "batch_format": "pyarrow"}
-_PLACE, _WORK = "place", "work"
-_READ = pa.schema([(_WORK, pa.large_binary()), *DONE])
+_PLACE = "place"
 
 
 def run_shards(
@@ -82,7 +80,7 @@ def _run_on_ray(places: list[int], told: dict[str, Any], gpus: float | None) -> 
 def run_place(place: int, stage: Stage, plan: Plan, out: Path) -> dict[str, Any]:
     """Run the stage on one shard; what a process before committed, and then died, stays as it is."""
     shard = plan.shard(place)
-    return _committed(shard, stage, out) or _run_once(shard, stage, out)
+    return _committed(number_of(shard), len(shard), stage, out) or _run_once(shard, stage, out)
 
 
 def _task_tables(places: list[int], cpus: int) -> list[pa.Table]:
@@ -148,21 +146,22 @@ def _places(gpus: float) -> int:
 def _read_task(table: pa.Table, stage: Stage, plan: Plan, out: Path) -> Iterator[pa.Table]:
     """Yield a row a shard: what was read of its files, or what was done of it before."""
     for shard in map(plan.shard, table[_PLACE].to_pylist()):
-        yield pa.Table.from_pylist([_committed(shard, stage, out) or _read_once(shard, stage, out)], _READ)
+        done = _committed(number_of(shard), len(shard), stage, out)
+        yield pack_done(done, stage) if done else _read_once(shard, stage, out)
 
 
-def _read_once(shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any]:
-    pictures: list[tuple[list[str], list[Picture]]] = []
+def _read_once(shard: pa.Table, stage: Stage, out: Path) -> pa.Table:
+    taken: list[Taken] = []
 
-    def take(clips: list[str], taken: list[Picture]) -> None:
-        pictures.append((clips, taken))
+    def take(clips: list[str], pictures: list[Picture]) -> None:
+        taken.append((clips, pictures))
 
     try:
         journal = open_journal(f"{number_of(shard):06d}", out, stage.reading.seconds_per_file)
         read = read_shard(shard, stage, journal, take if stage.reading.every else None)
     except Exception as error:
-        return _told(error, out)
-    return {_WORK: pickle.dumps((shard, read, pictures))}
+        return pack_done(_told(error, out), stage)
+    return pack(read, taken, stage.reading.pixels)
 
 
 class _Answering:
@@ -181,12 +180,18 @@ class _Answering:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Return DONE rows."""
-        rows = [self.fault or (self._answer(row[_WORK]) if row[_WORK] else row) for row in table.to_pylist()]
+        rows = [self._row(table.slice(i, 1)) for i in range(len(table))]
         return pa.Table.from_pylist(rows, DONE)
 
-    def _answer(self, work: bytes) -> dict[str, Any]:
-        shard, read, pictures = pickle.loads(work)
-        done = _committed(shard, self.stage, self.out)
+    def _row(self, row: pa.Table) -> dict[str, Any]:
+        if is_done(row):
+            return dict(row.select(DONE.names).to_pylist()[0])
+        return self.fault or self._answer(row)
+
+    def _answer(self, row: pa.Table) -> dict[str, Any]:
+        read, pictures = unpack(row)
+        files = len(read.good) + len(read.failures)
+        done = _committed(read.number, files, self.stage, self.out)
         if done:
             return done
         try:
@@ -199,15 +204,15 @@ class _Answering:
             failed = commit_shard(read, self.stage, self.out, journal, sink)
         except Exception as error:
             return _told(error, self.out)
-        return {"files": shard.num_rows, "failed": failed}
+        return {"files": files, "failed": failed}
 
 
-def _committed(shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any] | None:
+def _committed(number: int, files: int, stage: Stage, out: Path) -> dict[str, Any] | None:
     """Return the DONE row of a shard that is committed."""
-    if not shard_file(out / stage.main, number_of(shard)).exists():
+    if not shard_file(out / stage.main, number).exists():
         return None
-    failures = shard_file(out / "failures", number_of(shard))
-    return {"files": shard.num_rows, "failed": rows_of(failures) if failures.exists() else 0}
+    failures = shard_file(out / "failures", number)
+    return {"files": files, "failed": rows_of(failures) if failures.exists() else 0}
 
 
 def _check_failures(failed: int, limit: int | None) -> None:

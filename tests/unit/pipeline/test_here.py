@@ -17,7 +17,7 @@ import soundfile
 from emocore.errors import UserError
 from emocore.features.extract import PLANNED, reading_of
 from emocore.media.reading import Reading
-from emocore.pipeline.archive import here, shards
+from emocore.pipeline.archive import here
 from emocore.pipeline.archive.journal import UNEXPLAINED_ALLOWED
 from emocore.pipeline.archive.plan import SHARD, Plan
 from emocore.pipeline.archive.rows import Planned
