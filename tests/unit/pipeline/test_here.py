@@ -136,13 +136,19 @@ def test_no_more_processes_are_started_than_files_can_end(monkeypatch, allowed):
     """Three files, two processes each, one that answered for all, and those that no file ended."""
     begun = []
 
-    @contextlib.contextmanager
-    def process(places, told):
-        begun.append(places)
-        done = ['{"done": {"files": 3}}'] if allowed and len(begun) > 12 else []
-        yield SimpleNamespace(wait=lambda: None, returncode=-9), ['{"begun": 0}', *done]
+    class Process:
+        is_free = True
 
-    monkeypatch.setattr(here, "_process", process)
+        def wait_prepared(self):
+            begun.append(self)
+
+        def answers(self, *_):
+            return [{"begun": 0}, *([{"done": {"files": 3}}] if allowed and len(begun) > 12 else [])]
+
+        def end(self):
+            self.is_free = False
+
+    monkeypatch.setattr(here, "_Process", Process)
     plan = SimpleNamespace(shard=lambda _: SimpleNamespace(num_rows=3))
     if allowed:
         assert list(here.run_here([0], {"plan": plan}, None)) == [{"files": 3}]
