@@ -307,13 +307,17 @@ def test_a_process_that_answers_without_its_gpu_says_so(living, tmp_path):
     assert "TensorFlow sees no GPU where Ray gave it one" in answering.fault["fault"]
 
 
-def test_a_lost_plan_is_made_again(living, newcomer, monkeypatch):
+@pytest.mark.parametrize("left", [None, b"ARROW1\0\0 and no more"], ids=["lost", "cut"])
+def test_a_lost_plan_is_made_again(living, newcomer, monkeypatch, left):
     shutil.copy(sorted((newcomer / "Actor_05").iterdir())[6], living.media / "6.wav")
     with monkeypatch.context() as patch:
         patch.setattr(rounds, "run_shards", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             label(living.options())
     (living.out / planning.PLAN).unlink()
+    if left:
+        (living.out / planning.PLAN).write_bytes(left)
     living.label()
+    assert not (living.out / planning.PLAN).exists()
     assert "6.wav" in living.answers() and isinstance(read_json(living.out / "summary.json"), dict)
     assert pa.concat_tables([pq.read_table(file) for file in (living.out / "labels").glob("*")]).num_rows == 6
