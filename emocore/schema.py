@@ -12,6 +12,7 @@ VERSION_KEY = b"emocore_schema_version"
 
 PROBABILITIES = tuple(f"p_{emotion}" for emotion in EMOTIONS)
 SOFT_LABEL = pa.fixed_shape_tensor(pa.float32(), [len(EMOTIONS)])
+SHARES = pa.list_(pa.float32())  # soft labels on their way from a listing to the tables: of any set
 # The schemas below are those of EMOTIONS; `of_emotions` gives those of any other set.
 
 # What a file's name, folder or manifest row says, before the file is opened. What a corpus does not know is null.
@@ -190,6 +191,18 @@ def of_emotions(schema: pa.Schema, emotions: Sequence[str]) -> pa.Schema:
         elif field.name not in PROBABILITIES:
             fields.append(field)
     return pa.schema(fields)
+
+
+def soft_labels(shares: pa.ChunkedArray) -> pa.Array:
+    """Return lists of shares as tensors, all of the length of the first; of that of EMOTIONS where there is none.
+
+    >>> soft_labels(pa.chunked_array([[[0.0, 1.0]]], SHARES)).type.shape
+    [2]
+    """
+    lists = shares.combine_chunks()
+    k = len(lists[0]) if len(lists) and lists[0].is_valid else len(EMOTIONS)
+    kind = pa.fixed_shape_tensor(pa.float32(), [k])
+    return pa.ExtensionArray.from_storage(kind, lists.cast(kind.storage_type))
 
 
 def emotions_of(schema: pa.Schema) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from emocore.corpora.scan import MediaFile, Row
+from emocore.labels import EMOTIONS
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class LabelRules:
 
     mapping: Mapping[str, str] | None = None  # label → emotion
     actor_from: str | None = None  # a regular expression whose first group is the actor
+    emotions: tuple[str, ...] = EMOTIONS  # that clips are labelled with
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from emocore.corpora.corpus import Corpus
 from emocore.corpora.scan import MediaFile, Row
 from emocore.errors import UserError, amount
-from emocore.labels import check_emotions, is_emotion, parse_emotion
+from emocore.labels import EMOTIONS, check_emotions, is_emotion, parse_emotion
 from emocore.media.source import MEMBER
 from emocore.progress import say
 
@@ -31,20 +31,24 @@ SPLITS = {
 
 
 def folder_rows(
-    files: Sequence[MediaFile], mapping: Mapping[str, str] | None = None, actor_from: str | None = None
+    files: Sequence[MediaFile],
+    mapping: Mapping[str, str] | None = None,
+    actor_from: str | None = None,
+    known: Sequence[str] = EMOTIONS,
 ) -> list[Row]:
     """Return LISTING rows: emotion and split from the nearest level that names one, actor by `actor_from`.
 
-    A file below no known emotion has none. But where emotions stand at some depth, every other level name at
-    that depth must be an emotion too: raises UserError that names all others, so that a misspelt folder is not
-    silently left out. Raises UserError for a bad `actor_from`.
+    `known`: the set of emotions.
+    A file below no known emotion has none. But where emotions stand at some depth, every other level name at that depth
+    must be an emotion too: raises UserError that names all others, so that a misspelt folder is not silently left out.
+    Raises UserError for a bad `actor_from`.
     """
     actor_of = actor_finder(actor_from)
     folders = Counter(_parent(file.below) for file in files)
     levels = {folder: _levels(folder) for folder in folders}
     names = {name for parts in levels.values() for name in parts}
-    emotions = {name: parse_emotion(name, mapping) for name in names if is_emotion(name, mapping)}
-    _check_labels(folders, levels, emotions)
+    emotions = {name: parse_emotion(name, mapping, known) for name in names if is_emotion(name, mapping, known)}
+    _check_labels(folders, levels, emotions, known)
     _say_nested(folders, levels, emotions)
     says = {
         folder: {"emotion": _nearest(parts, emotions), "split": _nearest(map(str.lower, parts), SPLITS)}
@@ -87,7 +91,12 @@ def actor_finder(actor_from: str | None) -> Callable[[str], str | None]:
     return actor_of
 
 
-def _check_labels(files: Mapping[str, int], levels: Mapping[str, Sequence[str]], emotions: Mapping[str, str]) -> None:
+def _check_labels(
+    files: Mapping[str, int],
+    levels: Mapping[str, Sequence[str]],
+    emotions: Mapping[str, str],
+    known: Sequence[str],
+) -> None:
     """Raise UserError for all names that stand at the emotions' depth and are none; `files`: how many a folder has."""
     depths = sorted({depth for parts in levels.values() for depth, name in enumerate(parts) if name in emotions})
     unknown: Counter[str] = Counter()
@@ -96,7 +105,9 @@ def _check_labels(files: Mapping[str, int], levels: Mapping[str, Sequence[str]],
             others = [parts[depth] for depth in depths if depth < len(parts) and parts[depth].lower() not in SPLITS]
             unknown.update({others[0]: files[folder]} if others else {})
     ordered = {name: unknown[name] for name in sorted(unknown)}
-    check_emotions(ordered, where=" in folders beside those of emotions", or_else=", or --exclude the folder")
+    check_emotions(
+        ordered, None, known, where=" in folders beside those of emotions", or_else=", or --exclude the folder"
+    )
 
 
 def _say_nested(files: Mapping[str, int], levels: Mapping[str, Sequence[str]], emotions: Mapping[str, str]) -> None:
@@ -123,4 +134,6 @@ def _nearest(parts: Iterable[str], known: Mapping[str, str]) -> str | None:
     return next((known[name] for name in reversed(list(parts)) if name in known), None)
 
 
-FOLDER = Corpus(name="folder", rows=lambda files, rules: (folder_rows(files, rules.mapping, rules.actor_from), []))
+FOLDER = Corpus(
+    name="folder", rows=lambda files, rules: (folder_rows(files, rules.mapping, rules.actor_from, rules.emotions), [])
+)

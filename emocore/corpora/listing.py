@@ -16,15 +16,13 @@ from emocore.corpora.leave_out import LeaveOut, Unlisted, without
 from emocore.corpora.manifest import MANIFEST, MANIFEST_SUFFIXES, is_manifest, media_rows
 from emocore.corpora.scan import MediaFile, Row, check_root, is_folder, is_media, is_zip, media_suffixes, scan, walk
 from emocore.errors import UserError, amount
-from emocore.labels import EMOTIONS, parse_emotion
+from emocore.labels import EMOTIONS, check_emotions, parse_emotion
 from emocore.progress import say
-from emocore.schema import FAILURES, LISTING, rows_to_table
+from emocore.schema import FAILURES, LISTING, of_emotions, rows_to_table
 
 _SUFFIXES = f"{', '.join(MANIFEST_SUFFIXES[:-1])} or {MANIFEST_SUFFIXES[-1]}"
 _CORPUS = f"a folder, a zip, or a manifest ({_SUFFIXES})"
 _MEDIA = f"a folder, a zip, a media file, or a manifest ({_SUFFIXES})"
-_ONE_HOT = dict(zip(EMOTIONS, np.eye(len(EMOTIONS), dtype=np.float32), strict=True))
-_NO_VOTE = np.zeros(len(EMOTIONS), np.float32)
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,7 @@ class Listing:
     clips: pa.Table
     failures: pa.Table
     unlisted: Unlisted = field(default_factory=Unlisted)
+    emotions: tuple[str, ...] = EMOTIONS  # that the clips are labelled with
 
 
 def list_corpora(
@@ -45,6 +44,7 @@ def list_corpora(
     stills: bool = False,
     exclude: Sequence[str] = (),
     no_follow: bool = False,
+    emotions: tuple[str, ...] = EMOTIONS,
 ) -> Listing:
     """List corpora as one: folders, zips, folders of zips, or CSV or Parquet manifests.
 
@@ -52,21 +52,22 @@ def list_corpora(
     catalogue where half of the names have its shape, else a labelled folder. `mapping` (label → emotion) is asked
     before the built-in names; `actor_from` is a regular expression on the path below the root whose first group is the
     actor, where the corpus itself does not say. With `stills` images are media too; a manifest's files are listed
-    whatever they are. What `exclude` (globs) and `leave_out` name is not listed, nor with `no_follow` what links lead
-    to; a line says so. A file reached twice is the first root's.
+    whatever they are. Clips of emotions that are not among `emotions` are unlabelled. What `exclude` (globs) and
+    `leave_out` name is not listed, nor with `no_follow` what links lead to; a line says so of each. A file reached twice
+    is the first root's.
 
     Raises UserError for a root that does not exist or holds no media, for names that only a part of the files bear
     where nothing else labels them, and for what `folder_rows` and `manifest_rows` refuse.
     """
-    for emotion in (mapping or {}).values():
-        parse_emotion(emotion)
+    _check_mapping(mapping or {}, emotions)
     actor_finder(actor_from)
     corpus = None if kind == AUTO else find_corpus(kind)
     leave_out = LeaveOut(exclude, no_follow=no_follow)
-    rules = LabelRules(mapping, actor_from)
+    rules = LabelRules(mapping, actor_from, emotions)
     listing = _join(
         {check_root(root, _CORPUS): None for root in roots},
         lambda root: _rows(root, corpus, rules, stills, leave_out),
+        emotions,
     )
     _say(leave_out)
     return replace(listing, unlisted=leave_out.unlisted)
@@ -179,7 +180,17 @@ def _no_media(root: str, stills: bool) -> UserError:
     return UserError(f"{root!r} holds no media: expected files ending in {suffixes}, or zips of them.")
 
 
-def _join(roots: Iterable[str], read: Callable[[str], tuple[list[Row], list[Row]]]) -> Listing:
+def _check_mapping(mapping: Mapping[str, str], emotions: Sequence[str]) -> None:
+    for label, emotion in mapping.items():
+        if parse_emotion(emotion, None, emotions) not in emotions:
+            raise UserError(
+                f"--map {label}={emotion}: {emotion} is not among {', '.join(emotions)}: add it to --emotions."
+            )
+
+
+def _join(
+    roots: Iterable[str], read: Callable[[str], tuple[list[Row], list[Row]]], emotions: tuple[str, ...]
+) -> Listing:
     rows: dict[str, Row] = {}
     failures: dict[tuple[str, str], Row] = {}
     take_root: dict[str, str] = {}
@@ -192,10 +203,8 @@ def _join(roots: Iterable[str], read: Callable[[str], tuple[list[Row], list[Row]
             failures.setdefault((row["path"], row["reason"]), row)
     ordered = sorted(rows.values(), key=_path)
     _name_clips(ordered)
-    return Listing(
-        rows_to_table(ordered, LISTING),
-        failure_table(failures.values()),
-    )
+    _label(ordered, emotions)
+    return Listing(rows_to_table(ordered, of_emotions(LISTING, emotions)), failure_table(failures.values()), emotions=emotions)
 
 
 def failure_table(rows: Iterable[Row]) -> pa.Table:
@@ -222,7 +231,26 @@ def _name_clips(rows: Iterable[Row]) -> None:
         row["clip"] = next(name for name in _clip_names(row) if name not in used)
         used.add(row["clip"])
         row["take"] = row.get("take") or row["clip"]
-        row.setdefault("soft_label", _ONE_HOT.get(row.get("emotion") or "", _NO_VOTE))
+
+
+def _label(rows: Iterable[Row], emotions: Sequence[str]) -> None:
+    """Give each row its soft label, by the raters' votes where it has them; other emotions than these are none.
+
+    Raises UserError for an emotion that is none of ours, which a corpus of one's own may say.
+    """
+    one_hot = dict(zip(emotions, np.eye(len(emotions), dtype=np.float32), strict=True))
+    no_vote = np.zeros(len(emotions), np.float32)
+    others: Counter[str] = Counter()
+    for row in rows:
+        emotion = row.get("emotion")
+        if emotion and emotion not in one_hot:
+            others[emotion] += 1
+            row["emotion"] = None
+        row.setdefault("soft_label", one_hot.get(emotion or "", no_vote))
+    check_emotions(others, None, emotions)
+    if others:
+        told = ", ".join(f"{name} ({n:,})" for name, n in others.most_common())
+        say(f"{amount(others.total(), 'file')} of other emotions than the set's, taken as unlabelled: {told}")
 
 
 def _clip_names(row: Row) -> Iterator[str]:

@@ -46,13 +46,16 @@ def is_manifest(path: str) -> bool:
 
 
 def manifest_rows(
-    manifest: str, mapping: Mapping[str, str] | None = None, actor_from: str | None = None
+    manifest: str,
+    mapping: Mapping[str, str] | None = None,
+    actor_from: str | None = None,
+    emotions: Sequence[str] = EMOTIONS,
 ) -> tuple[list[Row], list[Row]]:
     """Return LISTING rows for the files that a manifest names, and FAILURES rows for those that are missing.
 
     A path is absolute or relative to the manifest's folder, and may be ARCHIVE.zip!/MEMBER. Several rows of
     one path are several raters: `soft_label` is the share of their votes and `emotion` the majority, of a tie
-    the earlier in EMOTIONS; other columns that they fill differently are left out of `extra`. `actor_from`
+    the earlier in `emotions`; other columns that they fill differently are left out of `extra`. `actor_from`
     fills empty actors. Raises UserError for a manifest that cannot be read, has no `path` column or no rows,
     for a value that its column does not allow, and for rows of one path that disagree about anything but the
     emotion.
@@ -60,16 +63,17 @@ def manifest_rows(
     actor_of = actor_finder(actor_from)
     table = _read(manifest)
     labels = Counter(cells.get("emotion", "") for cells in table.values())
-    check_emotions({label: n for label, n in labels.items() if label}, mapping, unit="row", where=f" in {manifest!r}")
+    told = {label: n for label, n in labels.items() if label}
+    check_emotions(told, mapping, emotions, unit="row", where=f" in {manifest!r}")
     by_path: dict[str, list[tuple[str, Row]]] = {}
     for number, cells in table.items():
         where = f"{manifest!r}, row {number}"
-        row = _parse_row(where, cells, mapping)
+        row = _parse_row(where, cells, mapping, emotions)
         row["path"] = _path_cell(where, cells, manifest)
         by_path.setdefault(_absolute(row["path"], manifest), []).append((where, row))
     rows: list[Row] = []
     for path, rated in by_path.items():
-        row = _merge(rated)
+        row = _merge(rated, emotions)
         row["actor"] = row.get("actor") or actor_of(row["path"])
         rows.append({**row, "clip": row.get("clip") or row["path"], "path": path, "below": row["path"]})
     return _locate(rows)
@@ -151,21 +155,21 @@ def _read_parquet(manifest: str) -> tuple[list[str], list[list[str]]]:
     return table.column_names, [list(row) for row in zip(*columns, strict=True)]
 
 
-def _parse_row(where: str, cells: Mapping[str, str], mapping: Mapping[str, str] | None) -> Row:
+def _parse_row(where: str, cells: Mapping[str, str], mapping: Mapping[str, str] | None, emotions: Sequence[str]) -> Row:
     row: Row = {"extra": {name: cell for name, cell in cells.items() if name not in KNOWN and cell}}
     try:
         for name in KNOWN:
             cell = cells.get(name, "")
-            if cell and name != "path":
-                row[name] = _parse_cell(name, cell, mapping)
+            if cell and name == "emotion":
+                row[name] = parse_emotion(cell, mapping, emotions)
+            elif cell and name != "path":
+                row[name] = _parse_cell(name, cell)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     return row
 
 
-def _parse_cell(name: str, cell: str, mapping: Mapping[str, str] | None) -> Any:
-    if name == "emotion":
-        return parse_emotion(cell, mapping)
+def _parse_cell(name: str, cell: str) -> Any:
     if name == "split":
         return parse_split(cell)
     if name == "repetition":
@@ -203,7 +207,7 @@ def _absolute(path: str, manifest: str) -> str:
     return file if member is None else f"{file}{MEMBER}{member}"
 
 
-def _merge(rated: Sequence[tuple[str, Row]]) -> Row:
+def _merge(rated: Sequence[tuple[str, Row]], emotions: Sequence[str]) -> Row:
     (where, first), rest = rated[0], rated[1:]
     merged = dict(first)
     for other_where, other in rest:
@@ -216,9 +220,9 @@ def _merge(rated: Sequence[tuple[str, Row]]) -> Row:
     extras = [row["extra"] for _, row in rated]
     shared = {name for name in extras[0] if len({extra.get(name) for extra in extras}) == 1}
     merged["extra"] = sorted((name, extras[0][name]) for name in shared) or None
-    votes = np.array([sum(row.get("emotion") == emotion for _, row in rated) for emotion in EMOTIONS], np.float32)
+    votes = np.array([sum(row.get("emotion") == emotion for _, row in rated) for emotion in emotions], np.float32)
     if votes.any():
-        merged["emotion"] = EMOTIONS[int(votes.argmax())]  # argmax: the first of a tie
+        merged["emotion"] = emotions[int(votes.argmax())]  # argmax: the first of a tie
         merged["soft_label"] = votes / votes.sum()
     return merged
 
@@ -252,5 +256,6 @@ def _member_size(path: str, file: str, member: str, archives: dict[str, dict[str
 
 
 MANIFEST = Corpus(
-    name="manifest", rows=lambda files, rules: manifest_rows(files[0].path, rules.mapping, rules.actor_from)
+    name="manifest",
+    rows=lambda files, rules: manifest_rows(files[0].path, rules.mapping, rules.actor_from, rules.emotions),
 )

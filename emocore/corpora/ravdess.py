@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from emocore.corpora.corpus import ActorFolds, Archive, Corpus
+from emocore.corpora.corpus import ActorFolds, Archive, Corpus, LabelRules
 from emocore.corpora.scan import MediaFile, Row, failure_row
 from emocore.errors import UserError
-from emocore.labels import EMOTIONS
+from emocore.labels import EMOTIONS, parse_emotion
 
 ACTORS = tuple(f"{number:02d}" for number in range(1, 25))
 PARTS: dict[str, dict[str, str]] = {
@@ -103,7 +103,10 @@ def format_name(name: RavdessName) -> str:
     return text
 
 
-def ravdess_rows(files: Iterable[MediaFile]) -> tuple[list[Row], list[Row]]:
+def ravdess_rows(
+    files: Iterable[MediaFile],
+    rules: LabelRules = LabelRules(),  # noqa: B008 - frozen
+) -> tuple[list[Row], list[Row]]:
     """Return LISTING rows for the files of a RAVDESS corpus, and FAILURES rows for wrong names."""
     rows: list[Row] = []
     failures: list[Row] = []
@@ -115,7 +118,9 @@ def ravdess_rows(files: Iterable[MediaFile]) -> tuple[list[Row], list[Row]]:
             failures.append(failure_row(file.path, "bad_name", str(error)))
             continue
         clip = PurePosixPath(filename).stem
-        rows.append({**file.row(), **vars(name), "clip": clip, "take": clip[3:], "gender": name.gender})
+        emotion = parse_emotion(name.emotion, rules.mapping, rules.emotions)
+        told = {**vars(name), "emotion": emotion, "take": clip[3:], "gender": name.gender}
+        rows.append({**file.row(), **told, "clip": clip})
     return rows, failures
 
 
@@ -174,7 +179,7 @@ PROTOCOLS = {
 }
 RAVDESS = Corpus(
     name="ravdess",
-    rows=lambda files, _: ravdess_rows(files),
+    rows=ravdess_rows,
     matches=is_ravdess_name,
     is_take=lambda take: is_ravdess_name(f"03-{take}"),
     actors=ACTORS,

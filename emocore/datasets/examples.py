@@ -18,7 +18,8 @@ from emocore.errors import UserError, amount
 from emocore.features.catalogue import families_of, to_json
 from emocore.features.extract import values_of
 from emocore.features.family import FeatureFamily
-from emocore.schema import CLIPS, SCHEMA_VERSION, features_schema
+from emocore.labels import EMOTIONS, check_set
+from emocore.schema import CLIPS, SCHEMA_VERSION, features_schema, of_emotions
 from emocore.storage.folder import of_other_version
 from emocore.storage.tables import read_tables
 
@@ -54,17 +55,18 @@ class Values:
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """Clips (schema.CLIPS) and their soft labels [n, 8], row by row, and what a model reads of them, by family."""
+    """Clips (schema.CLIPS), their soft labels [n, k] of k emotions, row by row, and what a model reads, by family."""
 
     clips: pa.Table
     soft: NDArray[np.float32]
     inputs: Mapping[str, Inputs]
     synthetic: bool
+    emotions: tuple[str, ...] = EMOTIONS
     left_out: dict[str, int] = field(default_factory=dict)  # clips and files that are not among them, by cause
 
     @property
     def truth(self) -> NDArray[np.int64]:
-        """The raters' majority, an index into EMOTIONS, int64[n]; −1 where unlabelled."""
+        """The raters' majority, an index into `emotions`, int64[n]; −1 where unlabelled."""
         return np.where(self.soft.sum(axis=1) > 0, self.soft.argmax(axis=1), -1)
 
     @property
@@ -102,6 +104,7 @@ def read_manifest(folder: str) -> dict[str, Any]:
         version = manifest["schema_version"]
         if version == SCHEMA_VERSION:
             families_of(manifest["families"])
+            check_set(manifest.setdefault("emotions", list(EMOTIONS)))
     except UserError as error:
         raise UserError(f"{folder}: {error} Featurize the corpus again.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -157,6 +160,7 @@ def load_examples(folders: Sequence[str], families: Sequence[FeatureFamily], cha
     return Examples(
         clips=chosen,
         soft=chosen["soft_label"].combine_chunks().to_numpy_ndarray(),
+        emotions=emotions_in(folders),
         inputs={family.name: _read_values(folders, family, chosen["clip"], renamed) for family in families},
         synthetic=any(manifest["synthetic"] for manifest in manifests.values()),
         left_out=left_out,
@@ -210,12 +214,41 @@ def with_actors(examples: Examples, actor_from: str) -> Examples:
     return replace(examples, clips=examples.clips.set_column(column, CLIPS.field("actor"), actors))
 
 
+def emotions_in(folders: Sequence[str]) -> tuple[str, ...]:
+    """Return the emotions that the clips of FEATURES folders are labelled with. Raises UserError where they differ."""
+    found = [(folder, tuple(read_manifest(folder)["emotions"])) for folder in folders]
+    for folder, emotions in found:
+        if emotions != found[0][1]:
+            raise UserError(
+                f"{folder} is labelled with {', '.join(emotions)}, and {found[0][0]} with {', '.join(found[0][1])}: "
+                "featurize both with the same --emotions."
+            )
+    return found[0][1]
+
+
+def in_emotions(examples: Examples, emotions: tuple[str, ...]) -> Examples:
+    """Return the examples labelled with other emotions: a clip that shows none of them is unlabelled."""
+    if examples.emotions == emotions:
+        return examples
+    soft = np.zeros((len(examples.soft), len(emotions)), np.float32)
+    for place, emotion in enumerate(emotions):
+        if emotion in examples.emotions:
+            soft[:, place] = examples.soft[:, examples.emotions.index(emotion)]
+    total = soft.sum(axis=1, keepdims=True)
+    soft = np.divide(soft, total, out=np.zeros_like(soft), where=total > 0)
+    made = replace(examples, soft=soft, emotions=emotions)
+    names = [emotions[i] if i >= 0 else None for i in made.truth]
+    place = made.clips.schema.get_field_index("emotion")
+    return replace(made, clips=made.clips.set_column(place, CLIPS.field("emotion"), pa.array(names, pa.string())))
+
+
 def read_clips(folders: Sequence[str]) -> dict[str, pa.Table]:
     """Return the clips of each FEATURES folder. Raises UserError where two hold one file."""
+    declared = of_emotions(CLIPS, emotions_in(folders))
     clips_of: dict[str, pa.Table] = {}
     paths: set[str] = set()
     for folder in folders:
-        clips = read_tables(Path(folder) / "clips", CLIPS)
+        clips = read_tables(Path(folder) / "clips", declared)
         twice = next((path for path in clips["path"].to_pylist() if path in paths), None)
         if twice is not None:
             raise UserError(f"The file {twice!r} stands in two of the tables given: give it once.")

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from emocore.datasets.examples import Examples, check_families, read_clips, read_manifest
+from emocore.datasets.examples import Examples, check_families, emotions_in, read_clips, read_manifest
 from emocore.datasets.selection import Channel, select
 from emocore.errors import UserError, amount
 from emocore.features.catalogue import families_of
@@ -90,6 +90,7 @@ def load_frame_examples(folders: Sequence[str], channel: Channel, pictures: Feat
     return Examples(
         clips=chosen.drop_columns("n_frames"),
         soft=chosen["soft_label"].combine_chunks().to_numpy_ndarray(),
+        emotions=emotions_in(folders),
         inputs={pictures.name: FrameInputs(pictures, places, chosen["n_frames"].to_numpy())},
         synthetic=any(manifest["synthetic"] for manifest in manifests),
         left_out={**left_out, "not_selected": candidates.num_rows - chosen.num_rows},

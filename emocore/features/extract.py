@@ -19,15 +19,16 @@ from emocore.media.limit import TimeLimit
 from emocore.media.reading import Media, Reading, read_media
 from emocore.media.source import content_id, open_source
 from emocore.media.video import Picture
-from emocore.schema import CLIPS, LISTING, features_schema, pictures_schema
+from emocore.schema import CLIPS, LISTING, SHARES, features_schema, pictures_schema, soft_labels
 from emocore.timeline import Window
 from emocore.tracks.pictures import keeper
 
 # A file that cannot be used: these three say why, and are null for every other.
 FAULT = [pa.field("stage", pa.string()), pa.field("reason", pa.string()), pa.field("detail", pa.string())]
+SOFT = "soft_label"
 PLANNED = pa.schema(
     [
-        *LISTING,
+        *LISTING.set(LISTING.get_field_index(SOFT), pa.field(SOFT, SHARES)),
         pa.field("duplicate_of", pa.string()),
         pa.field("planned_id", pa.string()),  # the content id that made it a copy; null where none was needed
     ]
@@ -268,12 +269,15 @@ def _to_table(planned: pa.Table, results: list[_Result], families: Sequence[Feat
     }
     columns = []
     for column in schema:
-        if column.name in PLANNED.names:
+        if column.name == SOFT:
+            columns.append(soft_labels(planned[SOFT]))
+        elif column.name in PLANNED.names:
             columns.append(planned[column.name].combine_chunks())
         elif column.name in made:
             columns.append(pa.array(made[column.name], column.type))
     columns += [_list_column(results, family) for family in heard_by(families)]
-    return pa.Table.from_arrays(columns, schema=schema)
+    place = schema.get_field_index(SOFT)
+    return pa.Table.from_arrays(columns, schema=schema.set(place, pa.field(SOFT, columns[place].type)))
 
 
 def _list_column(results: list[_Result], family: FeatureFamily) -> pa.Array:

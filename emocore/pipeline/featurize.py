@@ -76,16 +76,17 @@ def featurize(
                 return Featurized(**_counts(folder.path), already_finished=True)
             update.run(archive, lambda: _named(listing.clips), lambda: listing.failures)
         facts["synthetic"] = is_synthetic(listing.clips["path"].to_pylist())
-        manifest = _manifest(families, options.get("seed", 0)) | facts | _counts(folder.path)
+        manifest = _manifest(families, listing.emotions, options.get("seed", 0)) | facts | _counts(folder.path)
         write_json(folder.path / MANIFEST, manifest)
         return Featurized(**_counts(folder.path), already_finished=False)
 
 
-def _manifest(families: Sequence[FeatureFamily], seed: int) -> dict[str, Any]:
+def _manifest(families: Sequence[FeatureFamily], emotions: Sequence[str], seed: int) -> dict[str, Any]:
     return {
         "kind": "features",
         "schema_version": SCHEMA_VERSION,
         "families": to_json(families),
+        "emotions": list(emotions),
         "seed": seed,
         "versions": versions(),
     }

@@ -12,6 +12,7 @@ from emocore.corpora.scan import check_local
 from emocore.datasets.examples import (
     Examples,
     check_families,
+    emotions_in,
     is_features,
     load_examples,
     read_manifest,
@@ -22,6 +23,7 @@ from emocore.datasets.selection import Channel, Media, select
 from emocore.errors import UserError
 from emocore.features.catalogue import families_of, find_family
 from emocore.features.family import FeatureFamily, FrameInput
+from emocore.labels import EMOTIONS
 from emocore.models.base import ModelSpec
 from emocore.pipeline.featurize import featurize
 from emocore.pipeline.options.corpus import CorpusOptions
@@ -37,8 +39,13 @@ class Data:
     fingerprint: str
 
 
-def find_data(paths: tuple[str, ...], options: CorpusOptions, spec: ModelSpec) -> Data:
-    """Tell feature tables from corpora, and list the latter. Raises UserError where a path is neither."""
+def find_data(
+    paths: tuple[str, ...], options: CorpusOptions, spec: ModelSpec, emotions: tuple[str, ...] = EMOTIONS
+) -> Data:
+    """Tell feature tables from corpora, and list the latter. Raises UserError where a path is neither.
+
+    `emotions`: those of corpora, where neither the options nor feature tables say.
+    """
     if not paths:
         raise UserError("No DATA given: name at least one corpus or folder of feature tables.")
     for path in paths:
@@ -53,11 +60,18 @@ def find_data(paths: tuple[str, ...], options: CorpusOptions, spec: ModelSpec) -
         "--corpus": options.corpus != AUTO,
         "--exclude": options.exclude,
         "--no-follow": options.no_follow,
+        "--emotions": options.emotions,
     }
     if not corpora and any(told.values()):
         option = next(option for option, value in told.items() if value)
         raise UserError(f"{option} says how a corpus is read, and {paths[0]} is featurized already: leave it out.")
-    listing = options.list(corpora, stills=spec.sees) if corpora else None
+    emotions = emotions_in(features) if features else emotions
+    listing = options.list(corpora, stills=spec.sees, emotions=emotions) if corpora else None
+    if listing and features and listing.emotions != emotions:
+        raise UserError(
+            f"--emotions {' '.join(options.emotions)}: {features[0]} is labelled with {', '.join(emotions)}: leave "
+            "--emotions out, or featurize that corpus again with it."
+        )
     names = []
     for path in features:
         manifest = read_manifest(path)
@@ -66,6 +80,8 @@ def find_data(paths: tuple[str, ...], options: CorpusOptions, spec: ModelSpec) -
         check_families(path, [there.get(family.name, family) for family in wanted])
         names.append(f"{manifest['fingerprint']} {[there[family.name].hash() for family in wanted]}")
     names += [fingerprint(listing)] if listing else []
+    told_emotions = listing.emotions if listing else emotions
+    names += [",".join(told_emotions)] if told_emotions != EMOTIONS else []
     return Data(features, corpora, listing, hashlib.sha256(" ".join(names).encode()).hexdigest()[:16])
 
 

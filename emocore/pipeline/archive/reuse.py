@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from emocore.features.extract import PLANNED
+from emocore.features.extract import PLANNED, SOFT
 from emocore.pipeline.archive.plan import shard_table, signature
 from emocore.pipeline.archive.rows import Carry, Planned
 from emocore.pipeline.archive.stage import TIMINGS_FOLDER
-from emocore.schema import CLIPS
+from emocore.schema import CLIPS, soft_labels
 from emocore.storage.files import delete
 from emocore.storage.tables import open_table, read_table, table_writer, write_table
 
@@ -41,7 +41,8 @@ def carry_rows(out: Path, carries: Sequence[Carry], main: str, by_clip: Iterable
             _rename(parts, names, out / table / name, signature(round_id))
     for column in PLANNED.names:
         if column in rows.column_names:
-            rows = rows.set_column(rows.column_names.index(column), rows.field(column), told[column])
+            values = soft_labels(told[column]) if column == SOFT else told[column]
+            rows = rows.set_column(rows.column_names.index(column), rows.field(column), values)
     write_table(rows.replace_schema_metadata(signature(round_id)), out / main / name)
 
 

@@ -7,6 +7,7 @@ import tyro
 
 from emocore.errors import UserError
 from emocore.features.family import FeatureFamily, Level
+from emocore.labels import EMOTIONS, emotion_set
 from emocore.pipeline.options.files import FileOptions
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ class CorpusOptions(FileOptions):
     Corpus of your own, MODULE:NAME; auto: as the names look"""
     map: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=EMOTION …")] = ()
     """what labels of your own stand for"""
+    emotions: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME …")] = ()
+    """the emotions to tell apart: ravdess (8), ekman (6), fer (7: without calm), or names of your own, such as
+    neutral,boredom,happy; those of the feature tables, else ravdess, unless given"""
     actor_from: str | None = None
     """regular expression on the path below the corpus; its first group is the actor"""
     sample_rate_hz: int | None = None
@@ -34,8 +38,8 @@ class CorpusOptions(FileOptions):
         asked = {"sample_rate_hz": self.sample_rate_hz, "level": self.level}
         return family.with_input(**{name: value for name, value in asked.items() if value is not None})
 
-    def list(self, roots: tuple[str, ...], stills: bool = False) -> "Listing":
-        """List the corpora; with `stills` images are media too. Raises UserError."""
+    def list(self, roots: tuple[str, ...], stills: bool = False, emotions: tuple[str, ...] = EMOTIONS) -> "Listing":
+        """List the corpora; with `stills` images are media too; `emotions`: unless given. Raises UserError."""
         from emocore.corpora.listing import list_corpora  # noqa: PLC0415 - it reads media, the options do not
 
         mapping = _mapping(self.map)
@@ -47,6 +51,7 @@ class CorpusOptions(FileOptions):
             stills=stills,
             exclude=self.exclude,
             no_follow=self.no_follow,
+            emotions=emotion_set(self.emotions) if self.emotions else emotions,
         )
 
 
