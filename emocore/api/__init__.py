@@ -50,6 +50,7 @@ class Answer:
 
     clip: Prediction
     windows: Sequence[Prediction]
+    emotions: Sequence[str] = EMOTIONS  # that the model tells apart
 
     @property
     def tracks(self) -> Mapping[int, Sequence[Prediction]]:
@@ -65,7 +66,7 @@ class Answer:
             import pandas as pd  # type: ignore[import-untyped]  # noqa: PLC0415 - no dependency: whoever wants a frame has it
         except ImportError as error:
             raise UserError("to_pandas() needs pandas, which is not installed: pip install pandas.") from error
-        return pd.DataFrame([_flat(window) for window in self.windows])
+        return pd.DataFrame([_flat(window, self.emotions) for window in self.windows])
 
     def plot(self) -> Any:
         """Return a matplotlib Figure of the clip's probabilities, the largest first. Raises UserError without any."""
@@ -76,16 +77,16 @@ class Answer:
         return probability_figure(self.clip.clip, self.clip.probabilities)
 
 
-def _flat(prediction: Prediction) -> dict[str, Any]:
-    shares = {f"p_{emotion}": prediction.probabilities.get(emotion) for emotion in EMOTIONS}
+def _flat(prediction: Prediction, emotions: Sequence[str]) -> dict[str, Any]:
+    shares = {f"p_{emotion}": prediction.probabilities.get(emotion) for emotion in emotions}
     return {**{name: value for name, value in asdict(prediction).items() if name != "probabilities"}, **shares}
 
 
 class Model:
     """A trained model. Reading happens in a process that is kept between calls; `close`, or a `with`, ends it."""
 
-    def __init__(self, place: str, seconds_per_file: float = 600.0) -> None:
-        self.place, self.seconds_per_file = place, seconds_per_file
+    def __init__(self, place: str, seconds_per_file: float = 600.0, emotions: Sequence[str] = EMOTIONS) -> None:
+        self.place, self.seconds_per_file, self.emotions = place, seconds_per_file, tuple(emotions)
         self._process: subprocess.Popen[bytes] | None = None
 
     def label(
@@ -107,7 +108,7 @@ class Model:
         if given[0] == "fault":
             raise MediaError(*given[1:])
         clip, windows = given
-        return Answer(Prediction(**clip), [Prediction(**window) for window in windows])
+        return Answer(Prediction(**clip), [Prediction(**window) for window in windows], self.emotions)
 
     def _ask(self, path: str) -> Any:
         """Return what the process answers; None where it died of the file."""
@@ -158,8 +159,7 @@ def load_model(model: str | os.PathLike[str], seconds_per_file: float = 600.0) -
     from emocore.models.bundle import read_card  # noqa: PLC0415 - pyarrow takes a part of a second to import
 
     place = os.fspath(model)
-    read_card(place)
-    return Model(place, seconds_per_file)
+    return Model(place, seconds_per_file, read_card(place)["emotions"])
 
 
 class _Alarm:

@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 
 from emocore.errors import MediaError, UserError
 from emocore.features.extract import PLANNED, featurize_batch, reading_of, values_of, windows_of
-from emocore.labels import EMOTIONS
 from emocore.media.video import Picture
 from emocore.models.aggregation import tempered
 from emocore.models.bundle import Bundle, bundle_folder, load_bundle, readable
@@ -28,7 +27,6 @@ from emocore.models.predictions import (
     label_rows,
     window_rows,
 )
-from emocore.schema import PROBABILITIES
 
 Row = dict[str, Any]
 
@@ -77,7 +75,7 @@ def _answer(label: Callable[[str], Any], path: str) -> Any:
 
 
 def _load(place: str) -> tuple[Bundle, Callable[[Any], Any]]:
-    """Return the bundle, and what gives float64[n, 8] for what it reads."""
+    """Return the bundle, and what gives float64[n, k] for what it reads."""
     bundle = load_bundle(place)
     if not bundle.spec.sees:
         return bundle, bundle.probabilities
@@ -113,11 +111,11 @@ def _label(model: tuple[Bundle, Callable[[Any], Any]], seconds_per_file: float, 
 def _heard(read: pa.Table, bundle: Bundle, probabilities: Callable[[Any], Any]) -> tuple[pa.Table, str, Any, Any]:
     windows = windows_of(read, bundle.family)
     heard = pc.equal(windows["state"], "ok").to_numpy(zero_copy_only=False)
-    given = np.zeros((windows.num_rows, len(EMOTIONS)))
+    given = np.zeros((windows.num_rows, len(bundle.emotions)))
     if heard.any():
         x = values_of(windows.filter(pa.array(heard)), bundle.family)
-        given[heard] = _all(partial(_of_rows, probabilities, x), len(x))
-    answers = window_rows(windows, given, bundle.family.name)
+        given[heard] = _all(partial(_of_rows, probabilities, x), len(x), bundle)
+    answers = window_rows(windows, given, bundle.family.name, bundle.emotions)
     return answers, read["state"][0].as_py(), *clips_from_windows(answers, read["clip"].to_pylist())
 
 
@@ -125,11 +123,11 @@ def _seen(
     read: pa.Table, pictures: list[Picture], bundle: Bundle, probabilities: Callable[[Any], Any]
 ) -> tuple[pa.Table, str, Any, Any]:
     used = [picture for picture in pictures if picture.state == "ok"]
-    given, clip = np.zeros((1, len(EMOTIONS))), read["clip"].to_pylist()
+    given, clip = np.zeros((1, len(bundle.emotions))), read["clip"].to_pylist()
     if used:
         images = np.stack([picture.image for picture in used])
         parts = [images[i : i + FRAMES_AT_ONCE] for i in range(0, len(images), FRAMES_AT_ONCE)]
-        shares = [_all(partial(_of_rows, probabilities, part), len(part)) for part in parts]
+        shares = [_all(partial(_of_rows, probabilities, part), len(part), bundle) for part in parts]
         frames = pa.table(
             {
                 "clip": clip * len(used),
@@ -138,21 +136,22 @@ def _seen(
                 "time_seconds": [picture.time_seconds for picture in used],
             }
         )
-        answered = answer_frames(frames, np.concatenate(shares))
+        answered = answer_frames(frames, np.concatenate(shares), bundle.emotions)
         given = tempered(answer_clips(answered, clip, bundle.combine), bundle.temperature)
     state = "ok" if used else "no_face" if pictures else "no_video"
     whole = {"clip": clip[0], "track": 0, "window": 0, "start_seconds": 0.0, "state": state}
     row = {**whole, "end_seconds": read["duration_seconds"][0].as_py() or 0.0}
-    return window_rows(pa.Table.from_pylist([row]), given, bundle.family.name), state, given, np.array([bool(used)])
+    windows = window_rows(pa.Table.from_pylist([row]), given, bundle.family.name, bundle.emotions)
+    return windows, state, given, np.array([bool(used)])
 
 
 def _of_rows(probabilities: Callable[[Any], Any], x: Any, rows: Any) -> Any:
     return probabilities(x[rows])
 
 
-def _all(model: Callable[[Any], Any], n: int) -> Any:
+def _all(model: Callable[[Any], Any], n: int, bundle: Bundle) -> Any:
     """Return what the model says of n rows. Raises MediaError where it has no answer for one."""
-    given, faults = answers_of(model, n)
+    given, faults = answers_of(model, n, len(bundle.emotions))
     for fault in faults.values():
         raise fault
     return given
@@ -161,6 +160,6 @@ def _all(model: Callable[[Any], Any], n: int) -> Any:
 def _prediction(row: Row) -> Row:
     """Return the fields of a Prediction from a row of an answer."""
     names = ("clip", "track", "start_seconds", "end_seconds", "predicted", "confidence", "runner_up", "state")
-    shares = zip(EMOTIONS, (row[name] for name in PROBABILITIES), strict=True)
-    told = dict(shares) if row["predicted"] is not None else {}
+    shares = {name.removeprefix("p_"): share for name, share in row.items() if name.startswith("p_")}
+    told = shares if row["predicted"] is not None else {}
     return {**{name: row[name] for name in names}, "probabilities": told, "answered_by": tuple(row["answered_by"])}

@@ -1,6 +1,6 @@
 """What every model shares: how it is called, and how soft labels and class weights reach it."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
@@ -37,11 +37,6 @@ class ModelSpec:
     source_hash: str | None = None
 
     @property
-    def emotions(self) -> tuple[str, ...]:
-        """What its outputs stand for."""
-        return self.network.emotions if self.network else EMOTIONS
-
-    @property
     def sees(self) -> bool:
         """Whether it reads pictures."""
         return self.network is not None
@@ -53,7 +48,7 @@ class NetworkSpec:
 
     build: Callable[..., Any]  # (settings) or, where there is a base, (settings, base network) → a Keras network
     settings: Any  # NetworkSettings: its own
-    emotions: tuple[str, ...] = EMOTIONS
+    emotions: tuple[str, ...] = EMOTIONS  # what its outputs stand for, where the run's are EMOTIONS; else the run's
     input_pixels: int | None = None  # the side of the pictures that it takes; None: as its settings say
     frame_pixels: int = 256  # the side of the pictures that are kept for it, unless told otherwise
     base: str | None = None  # the model from which its training begins
@@ -62,7 +57,12 @@ class NetworkSpec:
 
 
 class Classifier(Protocol):
-    """A model of the eight emotions over a feature family; models are its subclasses, and have its `fit`."""
+    """A model of k emotions over a feature family; models are its subclasses, and have its `fit`.
+
+    How many they are the soft labels say, and of a loaded one `answer_for`.
+    """
+
+    n_emotions: int = len(EMOTIONS)
 
     def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None: ...
 
@@ -73,7 +73,7 @@ class Classifier(Protocol):
         weights: NDArray[np.float32],
         validation: Pair | None = None,
     ) -> Settings:
-        """Fit on inputs [n, …] and soft labels [n, 8]; return the settings chosen on the validation pair."""
+        """Fit on inputs [n, …] and soft labels [n, k]; return the settings chosen on the validation pair."""
         return exhaust(self.fit_parts(x, soft, weights, validation))
 
     def fit_parts(
@@ -90,7 +90,7 @@ class Classifier(Protocol):
         ...
 
     def logits(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return scores [n, 8]; −inf for a class that was absent from training."""
+        """Return scores [n, k]; −inf for a class that was absent from training."""
         ...
 
     def save(self, folder: Path) -> None:
@@ -101,6 +101,10 @@ class Classifier(Protocol):
     def load(cls, folder: Path, name: str) -> Self:
         """Read what `save` wrote."""
         ...
+
+    def answer_for(self, n_emotions: int) -> None:
+        """Take in how many emotions a loaded model answers for. Raises ValueError where it knows of others."""
+        self.n_emotions = n_emotions
 
 
 def exhaust(parts: Parts) -> Settings:
@@ -119,10 +123,10 @@ def exhaust(parts: Parts) -> Settings:
             return dict(end.value)
 
 
-def class_weights(soft: NDArray[np.float32], balanced: bool) -> NDArray[np.float32]:
-    """Return float32[8]: n / (classes present × n of the class), scikit-learn's "balanced"; or ones.
+def class_weights(soft: NDArray[np.float32], balanced: bool, emotions: Sequence[str] = EMOTIONS) -> NDArray[np.float32]:
+    """Return float32[k]: n / (classes present × n of the class), scikit-learn's "balanced"; or ones.
 
-    Raises UserError where fewer than two classes are present.
+    Raises UserError, which names the class among `emotions`, where fewer than two are present.
 
     >>> class_weights(np.eye(8, dtype="f4")[[0, 1, 1, 1]], balanced=True)[:3].tolist() == [2.0, np.float32(2 / 3), 0.0]
     True
@@ -130,9 +134,9 @@ def class_weights(soft: NDArray[np.float32], balanced: bool) -> NDArray[np.float
     totals = soft.sum(axis=0)
     present = totals > 0
     if present.sum() < 2:
-        names = [name for name, there in zip(EMOTIONS, present, strict=True) if there] or ["no emotion"]
+        names = [name for name, there in zip(emotions, present, strict=True) if there] or ["no emotion"]
         raise UserError(f"The training clips show only {names[0]}: at least two emotions are needed to train.")
-    weights = np.zeros(len(EMOTIONS), np.float32)
+    weights = np.zeros(soft.shape[1], np.float32)
     weights[present] = totals.sum() / (present.sum() * totals[present]) if balanced else 1.0
     return weights
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from emocore.errors import UserError
 from emocore.features.catalogue import families_of, find_family
 from emocore.features.family import FeatureFamily, FrameInput
-from emocore.labels import EMOTIONS
+from emocore.labels import EMOTIONS, check_set
 from emocore.media.resize import MAX_PIXELS_A_SIDE, MIN_PIXELS
 from emocore.models.aggregation import HOW, How
 from emocore.models.base import Classifier, ModelSpec
@@ -68,15 +68,23 @@ class Bundle:
         return family
 
     @property
+    def emotions(self) -> tuple[str, ...]:
+        """What it tells apart, in the order of its answers."""
+        return tuple(self.card["emotions"])
+
+    @property
     def combine(self) -> How:
         """How a clip's frames answer together."""
         how: How = self.card["combine"]
         return how
 
     def probabilities(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return float64[n, 8] for what the family has of n windows, float32[n, *shape]."""
+        """Return float64[n, k] for what the family has of n windows, float32[n, *shape]."""
         assert self.classifier is not None
-        return softmax(self.classifier.logits(x), self.temperature)
+        logits = self.classifier.logits(x)
+        if logits.shape[1:] != (len(self.emotions),):
+            raise UserError(f"{self.model} answers {logits.shape}, and its bundle names {len(self.emotions)} emotions.")
+        return softmax(logits, self.temperature)
 
 
 def save_bundle(
@@ -91,7 +99,8 @@ def save_bundle(
 
     `base`: the bundle that its training began from, whose clips it knows too.
 
-    `facts` holds at least `temperature`, `families` and, of a network of frames, `settings` and `combine`.
+    `facts` holds at least `temperature`, `families`, `emotions` where they are not EMOTIONS
+    and, of a network of frames, `settings` and `combine`.
     """
     for name, content in files.items():
         write_bytes(folder / name, content)
@@ -129,7 +138,9 @@ def load_bundle(run: str) -> Bundle:
     Raises UserError where the model is not what its name says, but for networks of frames, at which only workers look.
     """
     bundle = open_bundle(run)
-    return bundle if bundle.spec.sees else replace(bundle, classifier=_load_classifier(bundle.folder, bundle.spec))
+    if bundle.spec.sees:
+        return bundle
+    return replace(bundle, classifier=_load_classifier(bundle.folder, bundle.spec, len(bundle.emotions)))
 
 
 def read_card(run: str) -> dict[str, Any]:
@@ -170,6 +181,7 @@ def _named(card: Mapping[str, Any]) -> str:
 def _check_values(folder: Path, card: Mapping[str, Any]) -> None:
     if isinstance(card["temperature"], bool) or not _COLDEST <= float(card["temperature"]) <= _HOTTEST:
         raise ValueError(f"temperature {card['temperature']}")
+    check_set(card["emotions"])
     spec = find_model(str(card["model"]), str(card.get("source_hash")))
     try:
         families = families_of(card["families"])
@@ -181,7 +193,9 @@ def _check_values(folder: Path, card: Mapping[str, Any]) -> None:
         for family in families.values():
             assert isinstance(family.reads, FrameInput)
             _check_pictures(family.reads)
-        NetworkSettings.from_json(card["settings"])
+        settings = NetworkSettings.from_json(card["settings"])
+        if settings.emotions != tuple(card["emotions"]):
+            raise ValueError("two sets of emotions")
         if card["combine"] not in HOW:
             raise ValueError(f"combine {card['combine']}")
 
@@ -191,9 +205,11 @@ def _check_pictures(reads: FrameInput) -> None:
         raise ValueError(f"{reads}")
 
 
-def _load_classifier(folder: Path, spec: ModelSpec) -> Classifier:
+def _load_classifier(folder: Path, spec: ModelSpec, n_emotions: int) -> Classifier:
     with readable(folder):
-        return classifier_class(spec.name).load(folder, spec.name)
+        classifier = classifier_class(spec.name).load(folder, spec.name)
+        classifier.answer_for(n_emotions)
+        return classifier
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from dataclasses import replace
 from emocore.errors import UserError
 from emocore.features.catalogue import find_family
 from emocore.models.base import Classifier, ModelSpec, NetworkSpec
-from emocore.models.network_settings import NetworkSettings
+from emocore.models.network_settings import NetworkSettings, outputs_of
 from emocore.models.picture_models import CNN, FACE_CNN, TRANSFER
 from emocore.models.sound_models import AUDIO_CONV1D, MLP, RANDOM_FOREST, SVC, SVC_LINEAR, XGBOOST
 from emocore.own import load_own
@@ -64,6 +64,11 @@ def network_spec(name: str) -> NetworkSpec:
     if network is None:
         raise UserError(f"{name!r} is no network of frames: choose one of {', '.join(FRAME_MODELS)}.")
     return network
+
+
+def outputs(name: str, settings: NetworkSettings) -> tuple[str, ...]:
+    """Return the emotions that a network has outputs for."""
+    return outputs_of(network_spec(name).emotions, settings)
 
 
 def input_pixels(name: str, settings: NetworkSettings) -> int:

@@ -22,7 +22,7 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from emocore.errors import UserError
-from emocore.labels import EMOTIONS
+from emocore.labels import MOST_EMOTIONS
 from emocore.models.base import Classifier, Pair, Parts, Settings, weighted_rows
 from emocore.models.foreign import check_types, check_zip, read_json
 from emocore.models.trees import check_tree, check_xgboost
@@ -92,7 +92,19 @@ ESTIMATORS: dict[str, tuple[Callable[..., Any], bool, dict[str, Any], bool]] = {
 }
 
 
-class SklearnClassifier(Classifier):
+class _OfClasses(Classifier):
+    """Knows the emotions that its training showed, by their numbers."""
+
+    classes: NDArray[np.int64]
+
+    def answer_for(self, n_emotions: int) -> None:
+        """Take in how many emotions a loaded model answers for. Raises ValueError where it knows of others."""
+        if self.classes[-1] >= n_emotions:
+            raise ValueError(f"it knows an emotion of number {self.classes[-1]}, and its bundle names {n_emotions}")
+        self.n_emotions = n_emotions
+
+
+class SklearnClassifier(_OfClasses):
     """One of ESTIMATORS behind a scaler, fitted on soft labels."""
 
     def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None:
@@ -116,9 +128,9 @@ class SklearnClassifier(Classifier):
         weights: NDArray[np.float32],
         validation: Pair | None = None,
     ) -> Parts:
-        """Fit on float32[n, 160], soft labels [n, 8], and the classes' weights [8]; in one piece."""
+        """Fit on float32[n, 160], soft labels [n, k], and the classes' weights [k]; in one piece."""
         rows, target, weight = weighted_rows(soft, weights)
-        self.classes = np.unique(target)
+        self.classes, self.n_emotions = np.unique(target), soft.shape[1]
         with (
             sklearn.config_context(enable_metadata_routing=True),
             threadpool_limits(self.threads),
@@ -141,7 +153,7 @@ class SklearnClassifier(Classifier):
                 vars(part).pop("_metadata_request", None)
 
     def logits(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return scores float64[n, 8] whose softmax over a temperature is the probability; −inf: class unknown."""
+        """Return scores float64[n, k] whose softmax over a temperature is the probability; −inf: class unknown."""
         # In float64 the sums of a row do not depend, to float32's last bit, on the rows beside it.
         x = x.astype(np.float64)
         with threadpool_limits(self.threads):
@@ -151,7 +163,7 @@ class SklearnClassifier(Classifier):
                     scores = np.column_stack([-scores, scores])
             else:
                 scores = np.log(np.clip(self.pipeline.predict_proba(x), 1e-6, None))
-        return _spread(scores, self.classes)
+        return _spread(scores, self.classes, self.n_emotions)
 
     def save(self, folder: Path) -> None:
         """Write model.skops, which holds no pickle."""
@@ -190,10 +202,10 @@ def _types(pipeline: Any) -> list[type]:
 
 
 def _check_classes(classes: NDArray[np.int64]) -> None:
-    """Raise ValueError unless these are two or more different numbers of EMOTIONS, in order."""
+    """Raise ValueError unless these are two or more different numbers of emotions, in order."""
     if classes.ndim != 1 or len(classes) < 2 or (np.diff(classes) <= 0).any():
         raise ValueError("classes that are not different")
-    if classes[0] < 0 or classes[-1] >= len(EMOTIONS):
+    if classes[0] < 0 or classes[-1] >= MOST_EMOTIONS:
         raise ValueError("classes that are no emotions")
 
 
@@ -239,7 +251,7 @@ def _check_machine(machine: Any, n_columns: int) -> None:
         raise ValueError("a kernel without sense")
 
 
-class XgboostClassifier(Classifier):
+class XgboostClassifier(_OfClasses):
     """Boosted trees over the 160 columns, with XGBoost's own defaults, fitted on soft labels."""
 
     def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None:
@@ -254,12 +266,13 @@ class XgboostClassifier(Classifier):
         weights: NDArray[np.float32],
         validation: Pair | None = None,
     ) -> Parts:
-        """Fit as XGBClassifier does, on float32[n, 160], soft labels [n, 8], and the classes' weights [8].
+        """Fit as XGBClassifier does, on float32[n, 160], soft labels [n, k], and the classes' weights [k].
 
         Yields after every twentieth of the rounds.
         """
         rows, target, weight = weighted_rows(soft, weights)
         self.classes, encoded = np.unique(target, return_inverse=True)
+        self.n_emotions = soft.shape[1]
         model = xgboost.XGBClassifier(**self.settings, random_state=self.seed, n_jobs=self.threads)
         kind = {"objective": "multi:softprob", "num_class": len(self.classes)}
         if len(self.classes) == 2:
@@ -282,12 +295,12 @@ class XgboostClassifier(Classifier):
         return {}
 
     def logits(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the margins, float64[n, 8]; −inf where the class is unknown."""
+        """Return the margins, float64[n, k]; −inf where the class is unknown."""
         data = xgboost.DMatrix(x, nthread=self.threads)
         margins = np.asarray(self.booster.predict(data, output_margin=True), dtype=np.float64)
         if margins.ndim == 1:
             margins = np.column_stack([np.zeros_like(margins), margins])
-        return _spread(margins, self.classes)
+        return _spread(margins, self.classes, self.n_emotions)
 
     def save(self, folder: Path) -> None:
         """Write model.json in XGBoost's own format, which can be looked through before XGBoost reads it."""
@@ -311,7 +324,7 @@ class XgboostClassifier(Classifier):
         return classifier
 
 
-def _spread(scores: NDArray[np.float64], classes: NDArray[np.int64]) -> NDArray[np.float64]:
-    logits = np.full((len(scores), len(EMOTIONS)), -np.inf)
+def _spread(scores: NDArray[np.float64], classes: NDArray[np.int64], n_emotions: int) -> NDArray[np.float64]:
+    logits = np.full((len(scores), n_emotions), -np.inf)
     logits[:, classes] = scores
     return logits

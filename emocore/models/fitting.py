@@ -26,7 +26,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class InnerFit:
-    """What one inner fold gave: scores float64[m, 8] for the held-out rows int64[m], and settings chosen there."""
+    """What one inner fold gave: scores float64[m, k] for the held-out rows int64[m], and settings chosen there."""
 
     held: Rows
     logits: NDArray[np.float64]
@@ -51,7 +51,7 @@ def fit_inner(
     held: Rows,
     threads: int = 1,
 ) -> InnerFit:
-    """Fit on the rows `train` of inputs [n, …] and soft labels [n, 8], choose on `validation`, score `held`."""
+    """Fit on the rows `train` of inputs [n, …] and soft labels [n, k], choose on `validation`, score `held`."""
     classifier = _make(recipe, threads)
     weights = class_weights(soft[train], recipe.balanced)
     chosen = classifier.fit(x[train], soft[train], weights, (x[validation], soft[validation]))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emocore.errors import UserError
+from emocore.labels import MOST_EMOTIONS
 
 MOST_BYTES = 2**30  # of one file; a forest of 500 trees over 1,200 clips has 20 MB
 MOST_UNPACKED = 2**31
@@ -54,15 +55,24 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} is not of a model of ours ({error}): train it again.") from error
 
 
-def read_array(path: Path, shape: tuple[int, ...], kind: type) -> NDArray[Any]:
-    """Return the array of a file. Raises UserError where it has another shape or type, before its values are read."""
+def read_array(path: Path, shape: tuple[int | None, ...], kind: type) -> NDArray[Any]:
+    """Return the array of a file; None in the shape: from 1 to MOST_EMOTIONS.
+
+    Raises UserError where it has another shape or type, before its values are read.
+    """
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)  # the header may speak of more than there is
-        if found.shape != shape or found.dtype != np.dtype(kind):
+        if not _has_shape(found.shape, shape) or found.dtype != np.dtype(kind):
             raise ValueError(f"{found.dtype} {found.shape}")
         return np.array(found)
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path} holds no {np.dtype(kind)} {shape} ({error}): train the model again.") from error
+
+
+def _has_shape(found: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
+    if len(found) != len(shape):
+        return False
+    return all(n == side if side is not None else 1 <= n <= MOST_EMOTIONS for n, side in zip(found, shape, strict=True))
 
 
 def check_types(path: Path, known: frozenset[tuple[str, str, str]]) -> None:

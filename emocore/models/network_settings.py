@@ -4,12 +4,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from emocore.errors import UserError
-from emocore.labels import EMOTIONS
+from emocore.labels import EMOTIONS, SETS, check_set
 from emocore.media.resize import MIN_PIXELS
 from emocore.models.augment import Augmentation
 
 # FER2013 knows seven of the eight emotions: calm is missing.
-FACE_EMOTIONS = tuple(emotion for emotion in EMOTIONS if emotion != "calm")
+FACE_EMOTIONS = SETS["fer"]
 FACE_PIXELS = 48
 MOST_SIDE, MOST_LAYERS = 4_096, 32
 Precision = Literal["auto", "float32", "float64", "mixed_bfloat16"]
@@ -42,8 +42,10 @@ class NetworkSettings:
     precision: Precision = "auto"  # auto: mixed on GPUs that have bfloat16 (Ampere and later)
     workers: int = 1
     gpus_per_worker: int = 0
+    emotions: tuple[str, ...] = EMOTIONS  # of the run
 
     def __post_init__(self) -> None:
+        check_set(self.emotions)
         for name, least in (("epochs", 1), ("batch_size", 1), ("workers", 1), ("patience", 1)):
             if getattr(self, name) < least:
                 option = name.replace("_", "-")
@@ -77,8 +79,18 @@ class NetworkSettings:
                 **values,
                 "augmentation": Augmentation(**values["augmentation"]),
                 "filters": tuple(values["filters"]),
+                "emotions": tuple(values.get("emotions", EMOTIONS)),
             }
         )
+
+
+def outputs_of(of_eight: tuple[str, ...], settings: NetworkSettings) -> tuple[str, ...]:
+    """Return what a network's outputs stand for: the run's emotions; where these are EMOTIONS, `of_eight`.
+
+    >>> len(outputs_of(FACE_EMOTIONS, NetworkSettings()))
+    7
+    """
+    return of_eight if settings.emotions == EMOTIONS else settings.emotions
 
 
 def changed(settings: NetworkSettings, values: dict[str, Any]) -> NetworkSettings:

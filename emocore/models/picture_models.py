@@ -5,7 +5,7 @@ from typing import Any
 from emocore.features.pictures import PICTURES
 from emocore.models.augment import Augmentation
 from emocore.models.base import ModelSpec, NetworkSpec, Settings
-from emocore.models.network_settings import FACE_EMOTIONS, FACE_PIXELS, NetworkSettings
+from emocore.models.network_settings import FACE_EMOTIONS, FACE_PIXELS, NetworkSettings, outputs_of
 
 _SEARCHED = (
     *("learning_rate", "schedule", "warmup_epochs", "epochs", "steps_per_epoch", "batch_size", "patience"),
@@ -32,7 +32,7 @@ def _transfer(settings: NetworkSettings, base: Any = None) -> Any:
 def _face_cnn(settings: NetworkSettings) -> Any:
     from emocore.models.keras.face_cnn import build_face_network  # noqa: PLC0415 - as above
 
-    return build_face_network(len(FACE_EMOTIONS), settings.dropout)
+    return build_face_network(len(outputs_of(FACE_EMOTIONS, settings)), settings.dropout)
 
 
 def _cnn_parameters() -> Settings:

@@ -29,7 +29,9 @@ def answer_columns(
     """
     shares = probabilities.astype(np.float32)
     if shares.shape[1] != len(emotions):
-        raise ValueError(f"{shares.shape[1]} probabilities of {len(emotions)} emotions")
+        raise UserError(
+            f"The model answers for {shares.shape[1]} emotions, and its bundle names {len(emotions)}: train it again."
+        )
     mask = np.zeros(len(shares), bool) if absent is None else absent
     order = np.argsort(-shares, axis=1, kind="stable")
     names = np.array(emotions, dtype=object)

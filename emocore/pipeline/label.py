@@ -24,7 +24,6 @@ from emocore.datasets.frames import FRAMES
 from emocore.errors import UnansweredClips, UserError
 from emocore.features.extract import load_families, reading_of, values_of, windows_of
 from emocore.features.family import FeatureFamily, FrameInput
-from emocore.labels import EMOTIONS
 from emocore.media.reading import Reading
 from emocore.models.bundle import Bundle, load_bundle, open_bundle
 from emocore.models.catalogue import SHIPPED
@@ -40,7 +39,7 @@ from emocore.pipeline.options.frames import PictureOptions, check_read_by
 from emocore.pipeline.options.label import LabelOptions
 from emocore.pipeline.training.score_frames import finished_network
 from emocore.reports.labels import count_labels, summarize_timings
-from emocore.schema import FAILURES, LABELS, SCHEMA_VERSION
+from emocore.schema import FAILURES, LABELS, SCHEMA_VERSION, of_emotions
 from emocore.storage.files import read_json, write_json, write_text
 from emocore.storage.folder import check_config, output_folder
 from emocore.storage.tables import count_rows, each_table, read_tables_if_any
@@ -71,18 +70,18 @@ class Labeller:
 
         Raises UnansweredClips.
         """
-        family = self.bundle.family
+        family, emotions = self.bundle.family, self.bundle.emotions
         windows = windows_of(featurized, family)
         heard = pc.equal(windows["state"], "ok").to_numpy(zero_copy_only=False)
-        probabilities = np.zeros((windows.num_rows, len(EMOTIONS)))
+        probabilities = np.zeros((windows.num_rows, len(emotions)))
         if heard.any():
             mine = windows.filter(pa.array(heard))
             x = values_of(mine, family)
-            given, faults = answers_of(lambda rows: self.bundle.probabilities(x[rows]), len(x))
+            given, faults = answers_of(lambda rows: self.bundle.probabilities(x[rows]), len(x), len(emotions))
             if faults:
                 raise UnansweredClips({mine["clip"][row].as_py(): fault for row, fault in faults.items()})
             probabilities[heard] = given
-        answers = window_rows(windows, probabilities, family.name)
+        answers = window_rows(windows, probabilities, family.name, emotions)
         clips, answered = clips_from_windows(answers, featurized["clip"].to_pylist())
         return answers, label_rows(featurized, clips, answered, featurized["state"].to_pylist(), answers)
 
@@ -207,7 +206,8 @@ def _stage(options: LabelOptions, bundle: Bundle, model_hash: str) -> Stage:
         families = _families(options, bundle)
         network = finished_network(options.model, bundle.model)
         reading = reading_of(families, options.seconds_per_file)
-        return FrameLabelling(network, options.combine or bundle.combine, bundle.temperature, reading, families)
+        how = options.combine or bundle.combine
+        return FrameLabelling(network, how, bundle.temperature, reading, families, bundle.emotions)
     reading = reading_of(bundle.families, options.seconds_per_file, options.sound_track)
     return SoundLabelling(str(bundle.folder), model_hash, bundle.families, reading)
 
@@ -230,7 +230,7 @@ def _conclude(
     """Count what the tables hold, a shard at a time, and write the report and, last, the summary."""
     from emocore.reports.pages import render_labels  # noqa: PLC0415 - a second, which workers need not wait for
 
-    counts = count_labels(each_table(out / "labels", LABELS))
+    counts = count_labels(each_table(out / "labels", of_emotions(LABELS, bundle.emotions)))
     timings = summarize_timings(each_table(out / TIMINGS_FOLDER, TIMINGS))
     failures = read_tables_if_any(out / "failures", FAILURES)
     summary = {

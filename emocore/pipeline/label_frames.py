@@ -21,7 +21,7 @@ from emocore.models.aggregation import How, tempered
 from emocore.models.predictions import FRAMES_AT_ONCE, answer_clips, answer_frames, answers_of, label_rows, window_rows
 from emocore.pipeline.archive.journal import Journal
 from emocore.pipeline.training.score_frames import NetworkPlace
-from emocore.schema import FRAME_LABELS
+from emocore.schema import FRAME_LABELS, of_emotions
 from emocore.storage.tables import write_table
 
 WINDOWS_FOLDER = "windows"
@@ -36,6 +36,7 @@ class FrameLabelling:
     temperature: float
     reading: Reading
     families: tuple[FeatureFamily, ...]
+    emotions: tuple[str, ...] = EMOTIONS
     name: ClassVar[str] = "label"
     main: ClassVar[str] = "labels"
     by_clip: ClassVar[tuple[str, ...]] = (FRAMES, WINDOWS_FOLDER)
@@ -47,7 +48,7 @@ class FrameLabelling:
     @contextmanager
     def pictures(self, file: Path, signed: dict[bytes, bytes], journal: Journal) -> Iterator["_Scorer"]:
         """Take in pictures; write what the network says of them."""
-        scorer = _Scorer(self.network, self.reading.pixels, journal)
+        scorer = _Scorer(self.network, self.reading.pixels, journal, self.emotions)
         yield scorer
         scorer.finish()
         write_table(scorer.frames.replace_schema_metadata(signed), file)
@@ -68,14 +69,14 @@ class _Scorer:
     Those of a clip that is among the journal's suspects are given alone.
     """
 
-    def __init__(self, network: NetworkPlace, pixels: int, journal: Journal) -> None:
-        self.network, self.pixels, self.journal = network, pixels, journal
+    def __init__(self, network: NetworkPlace, pixels: int, journal: Journal, emotions: tuple[str, ...]) -> None:
+        self.network, self.pixels, self.journal, self.emotions = network, pixels, journal, emotions
         self.shown: set[str] = set()  # clips that have pictures
         self.faults: dict[str, MediaError] = {}  # of clips with a picture that the network has no answer for
         self._copies: dict[str, list[str]] = {}
         self._waiting: list[tuple[str, Picture]] = []
-        self._scored = [FRAME_LABELS.empty_table()]
-        self.frames = FRAME_LABELS.empty_table()
+        self.frames = of_emotions(FRAME_LABELS, emotions).empty_table()
+        self._scored = [self.frames]
 
     def __call__(self, clips: list[str], pictures: list[Picture]) -> None:
         self.shown.update(clips)
@@ -112,13 +113,13 @@ class _Scorer:
         clips = list(dict.fromkeys(clip for clip, _ in waiting))
         try:
             with self.journal.answering(clips):
-                given, faults = answers_of(lambda rows: self.network.probabilities(images[rows]), len(images))
+                given, faults = answers_of(lambda rows: self.network.probabilities(images[rows]), len(images), len(self.emotions))
         except MediaError as fault:  # of the only one, which is not tried again
             self.faults.setdefault(clips[0], fault)
             return
         for row, of_row in faults.items():
             self.faults.setdefault(waiting[row][0], of_row)
-        self._scored.append(answer_frames(frames, given))
+        self._scored.append(answer_frames(frames, given, self.emotions))
 
 
 def _under_names(frames: pa.Table, clip: str, names: list[str]) -> pa.Table:
@@ -135,7 +136,7 @@ def _label_clips(
     clips = featurized["clip"].to_pylist()
     answered = pc.is_in(featurized["clip"], frames["clip"].unique()).to_numpy(zero_copy_only=False)
     rows = np.flatnonzero(answered)
-    probabilities = np.zeros((len(clips), len(EMOTIONS)))
+    probabilities = np.zeros((len(clips), len(answers.emotions)))
     names = [clips[row] for row in rows]
     probabilities[rows] = tempered(answer_clips(frames, names, answers.combine), answers.temperature)
     unanswered = {clip: "no_face" if clip in shown else "no_video" for clip in clips}
@@ -150,5 +151,5 @@ def _label_clips(
             "state": pa.array(states, pa.string()),
         }
     )
-    windows = window_rows(whole, probabilities, answers.families[0].name)
+    windows = window_rows(whole, probabilities, answers.families[0].name, answers.emotions)
     return windows, label_rows(featurized, probabilities, answered, states, windows)

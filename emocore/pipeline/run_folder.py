@@ -21,7 +21,7 @@ from emocore.progress import duration
 from emocore.reports.pages import render_run
 from emocore.reports.search import search_view
 from emocore.reports.sections import find_sections
-from emocore.schema import FRAME_PREDICTIONS, PREDICTIONS
+from emocore.schema import FRAME_PREDICTIONS, PREDICTIONS, of_emotions
 from emocore.storage.files import write_json, write_text
 from emocore.storage.tables import write_table
 from emocore.versions import versions
@@ -64,6 +64,7 @@ def write_run(
         folds=predictions["fold"].to_pylist(),
         seconds=round(seconds, 2),
         seed=seed,
+        emotions=examples.emotions,
     )
     view, found = _write_search(folder, outcome)
     frames = _write_frames(folder, examples, outcome)
@@ -149,7 +150,9 @@ def _write_frames(folder: Path, examples: Examples, outcome: Outcome) -> dict[st
     if not parts:
         return {}
     for number, part in enumerate(parts):
-        write_table(part.cast(FRAME_PREDICTIONS), folder / "frames" / f"{number:06d}.parquet")
+        write_table(
+            part.cast(of_emotions(FRAME_PREDICTIONS, examples.emotions)), folder / "frames" / f"{number:06d}.parquet"
+        )
     frames = pa.concat_tables(parts)
     row_of = pc.index_in(frames["clip"], examples.clips["clip"].combine_chunks()).to_numpy()
     return {
@@ -169,7 +172,7 @@ def _distinct(examples: Examples, results: list[FoldResult]) -> dict[str, Any]:
 
 def _figures(truth: NDArray[np.int64], shares: NDArray[Any]) -> dict[str, Any]:
     known = truth >= 0
-    table = confusion_matrix(truth[known], shares[known].argmax(axis=1))
+    table = confusion_matrix(truth[known], shares[known].argmax(axis=1), shares.shape[1])
     return {"n": int(known.sum()), "accuracy": accuracy(table), "uar": uar(table)}
 
 
@@ -179,8 +182,8 @@ def _all(answers: list[bool | None]) -> bool | None:
 
 def _predictions(examples: Examples, results: list[FoldResult], rows: NDArray[np.int64]) -> pa.Table:
     clips = examples.clips.take(rows)
-    columns = answer_columns(np.concatenate([result.probabilities for result in results]))
+    shares = np.concatenate([result.probabilities for result in results])
+    columns = answer_columns(shares, None, examples.emotions)
+    schema = of_emotions(PREDICTIONS, examples.emotions)
     columns["fold"] = pa.array([result.name for result in results for _ in result.rows], pa.string())
-    return pa.table(
-        {name: columns[name] if name in columns else clips[name] for name in PREDICTIONS.names}, PREDICTIONS
-    )
+    return pa.table({name: columns[name] if name in columns else clips[name] for name in schema.names}, schema)

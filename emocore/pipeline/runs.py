@@ -17,6 +17,7 @@ from emocore.datasets.selection import select
 from emocore.errors import UserError
 from emocore.features.catalogue import families_of
 from emocore.features.family import FrameInput
+from emocore.labels import EMOTIONS
 from emocore.models.bundle import bundle_folder, bundle_hash, read_card, save_bundle
 from emocore.models.catalogue import find_model, is_model
 from emocore.models.fitting import Recipe
@@ -166,9 +167,14 @@ def _base_network(options: RunOptions, card: dict[str, Any], model: str, name: s
     """
     of_run = card["settings"]["base"] if card and not options.base else None
     base = options.base or (str(Path(of_run).parent) if of_run else name)
-    found = read_card(base)["model"]
-    if found != name:
-        raise UserError(f"--base {base} is a RUN of {found}: {model} begins from one of {name}.")
+    found = read_card(base)
+    if found["model"] != name:
+        raise UserError(f"--base {base} is a RUN of {found['model']}: {model} begins from one of {name}.")
+    if tuple(found["emotions"]) != EMOTIONS:
+        raise UserError(
+            f"--base {base} tells {', '.join(found['emotions'])} apart: {model} begins from one that was trained "
+            "without --emotions."
+        )
     folder = bundle_folder(base)
     if card and not options.base and bundle_hash(folder) != card["base_hash"]:
         raise UserError(f"{base} is not the {name} any more that the model began from: give its --base.")
@@ -194,7 +200,8 @@ def _in_run_folder(
     work: Callable[[Path, Data], Outcome],
 ) -> Summary:
     model = fitter.recipe.model if fitter else str(read_card(options.model)["model"])
-    data = find_data(options.data, options, find_model(model))
+    emotions = tuple(read_card(options.model)["emotions"]) if model_hash else EMOTIONS
+    data = find_data(options.data, options, find_model(model), emotions)
     if data.listing is not None and not data.features and fitter is not None:
         _check_before_featurizing(options, fitter, data.listing)
     config = _config(command, options, data, model_hash)
@@ -241,7 +248,8 @@ def _check_before_featurizing(options: TrainOptions | EvaluateOptions, fitter: F
     rows = np.flatnonzero(soft.sum(axis=1) > 0)
     check_labelled(len(rows), clips.num_rows)
     clips = clips.take(rows)
-    fitter.check(clips, soft[rows], fitter.part(protocol_of(options, clips), clips).folds)
+    folds = fitter.part(protocol_of(options, clips), clips).folds
+    fitter.check(clips, soft[rows], folds, listing.emotions)
 
 
 def _save(folder: Path, examples: Examples, fold: Fold, result: FoldResult, fitter: Fitter, data: Data) -> None:
@@ -249,6 +257,7 @@ def _save(folder: Path, examples: Examples, fold: Fold, result: FoldResult, fitt
         **fitter.facts(examples, result),
         "chosen": result.chosen,
         "temperature": result.temperature,
+        "emotions": list(examples.emotions),
         "synthetic": examples.synthetic,
         "corpus": corpora(examples),
         "fold": result.name,

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from emocore.datasets.examples import in_emotions
 from emocore.datasets.leakage import check_unseen, unseen
 from emocore.errors import UserError
 from emocore.features.family import FrameInput
@@ -45,7 +46,7 @@ def score_as_is(options: EvaluateOptions, model_hash: str, out: Path, data: Data
     if bundle.spec.sees:
         return _score_seen(options, bundle, model_hash, known, out, data)
     families = heard_families(data, options, bundle.spec, {family.name: family for family in bundle.families})
-    heard = load_inputs(data, out, options, options.channel, families)
+    heard = in_emotions(load_inputs(data, out, options, options.channel, families), bundle.emotions)
     check_unseen(known, heard.clips)
     rows = np.arange(heard.clips.num_rows)
     result = FoldResult("as-is", rows, bundle.probabilities(heard.x), bundle.temperature, {}, {}, None)
@@ -59,7 +60,8 @@ def _score_seen(
     check_network(network)
     assert isinstance(bundle.family.reads, FrameInput)
     pictures = replace(bundle.family, reads=options.pictures(bundle.family.reads))
-    examples = unseen(known, load_inputs(data, out, options, options.channel, [pictures]))
+    shown = in_emotions(load_inputs(data, out, options, options.channel, [pictures]), bundle.emotions)
+    examples = unseen(known, shown)
     rows = np.arange(examples.clips.num_rows)
     frames = score_frames(examples, rows, network)
     names = examples.clips["clip"].to_pylist()

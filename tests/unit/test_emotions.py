@@ -129,7 +129,7 @@ def test_answers_bear_the_names_of_the_set():
     columns = answer_columns(np.array([[0.1, 0.2, 0.7]]), None, OWN)
     assert columns["predicted"].to_pylist() == ["boredom"] and columns["runner_up"].to_pylist() == ["happy"]
     assert [name for name in columns if name.startswith("p_")] == ["p_angry", "p_happy", "p_boredom"]
-    with pytest.raises(ValueError, match="3 probabilities of 8 emotions"):
+    with pytest.raises(UserError, match="answers for 3 emotions, and its bundle names 8"):
         answer_columns(np.array([[0.1, 0.2, 0.7]]))
 
 

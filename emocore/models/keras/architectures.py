@@ -5,7 +5,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from emocore.labels import EMOTIONS
 from emocore.models.catalogue import network_spec
 from emocore.models.keras.face_cnn import HEAD_LAYERS, build_face_network
 from emocore.models.network_settings import FACE_EMOTIONS, NetworkSettings
@@ -62,7 +61,7 @@ def build_cnn(settings: NetworkSettings) -> Any:
         keras.layers.BatchNormalization(synchronized=True),
         keras.layers.Activation("relu"),
         keras.layers.Dropout(settings.dropout),
-        keras.layers.Dense(len(EMOTIONS)),
+        keras.layers.Dense(len(settings.emotions)),
     ]
     return keras.Sequential(layers, name="cnn")
 
@@ -77,13 +76,14 @@ def build_transfer(settings: NetworkSettings, base: Any) -> Any:
         x = face.layers[-HEAD_LAYERS - 1].output
         x = keras.layers.Conv2D(64, 3, padding="same", name="head_features")(x)
         x = keras.layers.Activation("relu", name="head_activation")(x)
-        x = keras.layers.Conv2D(len(EMOTIONS), 3, padding="same", name="head_emotions")(x)
+        x = keras.layers.Conv2D(len(settings.emotions), 3, padding="same", name="head_emotions")(x)
         logits = keras.layers.GlobalAveragePooling2D(name="head_logits")(x)
     else:
-        last = keras.layers.Dense(len(EMOTIONS), name="head_logits")
+        last = keras.layers.Dense(len(settings.emotions), name="head_logits")
         logits = last(face.layers[-2].output)
-        # Eight answers out of seven: calm starts as neutral, its nearest.
-        columns = [FACE_EMOTIONS.index("neutral" if emotion == "calm" else emotion) for emotion in EMOTIONS]
+        # Eight answers out of seven: calm starts as neutral, its nearest, as does any other that faces do not know.
+        known = (emotion if emotion in FACE_EMOTIONS else "neutral" for emotion in settings.emotions)
+        columns = [FACE_EMOTIONS.index(emotion) for emotion in known]
         last.set_weights([np.take(weights, columns, axis=-1) for weights in face.layers[-1].get_weights()])
     network = keras.Model(face.input, logits, name="transfer")
     set_trunk(network, settings, epoch=0)

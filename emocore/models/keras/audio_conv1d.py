@@ -40,14 +40,14 @@ class Conv1dClassifier(Classifier):
         weights: NDArray[np.float32],
         validation: Pair | None = None,
     ) -> Parts:
-        """Fit on frames float32[n, 157, 39], soft labels [n, 8], and the classes' weights [8]; yield after every epoch.
+        """Fit on frames float32[n, 157, 39], soft labels [n, k], and the classes' weights [k]; yield after every epoch.
 
         With a validation pair, stops where its loss is least and returns {"epochs": that epoch}; else all epochs.
         """
         tf.config.experimental.enable_op_determinism()
         settings, self.known = self.settings, weights > 0
         self.scale = (x.mean(axis=(0, 1)), x.var(axis=(0, 1)) + 1e-6)
-        self.network = _build(settings, x.shape[1:], self.scale, self.seed)
+        self.network = _build(settings, x.shape[1:], self.scale, soft.shape[1], self.seed)
         size = int(settings["batch_size"])
         # The schedule is that of all epochs, so that a fit over fewer is the first part of the same training.
         steps = max(1, -(-len(x) // size)) * settings["schedule_epochs"]
@@ -78,12 +78,12 @@ class Conv1dClassifier(Classifier):
         return {"epochs": 1 + int(np.argmin(losses))} if losses else {}
 
     def logits(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return float64[n, 8]; −inf where the class was absent from training."""
+        """Return float64[n, k]; −inf where the class was absent from training."""
         # One shape of batch: TensorFlow's sums differ in the last bits with the batch's size.
         size = int(self.settings["batch_size"])
         padded = np.concatenate([x, np.zeros((-len(x) % size, *x.shape[1:]), np.float32)])
         parts = [self.network(padded[i : i + size], training=False) for i in range(0, len(padded), size)]
-        values = np.concatenate(parts)[: len(x)] if parts else np.zeros((0, len(EMOTIONS)))
+        values = np.concatenate(parts)[: len(x)] if parts else np.zeros((0, len(self.known)))
         return np.where(self.known, values.astype(np.float64), -np.inf)
 
     def save(self, folder: Path) -> None:
@@ -93,6 +93,11 @@ class Conv1dClassifier(Classifier):
         save_array(folder / "scale.npy", np.stack(self.scale))
         write_text(folder / "settings.json", json.dumps(self.settings) + "\n")
 
+    def answer_for(self, n_emotions: int) -> None:
+        """Raise ValueError unless it answers for so many emotions."""
+        if len(self.known) != n_emotions:
+            raise ValueError(f"its network answers for {len(self.known)} emotions, and its bundle names {n_emotions}")
+
     @classmethod
     def load(cls, folder: Path, name: str) -> Self:
         """Read what `save` wrote: our own network takes the file's weights; of its layers nothing is read."""
@@ -101,11 +106,11 @@ class Conv1dClassifier(Classifier):
         if not all(isinstance(size, int) and 1 <= size <= _MOST for size in sizes.values()):
             raise UserError(f"{folder / 'settings.json'} is not of an audio-conv1d of ours: train it again.")
         classifier = cls(name, settings=sizes)
-        classifier.known = read_array(folder / "known.npy", (len(EMOTIONS),), bool)
+        classifier.known = read_array(folder / "known.npy", (None,), bool)
         mean, variance = read_array(folder / "scale.npy", (2, ARTICLE_FRAMES.shape[1]), np.float32)
         classifier.scale = (mean, variance)
         check_weights(folder / "model.keras")
-        classifier.network = _build(classifier.settings, ARTICLE_FRAMES.shape, classifier.scale)
+        classifier.network = _build(classifier.settings, ARTICLE_FRAMES.shape, classifier.scale, len(classifier.known))
         try:
             classifier.network.load_weights(folder / "model.keras")
         except Exception as error:  # Keras raises what its readers happen to meet
@@ -117,7 +122,7 @@ class Conv1dClassifier(Classifier):
 
 
 def _steps(network: Any, optimizer: Any) -> tuple[Any, Any]:
-    """Return a step of learning, of clips float32[n, …], soft labels [n, 8] and weights [n], and one of judging.
+    """Return a step of learning, of clips float32[n, …], soft labels [n, k] and weights [n], and one of judging.
 
     The first returns the mean of the losses, the second, which takes no weights, their sum.
     """
@@ -143,7 +148,11 @@ def _steps(network: Any, optimizer: Any) -> tuple[Any, Any]:
 
 
 def _build(
-    settings: Settings, shape: tuple[int, ...], scale: tuple[NDArray[np.float32], NDArray[np.float32]], seed: int = 0
+    settings: Settings,
+    shape: tuple[int, ...],
+    scale: tuple[NDArray[np.float32], NDArray[np.float32]],
+    n_emotions: int,
+    seed: int = 0,
 ) -> Any:
     """Return the network; its weights, and what it drops, are drawn from seeds of its own."""
     mean, variance = scale
@@ -166,6 +175,6 @@ def _build(
     layers += [
         keras.layers.GlobalAveragePooling1D(),
         keras.layers.Dropout(settings["dropout"], seed=next(seeds)),
-        keras.layers.Dense(len(EMOTIONS), kernel_initializer=keras.initializers.GlorotUniform(next(seeds))),
+        keras.layers.Dense(n_emotions, kernel_initializer=keras.initializers.GlorotUniform(next(seeds))),
     ]
     return keras.Sequential(layers)

@@ -1,4 +1,4 @@
-"""A trained frame network: grey pictures in, eight probabilities out; saved without pickle, loaded as weights alone."""
+"""A trained frame network: grey pictures in, probabilities out; saved without pickle, loaded as weights alone."""
 
 import dataclasses
 import json
@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
 from emocore.errors import UserError
-from emocore.labels import EMOTIONS
 from emocore.media.resize import fit_all
-from emocore.models.catalogue import input_pixels, network_spec
+from emocore.models.catalogue import input_pixels, network_spec, outputs
 from emocore.models.foreign import read_array, read_json
 from emocore.models.keras.architectures import build_network
 from emocore.models.keras.weights import check_weights, save_array, save_network
@@ -23,13 +22,13 @@ _BATCH = 64
 
 
 class FrameNetwork:
-    """A network, its name and settings, and the emotions bool[8] that its training showed it."""
+    """A network, its name and settings, and the emotions bool[k] that its training showed it."""
 
     def __init__(self, name: str, settings: NetworkSettings, network: Any, known: NDArray[np.bool_]) -> None:
         self.name, self.settings, self.network, self.known = name, settings, network, known
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Return float64[n, 8] for grey pictures uint8[n, h, w]; each row sums to 1, an unknown emotion has 0.
+        """Return float64[n, k] for grey pictures uint8[n, h, w]; each row sums to 1, an unknown emotion has 0.
 
         Pictures of another size are resized. A mirrored network sees each both ways, and gives the mean.
         """
@@ -49,7 +48,7 @@ class FrameNetwork:
     def load(cls, folder: Path, name: str) -> Self:
         """Read what `save` wrote. Raises UserError where model.keras holds other weights."""
         settings = NetworkSettings.from_json(read_json(folder / "settings.json"))
-        known = read_array(folder / "known.npy", (len(EMOTIONS),), bool)
+        known = read_array(folder / "known.npy", (len(settings.emotions),), bool)
         return cls(name, settings, load_keras(folder / "model.keras", name, settings), known)
 
     def _logits(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -59,13 +58,13 @@ class FrameNetwork:
             np.asarray(self.network(padded[i : i + _BATCH, ..., None].astype(np.float32), training=False))
             for i in range(0, len(padded), _BATCH)
         ]
-        outputs = len(network_spec(self.name).emotions)
-        return np.concatenate([np.zeros((0, outputs)), *parts])[: len(images)].astype(np.float64)
+        nothing = np.zeros((0, len(outputs(self.name, self.settings))))
+        return np.concatenate([nothing, *parts])[: len(images)].astype(np.float64)
 
     def _shares(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        columns = [EMOTIONS.index(emotion) for emotion in network_spec(self.name).emotions]
+        columns = [self.settings.emotions.index(emotion) for emotion in outputs(self.name, self.settings)]
         known = self.known[columns]
-        shares = np.zeros((len(logits), len(EMOTIONS)))
+        shares = np.zeros((len(logits), len(self.settings.emotions)))
         if self.settings.output == "sigmoid":
             ones = np.where(known, expit(logits), 0.0)
             # Where no emotion is seen at all, each known one is as likely as any other.

@@ -17,10 +17,9 @@ import ray
 from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 
 from emocore.errors import OutputError, UserError
-from emocore.labels import EMOTIONS
 from emocore.models.base import Settings, class_weights
 from emocore.models.bundle import bundle_folder
-from emocore.models.catalogue import input_pixels, network_spec
+from emocore.models.catalogue import input_pixels, network_spec, outputs
 from emocore.models.fitting import Recipe
 from emocore.models.keras.checkpoints import drop_checkpoints, last_checkpoint
 from emocore.models.network_settings import NetworkSettings
@@ -69,15 +68,16 @@ def fit_network(
     """
     if (work / _DONE / _HISTORY).exists():
         return _load(work)
-    emotions, pixels = network_spec(recipe.model).emotions, input_pixels(recipe.model, settings)
-    frames, held = (_usable(source, emotions) for source in (train, validation))
-    weights = _weights(recipe, train, frames)
+    emotions, pixels = outputs(recipe.model, settings), input_pixels(recipe.model, settings)
+    known = settings.emotions
+    frames, held = (_usable(source, emotions, known) for source in (train, validation))
+    weights = _weights(recipe, train, frames, known)
     _check_shares(settings, frames)
     cluster.connect()
     resources = _resources_once_there(settings, side_by_side)
-    data = {"train": stream(train, weights, emotions, pixels, recipe.seed)}
+    data = {"train": stream(train, weights, emotions, pixels, recipe.seed, known)}
     if held:
-        data["validation"] = stream(validation, dict.fromkeys(held, 1.0), emotions, pixels, recipe.seed)
+        data["validation"] = stream(validation, dict.fromkeys(held, 1.0), emotions, pixels, recipe.seed, known)
     task = _task(recipe, settings, train, frames, bool(held), resources["CPU"], work)
     _prepare(work)
     outcome = _run(lambda: _trainer(task, data, resources, work), f"train {recipe.model}", work)
@@ -115,16 +115,18 @@ def _trainer(task: Task, data: dict[str, Any], resources: dict[str, float], work
     )
 
 
-def _usable(source: FrameSource, emotions: tuple[str, ...]) -> dict[str, int]:
+def _usable(source: FrameSource, emotions: tuple[str, ...], known: tuple[str, ...]) -> dict[str, int]:
     """Frames by clip, of the clips that show an emotion that the network has an output for."""
-    columns = [EMOTIONS.index(emotion) for emotion in emotions]
+    columns = [known.index(emotion) for emotion in emotions]
     return {clip: n for clip, n in count_frames(source).items() if source.labels[clip][columns].sum() > 0}
 
 
-def _weights(recipe: Recipe, train: FrameSource, frames: Mapping[str, int]) -> dict[str, float]:
+def _weights(
+    recipe: Recipe, train: FrameSource, frames: Mapping[str, int], emotions: tuple[str, ...]
+) -> dict[str, float]:
     """What a frame of each clip counts in the loss."""
-    soft = np.array([train.labels[clip] * n for clip, n in frames.items()], np.float32).reshape(-1, len(EMOTIONS))
-    of_class = class_weights(soft, recipe.balanced)
+    soft = np.array([train.labels[clip] * n for clip, n in frames.items()], np.float32).reshape(-1, len(emotions))
+    of_class = class_weights(soft, recipe.balanced, emotions)
     if train.weights is not None:
         return {clip: train.weights[clip] for clip in frames}
     return {clip: float(train.labels[clip] @ of_class) for clip in frames}

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from emocore.datasets.examples import Examples
 from emocore.datasets.groups import Rows, groups
 from emocore.datasets.protocols import Fold, draw_validation, inner_folds
-from emocore.labels import EMOTIONS
 from emocore.models.catalogue import find_model
 from emocore.models.fitting import InnerFit, Recipe, fit_final, fit_inner
 from emocore.pipeline import cluster
@@ -37,7 +36,7 @@ def run_folds(
     A fold without test clips (protocol all) is scored on its inner folds, each clip by a model that never heard its
     group. Finished folds are kept in the folder `keep`, and not fitted again. Raises UserError as `check_folds`.
     """
-    check_folds(examples.clips, examples.soft, folds, group_column)
+    check_folds(examples.clips, examples.soft, folds, group_column, examples.emotions)
     kept = {fold.name: load_kept(keep, fold.name) for fold in folds}
     waiting = [fold for fold in folds if kept[fold.name] is None]
     splits = [inner_splits(examples.clips, examples.soft, fold, recipe, group_column) for fold in waiting]
@@ -133,7 +132,7 @@ def _final_task(
 
 def _score_inner(soft: NDArray[np.float32], inner: Sequence[InnerFit]) -> tuple[Rows, NDArray[np.float64]]:
     """Return the held rows of all inner folds and their probabilities, each at the temperature of the other folds."""
-    rows, probabilities = [np.zeros(0, np.int64)], [np.zeros((0, len(EMOTIONS)))]
+    rows, probabilities = [np.zeros(0, np.int64)], [np.zeros((0, soft.shape[1]))]
     for fit in inner:
         others = [other for other in inner if other is not fit]
         temperature = 1.0

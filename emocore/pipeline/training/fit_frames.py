@@ -17,7 +17,7 @@ from emocore.datasets.protocols import Fold
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
 from emocore.models.aggregation import How, logarithms, tempered
-from emocore.models.catalogue import network_spec
+from emocore.models.catalogue import outputs
 from emocore.models.fitting import Recipe
 from emocore.models.network_settings import NetworkSettings
 from emocore.models.predictions import answer_clips
@@ -67,11 +67,11 @@ def run_frame_folds(
     OUT/tensorboard a log of each fold; with `keep` finished folds are not fitted again. Raises UserError as
     `check_frame_folds`.
     """
-    check_frame_folds(examples.clips, examples.soft, folds, plan.recipe.model, group_column)
+    check_frame_folds(examples.clips, examples.soft, folds, plan.recipe.model, group_column, examples.emotions)
     cluster.connect()
     kept, results = out / KEPT if keep else None, []
     for fold in folds:
-        result = load_kept(kept, fold.name)
+        result = load_kept(kept, fold.name, examples.emotions)
         if result is None:
             work = out / WORK / safe_name(fold.name)
             result = _run_fold(examples, fold, plan, work)
@@ -82,18 +82,23 @@ def run_frame_folds(
 
 
 def check_frame_folds(
-    clips: pa.Table, soft: NDArray[np.float32], folds: Sequence[Fold], model: str, group_column: str | None
+    clips: pa.Table,
+    soft: NDArray[np.float32],
+    folds: Sequence[Fold],
+    model: str,
+    group_column: str | None,
+    emotions: tuple[str, ...] = EMOTIONS,
 ) -> None:
     """Raise UserError as `check_folds`, and for an emotion that the model or its training clips do not show."""
-    check_folds(clips, soft, folds, group_column)
-    known = np.isin(EMOTIONS, network_spec(model).emotions)
+    check_folds(clips, soft, folds, group_column, emotions)
+    known = np.isin(emotions, outputs(model, NetworkSettings(emotions=emotions)))
     for fold in folds:
         learnt = soft[np.concatenate([fold.train, fold.validation])].sum(axis=0) > 0
-        for emotion in _emotions(learnt & ~known):
+        for emotion in _named(emotions, learnt & ~known):
             raise UserError(f"{model} does not know {emotion!r}, which clips to train on show: choose another --model.")
         seen = soft[fold.train].sum(axis=0) > 0
         asked = soft[np.concatenate([fold.validation, fold.test])].sum(axis=0) > 0
-        for emotion in _emotions(asked & known & ~seen):
+        for emotion in _named(emotions, asked & known & ~seen):
             raise UserError(
                 f"Fold {fold.name!r} asks for {emotion!r}, which none of its training clips shows: give clips of it "
                 "by more actors, or choose another --protocol."
@@ -141,5 +146,5 @@ def _names(examples: Examples, rows: Rows) -> list[str]:
     return names
 
 
-def _emotions(chosen: NDArray[np.bool_]) -> list[str]:
-    return [emotion for emotion, there in zip(EMOTIONS, chosen, strict=True) if there]
+def _named(emotions: Sequence[str], chosen: NDArray[np.bool_]) -> list[str]:
+    return [emotion for emotion, there in zip(emotions, chosen, strict=True) if there]

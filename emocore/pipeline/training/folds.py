@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from emocore.datasets.groups import Rows
 from emocore.datasets.protocols import Fold, check_disjoint
+from emocore.labels import EMOTIONS
 from emocore.models.base import Settings, class_weights
-from emocore.schema import FRAME_LABELS
+from emocore.schema import FRAME_LABELS, of_emotions
 from emocore.storage.files import put
 from emocore.storage.tables import read_table, write_table
 
@@ -31,7 +32,7 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class FoldResult:
-    """A fold's out-of-fold probabilities float64[m, 8] for its rows int64[m], and the model as files.
+    """A fold's out-of-fold probabilities float64[m, k] for its rows int64[m], and the model as files.
 
     Of a model of frames also the answers of all their frames (FRAME_LABELS), and a row of figures an epoch; of a
     search the setting that it found, and all that it tried (TRIALS).
@@ -50,11 +51,17 @@ class FoldResult:
     trials: pa.Table | None = None
 
 
-def check_folds(clips: pa.Table, soft: NDArray[np.float32], folds: Sequence[Fold], group_column: str | None) -> None:
+def check_folds(
+    clips: pa.Table,
+    soft: NDArray[np.float32],
+    folds: Sequence[Fold],
+    group_column: str | None,
+    emotions: Sequence[str] = EMOTIONS,
+) -> None:
     """Raise UserError where a fold leaks, or shows one class only."""
     for fold in folds:
         check_disjoint(clips, fold, group_column=group_column)
-        class_weights(soft[fold.train], balanced=True)
+        class_weights(soft[fold.train], balanced=True, emotions=emotions)
 
 
 def actors_apart(clips: pa.Table, sides: Sequence[tuple[Rows, Rows]]) -> bool | None:
@@ -77,8 +84,8 @@ def keep_result(folder: Path | None, result: FoldResult) -> None:
         np.savez(file, rows=result.rows, probabilities=result.probabilities, facts=np.array(facts))
 
 
-def load_kept(folder: Path | None, name: str) -> FoldResult | None:
-    """Return what `keep_result` wrote, with no files; None where there is nothing."""
+def load_kept(folder: Path | None, name: str, emotions: Sequence[str] = EMOTIONS) -> FoldResult | None:
+    """Return what `keep_result` wrote of these emotions, with no files; None where there is nothing."""
     if folder is None or not (folder / f"{safe_name(name)}.npz").exists():
         return None
     path = folder / f"{safe_name(name)}.npz"
@@ -93,7 +100,7 @@ def load_kept(folder: Path | None, name: str) -> FoldResult | None:
             chosen,
             {},
             independent,
-            read_table(frames, FRAME_LABELS) if frames.exists() else None,
+            read_table(frames, of_emotions(FRAME_LABELS, emotions)) if frames.exists() else None,
             history,
         )
 

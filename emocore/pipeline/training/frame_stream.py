@@ -25,7 +25,7 @@ READ_CPUS = 0.25
 
 @dataclass(frozen=True)
 class FrameSource:
-    """Folders that hold frames/*.parquet, and of which clips to read them: soft labels float32[8] by clip.
+    """Folders that hold frames/*.parquet, and of which clips to read them: soft labels float32[k] by clip.
 
     `weights`: what a frame of each clip counts in the loss; None: 1, or what balances the emotions.
     """
@@ -55,12 +55,20 @@ def count_frames(source: FrameSource) -> dict[str, int]:
 
 
 def stream(
-    source: FrameSource, weights: Mapping[str, float], emotions: tuple[str, ...], pixels: int, seed: int
+    source: FrameSource,
+    weights: Mapping[str, float],
+    emotions: tuple[str, ...],
+    pixels: int,
+    seed: int,
+    known: tuple[str, ...] = EMOTIONS,
 ) -> ray.data.Dataset:
-    """Return the frames of the clips in `weights`, resized, as a lazy dataset; the seed draws the files' order."""
+    """Return the frames of the clips in `weights`, resized, as a lazy dataset; the seed draws the files' order.
+
+    `emotions`: those of the network's outputs, among those of the soft labels, which are `known`.
+    """
     files = source.files()
     order = np.random.default_rng([seed, 1]).permutation(len(files))
-    columns = [EMOTIONS.index(emotion) for emotion in emotions]
+    columns = [known.index(emotion) for emotion in emotions]
     soft = np.stack([source.labels[clip][columns] for clip in weights])
     labels = {
         "clip": pa.array(list(weights)),

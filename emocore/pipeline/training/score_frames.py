@@ -14,12 +14,13 @@ from emocore.datasets.examples import Examples
 from emocore.datasets.frames import frame_files, frames_of, images_of, read_frames
 from emocore.datasets.groups import Rows
 from emocore.errors import UserError
+from emocore.labels import EMOTIONS
 from emocore.models.bundle import bundle_folder, bundle_hash, readable
 from emocore.models.catalogue import SHIPPED
 from emocore.models.predictions import FRAMES_AT_ONCE, answer_frames
 from emocore.pipeline import cluster
 from emocore.progress import Counter
-from emocore.schema import FRAME_LABELS
+from emocore.schema import FRAME_LABELS, of_emotions
 from emocore.storage.files import write_bytes
 
 _TASKS_A_CPU = 4
@@ -43,7 +44,7 @@ class NetworkPlace:
         _network(self)
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Return float64[n, 8] for pictures uint8[n, h, w], by a network that is loaded once a process."""
+        """Return float64[n, k] for pictures uint8[n, h, w], by a network that is loaded once a process."""
         parts = [images[i : i + FRAMES_AT_ONCE] for i in range(0, len(images), FRAMES_AT_ONCE)]
         return np.concatenate([_network(self).probabilities(part) for part in parts or [images]])
 
@@ -94,32 +95,35 @@ def score_frames(examples: Examples, rows: Rows, network: NetworkPlace) -> pa.Ta
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=1,
-        fn_kwargs={"clips": clips, "network": network},
+        fn_kwargs={"clips": clips, "network": network, "emotions": examples.emotions},
     )
-    parts = [FRAME_LABELS.empty_table()]
+    schema = of_emotions(FRAME_LABELS, examples.emotions)
+    parts = [schema.empty_table()]
     with Counter("score", int(inputs.n_frames[rows].sum()), "frame") as counter:
         batches: Iterator[pa.Table] = iter(data.iter_batches(batch_size=None, batch_format="pyarrow"))
         for part in batches:
-            parts.append(part.cast(FRAME_LABELS))
+            parts.append(part.cast(schema))
             counter.add(part.num_rows)
     return pa.concat_tables(parts).sort_by([("clip", "ascending"), ("frame_index", "ascending")]).combine_chunks()
 
 
-def _score_files(table: pa.Table, clips: frozenset[str], network: NetworkPlace) -> Iterator[pa.Table]:
+def _score_files(
+    table: pa.Table, clips: frozenset[str], network: NetworkPlace, emotions: tuple[str, ...] = EMOTIONS
+) -> Iterator[pa.Table]:
     waiting: list[pa.Table] = []
     for file in table["file"].to_pylist():
         for frames in read_frames(Path(file), clips):
             waiting.append(frames)
             if sum(part.num_rows for part in waiting) >= FRAMES_AT_ONCE:
-                yield _score(waiting, network)
+                yield _score(waiting, network, emotions)
                 waiting = []
     if waiting:
-        yield _score(waiting, network)
+        yield _score(waiting, network, emotions)
 
 
-def _score(parts: list[pa.Table], network: NetworkPlace) -> pa.Table:
+def _score(parts: list[pa.Table], network: NetworkPlace, emotions: tuple[str, ...]) -> pa.Table:
     frames = pa.concat_tables(parts)
-    return answer_frames(frames, network.probabilities(images_of(frames)))
+    return answer_frames(frames, network.probabilities(images_of(frames)), emotions)
 
 
 @lru_cache(maxsize=1)

@@ -63,7 +63,7 @@ class Fitter(Protocol):
     def part(self, protocol: str, clips: pa.Table) -> Parts:
         """Return the protocol's folds."""
 
-    def check(self, clips: pa.Table, soft: NDArray[np.float32], folds: list[Fold]) -> None:
+    def check(self, clips: pa.Table, soft: NDArray[np.float32], folds: list[Fold], emotions: tuple[str, ...]) -> None:
         """Raise UserError for folds that cannot be fitted."""
 
     def fit(self, examples: Any, folds: list[Fold], out: Path, keep: bool) -> list[FoldResult]:
@@ -97,9 +97,9 @@ class ArrayFitter:
         options = self.options
         return Parts(*make_folds(protocol, clips, group_column=options.group_column, seed=options.seed), {})
 
-    def check(self, clips: pa.Table, soft: NDArray[np.float32], folds: list[Fold]) -> None:
+    def check(self, clips: pa.Table, soft: NDArray[np.float32], folds: list[Fold], emotions: tuple[str, ...]) -> None:
         """Raise UserError for folds that cannot be fitted."""
-        check_folds(clips, soft, folds, self.options.group_column)
+        check_folds(clips, soft, folds, self.options.group_column, emotions)
 
     def fit(self, examples: Examples, folds: list[Fold], out: Path, keep: bool) -> list[FoldResult]:
         """Fit and score the folds."""
@@ -160,9 +160,9 @@ class FrameFitter:
         folds = [with_validation(joined, fold, options.seed, options.group_column) for fold in folds]
         return Parts(folds, empty, {"also_in_test": lost})
 
-    def check(self, clips: pa.Table, soft: NDArray[np.float32], folds: list[Fold]) -> None:
+    def check(self, clips: pa.Table, soft: NDArray[np.float32], folds: list[Fold], emotions: tuple[str, ...]) -> None:
         """Raise UserError for folds that cannot be fitted."""
-        check_frame_folds(clips, soft, folds, self.recipe.model, self.options.group_column)
+        check_frame_folds(clips, soft, folds, self.recipe.model, self.options.group_column, emotions)
 
     def fit(self, examples: Examples, folds: list[Fold], out: Path, keep: bool) -> list[FoldResult]:
         """Fit and score the folds. Raises UserError where the base was trained on what chooses or tests."""
@@ -193,8 +193,8 @@ class FrameFitter:
 
     def _settings(self, examples: Examples) -> NetworkSettings:
         if self._network.input_pixels:  # it takes pictures of one size, whatever the size of those that are kept
-            return self.settings
-        return replace(self.settings, pixels=frames_of(examples).reads.pixels)
+            return replace(self.settings, emotions=examples.emotions)
+        return replace(self.settings, pixels=frames_of(examples).reads.pixels, emotions=examples.emotions)
 
     def _pictures(self, data: Data) -> FrameInput:
         default = FrameInput(pixels=self._network.frame_pixels)

@@ -36,7 +36,7 @@ class Candidates(Protocol):
 
 @dataclass(frozen=True)
 class ArrayCandidates:
-    """Settings of models of columns and of MFCC frames: inputs [n, …], soft labels [n, 8], and how they are parted."""
+    """Settings of models of columns and of MFCC frames: inputs [n, …], soft labels [n, k], and how they are parted."""
 
     recipe: Recipe
     x: NDArray[np.float32]
@@ -78,7 +78,7 @@ class ArrayCandidates:
 
 def mean_recall(truth: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
     """Return the UAR of the classes with the highest scores. Raises UserError where there is no clip."""
-    value = uar(confusion_matrix(truth, scores.argmax(axis=1)))
+    value = uar(confusion_matrix(truth, scores.argmax(axis=1), scores.shape[1]))
     if value is None:
         raise UserError("A fold of the search has no labelled clip to score: give fewer --folds.")
     return value

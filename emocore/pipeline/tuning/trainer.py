@@ -70,16 +70,16 @@ class SearchingFitter:
         """Return the protocol's folds."""
         return self.plain.part(protocol, clips)
 
-    def check(self, clips: pa.Table, soft: NDArray[np.float32], folds: list[Fold]) -> None:
+    def check(self, clips: pa.Table, soft: NDArray[np.float32], folds: list[Fold], emotions: tuple[str, ...]) -> None:
         """Raise UserError for folds that cannot be fitted, or searched in."""
-        self.plain.check(clips, soft, folds)
+        self.plain.check(clips, soft, folds, emotions)
         part = self._splits if isinstance(self.plain, ArrayFitter) else self._frame_folds
         for fold in folds:
             part(clips, soft, fold)
 
     def fit(self, examples: Any, folds: list[Fold], out: Path, keep: bool) -> list[FoldResult]:
         """Search in each fold, and fit and score it with what was found."""
-        self.check(examples.clips, examples.soft, folds)
+        self.check(examples.clips, examples.soft, folds, examples.emotions)
         cluster.connect()
         results = []
         for fold in folds:

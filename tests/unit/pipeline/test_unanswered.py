@@ -66,7 +66,7 @@ class Sounds:
 
     def __init__(self, probabilities):
         self.labeller = Labeller.__new__(Labeller)
-        self.labeller.bundle = SimpleNamespace(family=ARTICLE, probabilities=probabilities)
+        self.labeller.bundle = SimpleNamespace(family=ARTICLE, emotions=EMOTIONS, probabilities=probabilities)
 
     def load(self):
         pass
