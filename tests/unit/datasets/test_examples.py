@@ -1,17 +1,20 @@
 """Feature tables become arrays: joined by clip, of one definition, without what cannot be heard."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from emocore.datasets.examples import is_features, labelled, load_examples, read_manifest
+from emocore.datasets.examples import in_emotions, is_features, labelled, load_examples, read_manifest
 from emocore.errors import UserError
 from emocore.features.article import ARTICLE, ARTICLE_FRAMES
 from emocore.features.pictures import PICTURES
 from emocore.labels import EMOTIONS
+from emocore.schema import CLIPS as CLIPS_SCHEMA
+from emocore.schema import of_emotions, rows_to_table
 from emocore.storage.tables import read_tables, write_table
 
 LOUD = ARTICLE.with_input(level="peak")
@@ -201,3 +204,49 @@ def test_a_folder_without_a_manifest_is_no_feature_folder(tmp_path):
     assert not is_features(str(tmp_path / "none"))
     (tmp_path / "manifest.json").mkdir()
     assert not is_features(str(tmp_path))
+
+
+OWN = ("angry", "happy", "boredom")
+
+
+@pytest.fixture
+def own(tmp_path, make_clip, make_features):
+    """A folder whose clips a, b, c, d are labelled with three emotions; d has no label."""
+    folder = make_features(tmp_path / "own", [make_clip(clip) for clip in CLIPS], columns_of(CLIPS), emotions=list(OWN))
+    names = [*OWN, None]
+    soft = [np.array([name == emotion for emotion in OWN], np.float32) for name in names]
+    rows = [
+        {**make_clip(clip, name), "soft_label": shares} for clip, name, shares in zip(CLIPS, names, soft, strict=True)
+    ]
+    write_table(rows_to_table(rows, of_emotions(CLIPS_SCHEMA, OWN)), tmp_path / "own" / "clips" / "000000.parquet")
+    return folder
+
+
+def test_tables_of_another_set_of_emotions(own):
+    examples = load(own)
+    assert examples.emotions == OWN and examples.soft.shape == (4, 3)
+    assert examples.truth.tolist() == [0, 1, 2, -1]
+
+
+def test_two_sets_of_emotions_do_not_mix(folder, own):
+    assert refused(folder, own) == (
+        f"{own} is labelled with angry, happy, boredom, and {folder} with {', '.join(EMOTIONS)}: "
+        "featurize both with the same --emotions."
+    )
+
+
+def test_tables_that_speak_of_another_set_than_they_have(own):
+    path = Path(own) / "manifest.json"
+    path.write_text(path.read_text().replace(', "boredom"]', "]"))
+    assert "soft_label" in refused(own)
+    path.write_text(path.read_text().replace('["angry", "happy"]', '["angry", "angry"]'))
+    assert "is not the manifest of feature tables" in refused(own)
+
+
+def test_clips_are_asked_about_the_emotions_that_a_model_knows(own):
+    examples = in_emotions(load(own), EMOTIONS)
+    assert examples.soft.shape == (4, 8)
+    assert examples.clips["emotion"].to_pylist() == ["angry", "happy", None, None]
+    assert examples.truth.tolist() == [EMOTIONS.index("angry"), EMOTIONS.index("happy"), -1, -1]
+    mixed = replace(load(own), soft=np.array([[0.5, 0.0, 0.5]] * 4, np.float32))
+    assert in_emotions(mixed, ("boredom", "sad")).soft.tolist() == [[1.0, 0.0]] * 4
