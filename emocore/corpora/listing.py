@@ -1,5 +1,6 @@
 """What a corpus or an archive holds, before any file is opened: clips with labels, and failures."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -53,8 +54,8 @@ def list_corpora(
     before the built-in names; `actor_from` is a regular expression on the path below the root whose first group is the
     actor, where the corpus itself does not say. With `stills` images are media too; a manifest's files are listed
     whatever they are. Clips of emotions that are not among `emotions` are unlabelled. What `exclude` (globs) and
-    `leave_out` name is not listed, nor with `no_follow` what links lead to; a line says so of each. A file reached twice
-    is the first root's.
+    `leave_out` name is not listed, nor with `no_follow` what links lead to; a line says so of each. A file reached
+    twice is the first root's.
 
     Raises UserError for a root that does not exist or holds no media, for names that only a part of the files bear
     where nothing else labels them, and for what `folder_rows` and `manifest_rows` refuse.
@@ -204,7 +205,8 @@ def _join(
     ordered = sorted(rows.values(), key=_path)
     _name_clips(ordered)
     _label(ordered, emotions)
-    return Listing(rows_to_table(ordered, of_emotions(LISTING, emotions)), failure_table(failures.values()), emotions=emotions)
+    clips = rows_to_table(ordered, of_emotions(LISTING, emotions))
+    return Listing(clips, failure_table(failures.values()), emotions=emotions)
 
 
 def failure_table(rows: Iterable[Row]) -> pa.Table:
