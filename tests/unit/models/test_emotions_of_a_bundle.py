@@ -87,9 +87,9 @@ def test_a_model_that_knows_more_than_its_card_names_is_refused(run):
     assert "it knows an emotion of number 2, and its bundle names 2" in refusal(run)
 
 
-def test_a_model_that_answers_for_others_is_refused():
+def test_a_model_that_answers_for_others_is_refused(tmp_path):
     model = SimpleNamespace(logits=lambda x: np.zeros((len(x), 8)))
-    bundle = Bundle(find_model("svc"), (ARTICLE,), 1.0, {"emotions": list(OWN)}, model)
+    bundle = Bundle(find_model("svc"), (ARTICLE,), 1.0, {"emotions": list(OWN)}, tmp_path, "", model)
     with pytest.raises(UserError, match=r"svc answers \(30, 8\), and its bundle names 3 emotions"):
         bundle.probabilities(X)
 
