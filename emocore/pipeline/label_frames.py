@@ -113,7 +113,9 @@ class _Scorer:
         clips = list(dict.fromkeys(clip for clip, _ in waiting))
         try:
             with self.journal.answering(clips):
-                given, faults = answers_of(lambda rows: self.network.probabilities(images[rows]), len(images), len(self.emotions))
+                given, faults = answers_of(
+                    lambda rows: self.network.probabilities(images[rows]), len(images), len(self.emotions)
+                )
         except MediaError as fault:  # of the only one, which is not tried again
             self.faults.setdefault(clips[0], fault)
             return
