@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from emocore.labels import EMOTIONS
 Settings = dict[str, Any]
 Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 Parts = Generator[float, None, Settings]
+Whole = TypeVar("Whole")
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,8 @@ class Classifier(Protocol):
         self.n_emotions = n_emotions
 
 
-def exhaust(parts: Parts) -> Settings:
-    """Go through all parts of a fit; return the settings that it chose.
+def exhaust(parts: Generator[Any, None, Whole]) -> Whole:
+    """Go through all parts of a fit; return what it gives at the end.
 
     >>> def parts():
     ...     yield 1.0
@@ -120,7 +121,8 @@ def exhaust(parts: Parts) -> Settings:
         try:
             next(parts)
         except StopIteration as end:
-            return dict(end.value)
+            whole: Whole = end.value
+            return whole
 
 
 def class_weights(soft: NDArray[np.float32], balanced: bool, emotions: Sequence[str] = EMOTIONS) -> NDArray[np.float32]:

@@ -1,8 +1,9 @@
 """Fit a model on some clips; whatever it must choose, it chooses on inner folds of those clips, by actor."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,13 @@ class Recipe:
     seed: int = 0
     balanced: bool = True
     settings: Settings = field(default_factory=dict)
+
+
+class Part(NamedTuple):
+    """Which share of an inner fit is done, and what returns the scores float64[m, k] of its held-out rows so far."""
+
+    share: float
+    score: Callable[[], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -50,28 +58,23 @@ def fit_inner(
     validation: Rows,
     held: Rows,
     threads: int = 1,
-) -> InnerFit:
-    """Fit on the rows `train` of inputs [n, …] and soft labels [n, k], choose on `validation`, score `held`."""
+) -> Generator[Part, None, InnerFit]:
+    """Fit on the rows `train` of inputs [n, …] and soft labels [n, k], choose on `validation`, score `held`.
+
+    Yields after each part of the fit; `exhaust` returns the whole.
+    """
     classifier = _make(recipe, threads)
     weights = class_weights(soft[train], recipe.balanced)
-    chosen = classifier.fit(x[train], soft[train], weights, (x[validation], soft[validation]))
-    return InnerFit(held, classifier.logits(x[held]), chosen)
+    shares = classifier.fit_parts(x[train], soft[train], weights, (x[validation], soft[validation]))
 
+    def score() -> NDArray[np.float64]:
+        return classifier.logits(x[held])
 
-def fit_inner_parts(
-    recipe: Recipe,
-    x: NDArray[np.float32],
-    soft: NDArray[np.float32],
-    train: Rows,
-    validation: Rows,
-    held: Rows,
-    threads: int = 1,
-) -> Iterator[tuple[float, NDArray[np.float64]]]:
-    """Fit as `fit_inner` does; after each part yield the share that is done, and the scores of `held` so far."""
-    classifier = _make(recipe, threads)
-    weights = class_weights(soft[train], recipe.balanced)
-    for share in classifier.fit_parts(x[train], soft[train], weights, (x[validation], soft[validation])):
-        yield share, classifier.logits(x[held])
+    while True:
+        try:
+            yield Part(next(shares), score)
+        except StopIteration as end:
+            return InnerFit(held, score(), end.value)
 
 
 def fit_final(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from emocore.datasets.examples import Examples
 from emocore.datasets.groups import Rows, groups
 from emocore.datasets.protocols import Fold, draw_validation, inner_folds
+from emocore.models.base import exhaust
 from emocore.models.catalogue import find_model
 from emocore.models.fitting import InnerFit, Recipe, fit_final, fit_inner
 from emocore.pipeline import cluster
@@ -106,7 +107,7 @@ def _gather(inner: list[Any], final: list[Any], model: str) -> Iterator[FoldResu
 def _inner_task(
     recipe: Recipe, x: NDArray[np.float32], soft: NDArray[np.float32], split: Split, threads: int
 ) -> InnerFit:
-    return fit_inner(recipe, x, soft, *split, threads=threads)
+    return exhaust(fit_inner(recipe, x, soft, *split, threads=threads))
 
 
 @ray.remote

@@ -1,7 +1,7 @@
 """What a setting is worth: its model fitted and scored on folds of training actors, whole or in parts."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from emocore.errors import UserError
 from emocore.evaluation.metrics import confusion_matrix, uar
-from emocore.models.base import Settings
-from emocore.models.fitting import Recipe, fit_inner, fit_inner_parts
+from emocore.models.base import Settings, exhaust
+from emocore.models.fitting import InnerFit, Part, Recipe, fit_inner
 from emocore.pipeline.training.folds import Split
 
 
@@ -53,11 +53,11 @@ class ArrayCandidates:
         # The name that XGBoost has for it, and audio-conv1d.
         device = {"device": "cuda"} if self.gpus else {}
         recipe = replace(self.recipe, settings={**self.recipe.settings, **setting, **device})
+        parts = [fit_inner(recipe, self.x, self.soft, *split, threads=self.threads) for split in self.splits]
         if not in_parts:
-            fits = (fit_inner(recipe, self.x, self.soft, *split, threads=self.threads) for split in self.splits)
+            fits = map(exhaust, parts)
             yield Report(1.0, [self._score(fit.held, fit.logits) for fit in fits])
             return
-        parts = [fit_inner_parts(recipe, self.x, self.soft, *split, threads=self.threads) for split in self.splits]
         shares, scores = [0.0] * len(parts), [float("nan")] * len(parts)
         with contextlib.ExitStack() as stack:
             # A thread each: XGBoost's random numbers are the thread's, and no fold may use up those of another.
@@ -66,7 +66,7 @@ class ArrayCandidates:
                 for i, split in enumerate(self.splits):
                     if shares[i] == 1:
                         continue
-                    shares[i], logits = pools[i].submit(next, parts[i]).result()
+                    shares[i], logits = pools[i].submit(_next_part, parts[i]).result()
                     scores[i] = self._score(split.held, logits)
                     if shares[i] == 1 and 0.0 in shares:
                         yield Report(float(np.mean(shares)), scores[: i + 1])
@@ -74,6 +74,11 @@ class ArrayCandidates:
 
     def _score(self, rows: NDArray[np.int64], logits: NDArray[np.float64]) -> float:
         return mean_recall(self.soft[rows].argmax(axis=1), logits)
+
+
+def _next_part(parts: Generator[Part, None, InnerFit]) -> tuple[float, NDArray[np.float64]]:
+    share, score = next(parts)
+    return share, score()
 
 
 def mean_recall(truth: NDArray[np.int64], scores: NDArray[np.float64]) -> float:

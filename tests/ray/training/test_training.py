@@ -18,6 +18,7 @@ from emocore.errors import UserError
 from emocore.features.article import ARTICLE, ARTICLE_FRAMES
 from emocore.labels import EMOTIONS
 from emocore.models import classical
+from emocore.models.base import exhaust
 from emocore.models.bundle import load_bundle
 from emocore.models.fitting import Recipe, fit_inner
 from emocore.pipeline.runs import evaluate, train
@@ -525,7 +526,7 @@ def test_a_fit_has_as_many_native_threads_as_cpus(threads, cluster):
         try:
             x, soft = np.random.default_rng(0).normal(size=(16, 160)).astype("f4"), np.eye(8, dtype="f4")[[0, 1] * 8]
             recipe = Recipe("mlp", settings={"max_iter": 2})
-            fit_inner(recipe, x, soft, np.arange(12), np.arange(12, 16), np.arange(12, 16), threads)
+            exhaust(fit_inner(recipe, x, soft, np.arange(12), np.arange(12, 16), np.arange(12, 16), threads))
         finally:
             classical.ESTIMATORS["mlp"] = real
         return seen

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import log_softmax
 
 from emocore.models import fitting
-from emocore.models.base import class_weights
+from emocore.models.base import class_weights, exhaust
 from emocore.models.fitting import InnerFit, Recipe, fit_final, fit_inner
 
 RNG = np.random.default_rng(0)
@@ -25,7 +25,11 @@ class Recorder:
         self.made = {"name": name, "seed": seed, "threads": threads, "settings": settings}
 
     def fit(self, x, soft, weights, validation=None):
+        return exhaust(self.fit_parts(x, soft, weights, validation))
+
+    def fit_parts(self, x, soft, weights, validation=None):
         Recorder.fits.append({**self.made, "x": x, "soft": soft, "weights": weights, "validation": validation})
+        yield 1.0
         return {"epochs": 10 * len(Recorder.fits)} if validation is not None else {}
 
     def logits(self, x):
@@ -40,7 +44,7 @@ def recorder(monkeypatch):
 
 
 def test_an_inner_fit_learns_from_train_and_stops_and_scores_on_held(recorder):
-    inner = fit_inner(Recipe("m", seed=3, settings={"width": 2}), X, SOFT, TRAIN, HELD, HELD, threads=2)
+    inner = exhaust(fit_inner(Recipe("m", seed=3, settings={"width": 2}), X, SOFT, TRAIN, HELD, HELD, threads=2))
     (seen,) = recorder.fits
     assert {k: seen[k] for k in ("name", "seed", "threads", "settings")} == {
         "name": "m",
@@ -97,7 +101,8 @@ def test_the_temperature_is_that_of_all_held_rows_together(recorder):
 
 def chosen_and_scores(soft, x=X):
     recipe = Recipe("svc")
-    inner = [fit_inner(recipe, x, soft, a, b, b) for a, b in ((TRAIN[10:], TRAIN[:10]), (TRAIN[:20], TRAIN[20:]))]
+    parts = ((TRAIN[10:], TRAIN[:10]), (TRAIN[:20], TRAIN[20:]))
+    inner = [exhaust(fit_inner(recipe, x, soft, train, held, held)) for train, held in parts]
     fitted = fit_final(recipe, x, soft, TRAIN, inner)
     return fitted.temperature, fitted.classifier.logits(X[HELD])
 
@@ -118,7 +123,7 @@ def test_the_labels_of_inner_held_rows_decide_the_temperature_but_not_that_inner
     soft = SOFT.copy()
     soft[HELD] = np.roll(SOFT[HELD], 1, axis=1)
     recipe = Recipe("svc")
-    right, wrong = (fit_inner(recipe, X, labels, TRAIN, HELD, HELD) for labels in (SOFT, soft))
+    right, wrong = (exhaust(fit_inner(recipe, X, labels, TRAIN, HELD, HELD)) for labels in (SOFT, soft))
     np.testing.assert_array_equal(right.logits, wrong.logits)
     cool, warm = (fit_final(recipe, X, s, TRAIN, [i]).temperature for s, i in ((SOFT, right), (soft, wrong)))
     assert warm > cool

@@ -5,9 +5,9 @@ import pytest
 import xgboost
 
 from emocore.errors import UserError
-from emocore.models.base import class_weights, weighted_rows
+from emocore.models.base import class_weights, exhaust, weighted_rows
 from emocore.models.catalogue import classifier_class
-from emocore.models.fitting import Recipe, fit_inner, fit_inner_parts
+from emocore.models.fitting import Recipe, fit_inner
 
 RNG = np.random.default_rng(5)
 FOUR, TWO = RNG.integers(0, 4, 90), RNG.integers(0, 2, 90)
@@ -114,7 +114,7 @@ def test_an_inner_fit_in_parts_scores_the_held_rows_as_the_whole_one_does(name):
     x, soft = clips(FOUR)
     train, held = np.arange(60), np.arange(60, 90)
     recipe = Recipe(name, seed=3, settings=SMALL.get(name, {}))
-    reports = list(fit_inner_parts(recipe, x, soft, train, held, held))
-    whole = fit_inner(recipe, x, soft, train, held, held)
+    reports = [(share, score()) for share, score in fit_inner(recipe, x, soft, train, held, held)]
+    whole = exhaust(fit_inner(recipe, x, soft, train, held, held))
     assert [share for share, _ in reports] == ([1.0] if name == "svc" else pytest.approx(np.arange(1, 7) / 6))
     np.testing.assert_array_equal(reports[-1][1], whole.logits)
