@@ -253,6 +253,8 @@ def _prepare(work: Path) -> None:
 def _run(make_trainer: Callable[[], Any], what: str, work: Path) -> dict[str, Any]:
     """Run Ray Train beside this thread, which says how far it is and hears Ctrl-C."""
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # epochs may be short
+    if not cluster.is_joined():  # a process that looks for machines that are about to be taken away
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     outcome: list[Any] = []
 
     def fit() -> None:

@@ -1,6 +1,8 @@
 """Training by Ray Train: two workers, their deaths, the driver's, and what cannot be trained."""
 
+import contextlib
 import dataclasses
+import io
 import json
 import os
 import re
@@ -25,7 +27,8 @@ from emocore.models.keras.batches import endless
 from emocore.models.keras.checkpoints import last_checkpoint, read_checkpoint
 from emocore.models.network_settings import NetworkSettings
 from emocore.pipeline import cluster as ray_cluster
-from emocore.pipeline.training.distributed import fit_network
+from emocore.pipeline.training import distributed
+from emocore.pipeline.training.distributed import FittedNetwork, fit_network
 from emocore.pipeline.training.frame_stream import EqualShares, FrameSource, chunks, count_frames, stream
 from emocore.schema import pictures_schema, rows_to_table
 from emocore.storage.tables import write_table
@@ -128,7 +131,7 @@ def worker_processes():
 
 def kill_a_worker_after(folder, killed):
     """Kill one worker as soon as a checkpoint stands in the folder."""
-    for _ in range(1200):
+    for _ in range(2400):
         if last_checkpoint(folder):
             killed.append(worker_processes()[-1])
             os.kill(killed[0], signal.SIGKILL)
@@ -166,28 +169,35 @@ def all_frames(source):
 
 
 def test_two_workers_one_of_them_killed_are_one_process(cluster, frames, tmp_path, capsys):
-    """Weights and statistics are equal on both, and those of Keras alone; the dead one's optimizer came back."""
+    """Weights and statistics are equal on both, and those of Keras alone; the dead one's optimizer came back.
+
+    Validation labels that are never right: both stop early, and keep the same weights.
+    """
     killed = []
     killer = threading.Thread(target=kill_a_worker_after, args=(tmp_path / "run", killed))
     killer.start()
-    settings = dataclasses.replace(TINY, workers=2)
-    fitted = fit_network(Recipe("cnn", seed=3, balanced=False), settings, frames, NOBODY, tmp_path)
+    settings = dataclasses.replace(TINY, workers=2, epochs=9, patience=2, steps_per_epoch=2)
+    held = dataclasses.replace(frames, labels={clip: np.roll(soft, 1) for clip, soft in frames.labels.items()})
+    fitted = fit_network(Recipe("cnn", seed=3, balanced=False), settings, frames, held, tmp_path)
     killer.join()
     said = capsys.readouterr().out
     assert killed
     assert re.search(r"was lost \(.+\); the training goes on from its last checkpoint", said)
-    assert "epoch 5 of 5" in said
-    assert [entry["epoch"] for entry in fitted.history] == [1, 2, 3, 4, 5]
-    assert fitted.chosen == {}
+    losses = [entry["val_loss"] for entry in fitted.history]
+    best, last = 1 + int(np.argmin(losses)), len(losses)
+    assert last == best + settings.patience < 9 and fitted.chosen == {"epoch": best}
+    assert f"epoch {last} of 9" in said
+    assert [entry["epoch"] for entry in fitted.history] == list(range(1, last + 1))
     groups = read_checkpoint(last_checkpoint(tmp_path / "run")).groups
-    expected = fitted_by_keras(frames, steps=20)
-    for mine, other in zip(groups["best"], expected, strict=True):
-        assert mine.dtype == np.float64
-        np.testing.assert_allclose(mine, other, rtol=0, atol=1e-9)
+    expected = {n: fitted_by_keras(frames, steps=2 * n) for n in (best, last)}
+    for group, n in (("best", best), ("variables", last)):
+        for mine, other in zip(groups[group], expected[n], strict=True):
+            assert mine.dtype == np.float64
+            np.testing.assert_allclose(mine, other, rtol=0, atol=1e-9)
     assert len(list((tmp_path / "run").glob("epoch-*"))) <= 3  # pruned
     assert list((tmp_path / "tensorboard").iterdir())
-    answers_as_trained(fitted, frames, expected, tmp_path)
-    again = fit_network(Recipe("cnn", seed=3, balanced=False), settings, frames, NOBODY, tmp_path)
+    answers_as_trained(fitted, frames, expected[best], tmp_path)
+    again = fit_network(Recipe("cnn", seed=3, balanced=False), settings, frames, held, tmp_path)
     assert again == fitted  # without training
 
 
@@ -206,43 +216,51 @@ def answers_as_trained(fitted, frames, weights, folder):
 
 
 DRIVER = """
-import sys
+import importlib.util, sys
 from pathlib import Path
-from emocore.labels import EMOTIONS
-from emocore.models.fitting import Recipe
-import importlib.util
 spec = importlib.util.spec_from_file_location("tests_of_networks", sys.argv[1])
 module = importlib.util.module_from_spec(spec)
 sys.modules[spec.name] = module
 spec.loader.exec_module(module)
 module.train_long(Path(sys.argv[2]), Path(sys.argv[3]))
 """
+TUNED = dataclasses.replace(
+    network_spec("transfer").settings,
+    recipe="fine-tune",
+    frozen_epochs=1,
+    workers=2,
+    epochs=6,
+    steps_per_epoch=2,
+    batch_size=12,
+    average=0.9,
+)
 
 
 def train_long(frames, work):
     """What a user's command does: the same in a process of its own and in this one."""
-    train = write_frames(frames / "train", [24, 24])
-    validation = write_frames(frames / "validation", [10, 6], seed=1)
-    settings = dataclasses.replace(
-        TINY,
-        workers=2,
-        precision="auto",
-        epochs=6,
-        steps_per_epoch=5,
-        batch_size=10,
-        patience=6,
-        dropout=0.2,
-        average=0.9,
-    )
-    return fit_network(Recipe("cnn", seed=1), settings, train, validation, work)
+    source = write_frames(frames / "faces", [12, 12])
+    return fit_network(Recipe("transfer", seed=1), TUNED, source, source, work)
 
 
-def test_a_driver_killed_goes_on_from_its_last_checkpoint(cluster, tmp_path, capsys):
-    """Two workers with validation: what one process begins, the same call in another ends."""
-    work, run = tmp_path / "work", tmp_path / "work" / "run"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    environment.pop("RAY_ADDRESS", None)
-    command = [sys.executable, "-c", DRIVER, __file__, str(tmp_path), str(work)]
+@dataclasses.dataclass(frozen=True)
+class Resumed:
+    """A training that one process began, and the same call in another ended."""
+
+    run: Path
+    before: dict  # the facts of the checkpoint from which it went on
+    fitted: FittedNetwork
+    said: str
+    prepared: int  # times that the folder was made ready
+
+
+@pytest.fixture(scope="module")
+def resumed(cluster, tmp_path_factory):
+    """Two workers with validation, whose driver is killed; the call that goes on finds a snapshot that is no good."""
+    root = tmp_path_factory.mktemp("resumed")
+    work, run, calls, said = root / "work", root / "work" / "run", [], io.StringIO()
+    address = ray.get_runtime_context().gcs_address
+    command = [sys.executable, "-c", DRIVER, __file__, str(root), str(work)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_ADDRESS": address}
     with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL) as driver:
         for _ in range(2400):
             if (run / "epoch-000002").exists() or driver.poll() is not None:
@@ -250,26 +268,55 @@ def test_a_driver_killed_goes_on_from_its_last_checkpoint(cluster, tmp_path, cap
             time.sleep(0.05)
         driver.send_signal(signal.SIGKILL)
         assert driver.wait() == -signal.SIGKILL
+    for _ in range(1200):  # they may live for a moment, and go on
+        if not worker_processes():
+            break
+        time.sleep(0.05)
     before = read_checkpoint(last_checkpoint(run)).facts
-    done = before["epoch"]
+    real = distributed._prepare
+
+    def prepare(work):
+        real(work)
+        calls.append(work)
+        if len(calls) == 1:
+            (work / "run" / "checkpoint_manager_snapshot.json").write_text(json.dumps(snapshot()))
+
+    with pytest.MonkeyPatch.context() as patched, contextlib.redirect_stdout(said):
+        patched.setattr(distributed, "_prepare", prepare)
+        fitted = train_long(root, work)
+    return Resumed(run, before, fitted, said.getvalue(), len(calls))
+
+
+def snapshot():
+    """What Ray's controller keeps of a checkpoint that is not there."""
+    lost = {"checkpoint_dir_name": "epoch-000009", "metrics": {}}
+    found = {"ray_version": ray.__version__, "checkpoint_results": [lost], "checkpoint_report_indices": [0]}
+    found |= {"latest_checkpoint_result": lost, "pending_training_results": [], "pending_validation_specs": []}
+    found |= {"current_report_index": 1, "validated_checkpoint_dir_names": []}
+    return found | {"timed_out_validation_checkpoint_dir_names": [], "failed_validation_checkpoint_dir_names": []}
+
+
+def test_a_driver_killed_goes_on_from_its_last_checkpoint(resumed):
+    done = resumed.before["epoch"]
     assert 2 <= done < 6
-    fitted = train_long(tmp_path, work)
-    assert f"epoch {done + 1} of 6" in capsys.readouterr().out
-    assert [entry["epoch"] for entry in fitted.history] == [1, 2, 3, 4, 5, 6]
-    assert fitted.history[:done] == before["history"]  # not trained again, to the microsecond
-    losses = [entry["val_loss"] for entry in fitted.history]
-    assert fitted.chosen == {"epoch": 1 + int(np.argmin(losses))}
-    assert last_checkpoint(run).name == "epoch-000006"
+    assert f"epoch {done + 1} of 6" in resumed.said
+    history = resumed.fitted.history
+    assert [entry["epoch"] for entry in history] == [1, 2, 3, 4, 5, 6]
+    assert history[:done] == resumed.before["history"]  # not trained again, to the microsecond
+    losses = [entry["val_loss"] for entry in history]
+    assert resumed.fitted.chosen == {"epoch": 1 + int(np.argmin(losses))}
+    assert last_checkpoint(resumed.run).name == "epoch-000006"
 
 
-def test_two_workers_fine_tune_from_the_shipped_faces(cluster, frames, tmp_path):
+def test_a_snapshot_that_appears_behind_our_back_is_removed_once_more(resumed):
+    """A killed driver's controller lives for a moment, and may write after we have looked."""
+    assert resumed.prepared == 2 and resumed.fitted.history
+
+
+def test_two_workers_fine_tune_from_the_shipped_faces(resumed, tmp_path):
     from emocore.models.keras.frame_network import FrameNetwork  # noqa: PLC0415 - imports TensorFlow
 
-    settings = dataclasses.replace(
-        network_spec("transfer").settings, recipe="fine-tune", workers=2, epochs=2, frozen_epochs=1, steps_per_epoch=2
-    )
-    fitted = fit_network(Recipe("transfer"), settings, frames, NOBODY, tmp_path / "work")
-    for name, content in fitted.files.items():
+    for name, content in resumed.fitted.files.items():
         (tmp_path / name).write_bytes(content)
     network = FrameNetwork.load(tmp_path, "transfer").network
     base = FrameNetwork.load(bundle_folder("face-cnn"), "face-cnn").network
@@ -280,7 +327,8 @@ def test_two_workers_fine_tune_from_the_shipped_faces(cluster, frames, tmp_path)
     }
     assert all(same["moving_mean"]) and len(same["moving_mean"]) > 5  # the statistics stay the base's
     assert not any(same["kernel"])
-    assert len(fitted.history) == 2 and all(np.isfinite(entry["loss"]) for entry in fitted.history)
+    assert resumed.fitted.chosen["epoch"] > TUNED.frozen_epochs
+    assert all(np.isfinite(entry["loss"]) for entry in resumed.fitted.history)
 
 
 @pytest.mark.parametrize(
@@ -302,85 +350,7 @@ def test_what_cannot_be_trained_is_said_before_anything_starts(cluster, frames, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cluster_that_grows_is_waited_for_and_its_requests_are_taken_back(monkeypatch, capsys):
-    from emocore.pipeline.training import distributed as networks  # noqa: PLC0415 - beside its use
-
-    seen = iter([[{"CPU": 8}], [{"CPU": 8}], [{"CPU": 8}, {"CPU": 8, "GPU": 1}]])
-    asked = []
-    monkeypatch.setattr(ray_cluster, "machines", lambda: next(seen))
-    monkeypatch.setattr(ray_cluster, "ask_for", asked.append)
-    monkeypatch.setattr(networks, "_LOOK_SECONDS", 0)
-    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    found = networks._resources_once_there(NetworkSettings(gpus_per_worker=1))
-    assert found == {"CPU": 6.0, "GPU": 1} and asked == [[{"CPU": 1, "GPU": 1}], []]
-    assert "waiting for the cluster to grow, 15 minutes at most: --workers 1" in capsys.readouterr().out
-    monkeypatch.delenv("RAY_ADDRESS")
-    monkeypatch.setattr(ray_cluster, "machines", lambda: [{"CPU": 8}])
-    with pytest.raises(UserError, match="asks for more GPUs than the 0 that are there"):
-        networks._resources_once_there(NetworkSettings(gpus_per_worker=1))
-
-
 def test_one_emotion_is_nothing_to_learn(cluster, frames, tmp_path):
     labels = {clip: soft for clip, soft in frames.labels.items() if soft[2]}
     with pytest.raises(UserError, match="The training clips show only happy: at least two emotions are needed"):
         fit_network(Recipe("cnn"), TINY, dataclasses.replace(frames, labels=labels), NOBODY, tmp_path)
-
-
-def test_workers_leave_room_for_reading_and_fit_on_the_machines(monkeypatch):
-    from emocore.pipeline.training import distributed as networks  # noqa: PLC0415 - beside its use
-
-    def share(machines, **options):
-        monkeypatch.setattr(ray_cluster, "machines", lambda: machines)
-        settings = NetworkSettings(**{"batch_size": 24, **options})
-        return networks._resources(settings)
-
-    assert share([{"CPU": 2}]) == {"CPU": 1.5, "GPU": 0}
-    assert share([{"CPU": 2}], workers=2) == {"CPU": 0.75, "GPU": 0}
-    assert share([{"CPU": 4}, {"CPU": 4}], workers=3) == {"CPU": 1.5, "GPU": 0}
-    assert share([{"CPU": 8}, {"CPU": 1}], workers=2) == {"CPU": 3.0, "GPU": 0}
-    gpus = [{"CPU": 16, "GPU": 1}, {"CPU": 16, "GPU": 1}, {"CPU": 64}]
-    assert share(gpus, workers=2, gpus_per_worker=1) == {"CPU": 12.0, "GPU": 1}
-    with pytest.raises(UserError, match="asks for more GPUs than the 2 that are there"):
-        share(gpus, workers=3, gpus_per_worker=1)
-    with pytest.raises(UserError, match="is more than any machine here has"):
-        share([{"CPU": 4, "GPU": 1}, {"CPU": 4, "GPU": 1}], workers=1, gpus_per_worker=2)
-
-
-def test_trainings_share_the_machines_by_their_gpus(monkeypatch):
-    from emocore.pipeline.training import distributed as networks  # noqa: PLC0415 - beside its use
-
-    def at_once(machines, **options):
-        monkeypatch.setattr(ray_cluster, "machines", lambda: machines)
-        settings = NetworkSettings(**{"batch_size": 24, **options})
-        n = networks.trainings_at_once(settings)
-        return n, networks._resources(settings, n)["CPU"]
-
-    assert at_once([{"CPU": 2}]) == (1, 1.5)
-    assert at_once([{"CPU": 4}, {"CPU": 8}]) == (2, 3.0)  # the second one fits on the smaller machine
-    assert at_once([{"CPU": 4}, {"CPU": 4}], workers=2) == (1, 3.0)
-    eight = [{"CPU": 96, "GPU": 8}]
-    assert at_once(eight, gpus_per_worker=1) == (8, 9.0)
-    assert at_once(eight, gpus_per_worker=1, workers=4) == (2, 9.0)
-    assert at_once([*eight, {"CPU": 64}], gpus_per_worker=1) == (8, 9.0)
-
-
-def test_a_snapshot_that_appears_behind_our_back_is_removed_once_more(cluster, frames, tmp_path, monkeypatch):
-    """A killed driver's controller lives for a moment, and may write after we have looked."""
-    from emocore.pipeline.training import distributed as networks  # noqa: PLC0415 - beside its use
-
-    lost = {"checkpoint_dir_name": "epoch-000009", "metrics": {}}
-    snapshot = {"ray_version": ray.__version__, "checkpoint_results": [lost], "checkpoint_report_indices": [0]}
-    snapshot |= {"latest_checkpoint_result": lost, "pending_training_results": [], "pending_validation_specs": []}
-    snapshot |= {"current_report_index": 1, "validated_checkpoint_dir_names": []}
-    snapshot |= {"timed_out_validation_checkpoint_dir_names": [], "failed_validation_checkpoint_dir_names": []}
-    real, calls = networks._prepare, []
-
-    def prepare(work):
-        real(work)
-        calls.append(work)
-        if len(calls) == 1:
-            (work / "run" / "checkpoint_manager_snapshot.json").write_text(json.dumps(snapshot))
-
-    monkeypatch.setattr(networks, "_prepare", prepare)
-    fitted = fit_network(Recipe("cnn"), TINY, frames, NOBODY, tmp_path / "work")
-    assert len(calls) == 2 and fitted.history

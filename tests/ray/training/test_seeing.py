@@ -329,6 +329,7 @@ def test_a_trained_run_labels_and_is_never_scored_on_what_it_knows(trained, film
         score(tmp_path / "R", films, model=out)
 
 
+@pytest.mark.usefixtures("trains_here")
 def test_an_evaluation_by_unseen_actors(features, tmp_path):
     told = {"data": (str(features),), "out": str(tmp_path / "R"), "model": "cnn", "protocol": "article-video"}
     metrics = evaluate(EvaluateOptions(**told, **QUICK)).metrics

@@ -60,8 +60,9 @@ def told_of(data, folder, **options):
     return {**told, "space": str(folder / "space.toml"), "epochs": 1, "steps_per_epoch": 2, "batch_size": 4, **options}
 
 
+@pytest.mark.usefixtures("trains_here")
 def test_a_network_is_searched_trained_and_loaded(seen, tmp_path):
-    """One setting, the defaults: two trainings score it, a third gives the model."""
+    """One setting, the defaults: two trainings by Ray Train score it, a third, in this process, gives the model."""
     metrics = tune(TuneOptions(**told_of(seen, tmp_path))).metrics
     run = tmp_path / "RUN"
     (row,) = pq.read_table(run / "trials.parquet").to_pylist()
