@@ -18,11 +18,11 @@ from emocore.features.catalogue import families_of
 from emocore.features.family import FeatureFamily, FrameInput
 from emocore.features.pictures import PICTURES
 from emocore.schema import pictures_schema
-from emocore.storage.tables import open_table, picture_columns, read_tables
+from emocore.storage.tables import open_table, picture_columns, read_table
 
 FRAMES = "frames"
 _READ = ("clip", "track", "frame_index", "time_seconds", "state", "image")
-HEADS = pa.schema([pictures_schema(1).field(name) for name in ("clip", "state")])
+_HEADS = pa.schema([pictures_schema(1).field(name) for name in ("clip", "state")])
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def load_frame_examples(folders: Sequence[str], channel: Channel, pictures: Feat
     clips_of = read_clips(folders)
     clips = pa.concat_tables(clips_of.values())
     _check_names(clips_of)
-    shown, usable = _count_frames([Path(folder) for folder in folders])
+    shown, usable = count_frames([Path(folder) for folder in folders])
     names = clips["clip"].to_pylist()
     n_frames = np.array([usable[name] for name in names], np.int64)
     left_out = {
@@ -102,9 +102,24 @@ def frame_files(folders: Sequence[Path]) -> list[Path]:
     return [path for folder in folders for path in sorted((folder / FRAMES).glob("*.parquet"))]
 
 
-def read_frames(path: Path, clips: Collection[str]) -> Iterator[pa.Table]:
+def count_frames(folders: Sequence[Path]) -> tuple[Counter[str], Counter[str]]:
+    """Return how many pictures each clip has, and how many of them can be used; no image is read.
+
+    Raises UserError where a file has another schema version.
+    """
+    shown: Counter[str] = Counter()
+    usable: Counter[str] = Counter()
+    for path in frame_files(folders):
+        heads = read_table(path, _HEADS, of_this_version=True)
+        kept = heads.filter(pc.equal(heads["state"], "ok"))
+        for counter, rows in ((shown, heads), (usable, kept)):
+            counter.update({entry["values"]: entry["counts"] for entry in rows["clip"].value_counts().to_pylist()})
+    return shown, usable
+
+
+def read_frames(path: Path, clips: Collection[str] | pa.Array) -> Iterator[pa.Table]:
     """Yield the usable pictures of these clips, row group by row group: never more than one is held."""
-    wanted = pa.array(sorted(clips), pa.string())
+    wanted = clips if isinstance(clips, pa.Array) else pa.array(sorted(clips), pa.string())
     with open_table(path) as file:
         shown = picture_columns(file.schema_arrow, _READ, path)
         for group in range(file.num_row_groups):
@@ -130,15 +145,3 @@ def _check_names(clips_of: dict[str, pa.Table]) -> None:
                 raise UserError(
                     f"{other} and {folder} both hold a clip {clip!r}: featurize their corpora into one folder."
                 )
-
-
-def _count_frames(folders: Sequence[Path]) -> tuple[Counter[str], Counter[str]]:
-    """Return how many pictures each clip has, and how many of them can be used; no image is read."""
-    shown: Counter[str] = Counter()
-    usable: Counter[str] = Counter()
-    for folder in folders:
-        if frame_files([folder]):
-            table = read_tables(folder / FRAMES, HEADS)
-            shown.update(table["clip"].to_pylist())
-            usable.update(table.filter(pc.equal(table["state"], "ok"))["clip"].to_pylist())
-    return shown, usable

@@ -15,7 +15,7 @@ from emocore.models.fitting import Recipe
 from emocore.models.keras.checkpoints import last_checkpoint, read_checkpoint
 from emocore.models.network_settings import NetworkSettings
 from emocore.pipeline.training import distributed
-from emocore.pipeline.training.frame_stream import FrameSource, read_frames
+from emocore.pipeline.training.frame_stream import FrameSource, read_labelled
 from emocore.pipeline.training.worker import STOP, train_epochs
 from emocore.schema import pictures_schema, rows_to_table
 from emocore.storage.tables import write_table
@@ -98,7 +98,7 @@ def read(source, recipe, settings):
         "weight": np.array(list(weights.values()), np.float32),
     }
     paths = pa.table({"path": [str(path) for path in source.files()]})
-    return usable, list(read_frames(paths, labels, input_pixels(recipe.model, settings)))
+    return usable, list(read_labelled(paths, labels, input_pixels(recipe.model, settings)))
 
 
 def fit(recipe, settings, train, work, validation=None, then=None):

@@ -26,7 +26,7 @@ from emocore.models.network_settings import NetworkSettings
 from emocore.pipeline import cluster
 from emocore.pipeline.ray_private import CheckpointManagerInitializationError, DataParallelTrainer, WorkerGroupError
 from emocore.pipeline.training.epoch_log import Reporter, follow
-from emocore.pipeline.training.frame_stream import EqualShares, FrameSource, count_frames, stream
+from emocore.pipeline.training.frame_stream import EqualShares, FrameSource, stream, usable_frames
 from emocore.pipeline.training.tf_config import Meeting
 from emocore.pipeline.training.worker import STOP, Task, train_worker
 from emocore.progress import say
@@ -118,7 +118,7 @@ def _trainer(task: Task, data: dict[str, Any], resources: dict[str, float], work
 def _usable(source: FrameSource, emotions: tuple[str, ...], known: tuple[str, ...]) -> dict[str, int]:
     """Frames by clip, of the clips that show an emotion that the network has an output for."""
     columns = [known.index(emotion) for emotion in emotions]
-    return {clip: n for clip, n in count_frames(source).items() if source.labels[clip][columns].sum() > 0}
+    return {clip: n for clip, n in usable_frames(source).items() if source.labels[clip][columns].sum() > 0}
 
 
 def _weights(

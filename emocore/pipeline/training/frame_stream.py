@@ -12,13 +12,11 @@ import ray
 from numpy.typing import NDArray
 from ray.train import DataConfig
 
-from emocore.datasets.frames import HEADS
+from emocore.datasets.frames import count_frames, frame_files, images_of, read_frames
 from emocore.labels import EMOTIONS
 from emocore.media.resize import fit_all
 from emocore.models.keras.batches import CHUNK_ROWS, Rows, joined
-from emocore.storage.tables import open_table, picture_columns, read_table
 
-READ_ROWS = 256  # at once, of a file
 # Reading shares the CPUs with training: several tasks to one CPU, so that none waits for another to give its CPU back.
 READ_CPUS = 0.25
 
@@ -36,22 +34,16 @@ class FrameSource:
 
     def files(self) -> list[Path]:
         """Return the Parquet files, folder by folder in name order."""
-        return [path for folder in self.folders for path in sorted((folder / "frames").glob("*.parquet"))]
+        return frame_files(self.folders)
 
 
-def count_frames(source: FrameSource) -> dict[str, int]:
+def usable_frames(source: FrameSource) -> dict[str, int]:
     """Return how many usable frames each clip of the source has; clips without any are left out.
 
-    Raises UserError where a file has another schema version.
+    Raises UserError as `count_frames`.
     """
-    found: dict[str, int] = {}
-    for path in source.files():
-        table = read_table(path, HEADS, of_this_version=True)
-        clips = table["clip"].filter(pc.equal(table["state"], "ok"))
-        for entry in clips.value_counts().to_pylist():
-            if entry["values"] in source.labels:
-                found[entry["values"]] = found.get(entry["values"], 0) + entry["counts"]
-    return found
+    _, usable = count_frames(source.folders)
+    return {clip: n for clip, n in usable.items() if clip in source.labels}
 
 
 def stream(
@@ -77,7 +69,7 @@ def stream(
     }
     # A block and a task for each file: read_parquet would list the files in a task that asks for a whole CPU, and wait
     # for ever where the training has left less.
-    read: Any = read_frames
+    read: Any = read_labelled
     return ray.data.from_arrow([pa.table({"path": [str(files[i].absolute())]}) for i in order]).map_batches(
         read,
         batch_format="pyarrow",
@@ -87,23 +79,19 @@ def stream(
     )
 
 
-def read_frames(paths: Any, labels: Any, pixels: int) -> Iterator[Any]:
+def read_labelled(paths: Any, labels: Any, pixels: int) -> Iterator[Any]:
     """Read the usable frames of the labelled clips: image uint8[pixels, pixels], soft float32[k], weight float32."""
     known = ray.get(labels) if isinstance(labels, ray.ObjectRef) else labels
     for path in paths["path"].to_pylist():
-        with open_table(Path(path)) as file:
-            columns = picture_columns(file.schema_arrow, ("clip", "state", "image"), Path(path))
-            for batch in file.iter_batches(READ_ROWS, columns=columns.names):
-                yield _label(pa.table(batch), known, pixels)
+        for frames in read_frames(Path(path), known["clip"]):
+            yield _label(frames, known, pixels)
 
 
 def _label(frames: pa.Table, known: Mapping[str, Any], pixels: int) -> pa.Table:
-    rows = pc.index_in(frames["clip"], value_set=known["clip"])
-    keep = pc.and_(pc.is_valid(rows), pc.equal(frames["state"], "ok"))
-    numbers = rows.filter(keep).to_numpy()
+    numbers = pc.index_in(frames["clip"], value_set=known["clip"]).to_numpy()
     return pa.table(
         {
-            "image": _column(fit_all(_array(frames["image"].filter(keep)), pixels)),
+            "image": _column(fit_all(images_of(frames), pixels)),
             "soft": _column(known["soft"][numbers]),
             "weight": pa.array(known["weight"][numbers]),
         }
@@ -145,7 +133,4 @@ def _array(column: pa.ChunkedArray) -> NDArray[Any]:
 
 
 def _column(values: NDArray[Any]) -> pa.Array:
-    if not len(values):  # of which Arrow makes no tensors
-        kind = pa.fixed_shape_tensor(pa.from_numpy_dtype(values.dtype), values.shape[1:])
-        return pa.ExtensionArray.from_storage(kind, pa.array([], kind.storage_type))
     return pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(values))

@@ -29,7 +29,7 @@ from emocore.models.network_settings import NetworkSettings
 from emocore.pipeline import cluster as ray_cluster
 from emocore.pipeline.training import distributed
 from emocore.pipeline.training.distributed import FittedNetwork, fit_network
-from emocore.pipeline.training.frame_stream import EqualShares, FrameSource, chunks, count_frames, stream
+from emocore.pipeline.training.frame_stream import EqualShares, FrameSource, chunks, stream, usable_frames
 from emocore.schema import pictures_schema, rows_to_table
 from emocore.storage.tables import write_table
 
@@ -100,7 +100,7 @@ def test_every_usable_frame_is_seen_as_often_and_a_seed_repeats_the_order(cluste
     labels = {clip: soft for clip, soft in source.labels.items() if clip != "1-4"}  # its frames: 28 and 29
     source = dataclasses.replace(source, labels=labels)
     usable = sorted(set(range(64)) - skip - {28, 29} - {63})  # of 59, an odd number, two workers see 58
-    counts = count_frames(source)
+    counts = usable_frames(source)
     assert sum(counts.values()) == 59 == 64 - 5
     runs = []
     for _ in range(2):
@@ -222,6 +222,9 @@ spec = importlib.util.spec_from_file_location("tests_of_networks", sys.argv[1])
 module = importlib.util.module_from_spec(spec)
 sys.modules[spec.name] = module
 spec.loader.exec_module(module)
+# Told of 127.0.0.1, Ray looks at the machine's own address, where the session's Ray does not listen.
+with module.on_the_loopback():
+    module.ray_cluster.connect()
 module.train_long(Path(sys.argv[2]), Path(sys.argv[3]))
 """
 TUNED = dataclasses.replace(
