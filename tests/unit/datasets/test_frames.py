@@ -69,9 +69,9 @@ def test_clips_with_a_usable_picture_and_why_others_are_left_out(make):
 
 def test_no_image_is_read_to_load(make, monkeypatch):
     asked = []
-    whole = frame_examples.read_tables
+    whole = frame_examples.read_table
     monkeypatch.setattr(
-        frame_examples, "read_tables", lambda folder, columns: asked.append(columns.names) or whole(folder, columns)
+        frame_examples, "read_table", lambda path, columns: asked.append(columns.names) or whole(path, columns)
     )
     load(make("f", {"a": ["ok"], "b": ["ok"]}))
     assert asked == [["clip", "state"]]
