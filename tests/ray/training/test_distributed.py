@@ -218,13 +218,15 @@ def answers_as_trained(fitted, frames, weights, folder):
 DRIVER = """
 import importlib.util, sys
 from pathlib import Path
+from emocore.pipeline import cluster
+from emocore.pipeline.ray_private import on_the_loopback
 spec = importlib.util.spec_from_file_location("tests_of_networks", sys.argv[1])
 module = importlib.util.module_from_spec(spec)
 sys.modules[spec.name] = module
 spec.loader.exec_module(module)
 # Told of 127.0.0.1, Ray looks at the machine's own address, where the session's Ray does not listen.
-with module.on_the_loopback():
-    module.ray_cluster.connect()
+with on_the_loopback():
+    cluster.connect()
 module.train_long(Path(sys.argv[2]), Path(sys.argv[3]))
 """
 TUNED = dataclasses.replace(
