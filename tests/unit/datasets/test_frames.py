@@ -71,7 +71,9 @@ def test_no_image_is_read_to_load(make, monkeypatch):
     asked = []
     whole = frame_examples.read_table
     monkeypatch.setattr(
-        frame_examples, "read_table", lambda path, columns: asked.append(columns.names) or whole(path, columns)
+        frame_examples,
+        "read_table",
+        lambda path, columns, **options: asked.append(columns.names) or whole(path, columns, **options),
     )
     load(make("f", {"a": ["ok"], "b": ["ok"]}))
     assert asked == [["clip", "state"]]
