@@ -3,21 +3,24 @@ PYTHON ?= python3
 EXTRA ?= cpu
 BIN := .venv/bin
 
-.PHONY: demo test test-pure test-cluster test-quick check soak install clean
+.PHONY: demo test test-pure test-ray test-jobs test-quick check soak install clean
 .DEFAULT_GOAL := demo
 
 demo: install
 	@$(BIN)/python jobs/demo.py --out runs/demo
 
-# Two lanes side by side: what computes by itself, and what waits for Ray most of the time.
+# Two at a time: what computes by itself, and two parts of what has a Ray of its own and waits for it most of the time.
 test: install
-	@$(MAKE) --no-print-directory -j2 --output-sync=target test-pure test-cluster
+	@$(MAKE) --no-print-directory -k -j2 --output-sync=target test-ray test-pure test-jobs
 
 test-pure: install
 	@$(BIN)/python -m pytest --durations=15 tests/unit tests/download tests/fuzz tests/keras
 
-test-cluster: install
-	@$(BIN)/python -m pytest --durations=15 tests/ray tests/jobs
+test-ray: install
+	@$(BIN)/python -m pytest --durations=15 tests/ray --ignore tests/ray/tuning
+
+test-jobs: install
+	@$(BIN)/python -m pytest --durations=15 tests/ray/tuning tests/jobs
 
 # What needs no Ray, without the slow ones: under a minute on two idle cores.
 test-quick: install
