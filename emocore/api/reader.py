@@ -11,22 +11,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from emocore.errors import MediaError, UserError
-from emocore.features.extract import PLANNED, featurize_batch, reading_of, values_of, windows_of
+from emocore.errors import MediaError, UnansweredClips, UserError
+from emocore.features.extract import PLANNED, featurize_batch, reading_of
 from emocore.media.video import Picture
-from emocore.models.aggregation import tempered
 from emocore.models.bundle import Bundle, bundle_folder, load_bundle, readable
-from emocore.models.predictions import (
-    FRAMES_AT_ONCE,
-    answer_clips,
-    answer_frames,
-    answers_of,
-    clips_from_windows,
-    label_rows,
-    window_rows,
-)
+from emocore.models.labelling import label_heard, label_seen
+from emocore.models.predictions import FRAMES_AT_ONCE, answer_frames, answers_of
+from emocore.schema import FRAME_LABELS, of_emotions
 
 Row = dict[str, Any]
 
@@ -98,63 +90,44 @@ def _label(model: tuple[Bundle, Callable[[Any], Any]], seconds_per_file: float, 
     fault = read.slice(0, 1).select(["stage", "reason", "detail"]).to_pylist()[0]
     if fault["reason"]:
         raise MediaError(**fault)
-    if bundle.spec.sees:
-        windows, state, given, there = _seen(read, pictures, bundle, probabilities)
-    else:
-        windows, state, given, there = _heard(read, bundle, probabilities)
-    clip = label_rows(read, given, there, [state], windows).to_pylist()[0]
+    windows, labels = _seen(read, pictures, bundle, probabilities) if bundle.spec.sees else _heard(read, bundle)
+    (clip,) = labels.to_pylist()
     duration = clip["duration_seconds"] or 0.0
     whole = {**clip, "track": 0, "start_seconds": 0.0, "end_seconds": duration}
     return _prediction(whole), [_prediction(row) for row in windows.to_pylist()]
 
 
-def _heard(read: pa.Table, bundle: Bundle, probabilities: Callable[[Any], Any]) -> tuple[pa.Table, str, Any, Any]:
-    windows = windows_of(read, bundle.family)
-    heard = pc.equal(windows["state"], "ok").to_numpy(zero_copy_only=False)
-    given = np.zeros((windows.num_rows, len(bundle.emotions)))
-    if heard.any():
-        x = values_of(windows.filter(pa.array(heard)), bundle.family)
-        given[heard] = _all(partial(_of_rows, probabilities, x), len(x), bundle)
-    answers = window_rows(windows, given, bundle.family.name, bundle.emotions)
-    return answers, read["state"][0].as_py(), *clips_from_windows(answers, read["clip"].to_pylist())
+def _heard(read: pa.Table, bundle: Bundle) -> tuple[pa.Table, pa.Table]:
+    try:
+        return label_heard(read, bundle)
+    except UnansweredClips as unanswered:
+        raise next(iter(unanswered.faults.values())) from None
 
 
 def _seen(
     read: pa.Table, pictures: list[Picture], bundle: Bundle, probabilities: Callable[[Any], Any]
-) -> tuple[pa.Table, str, Any, Any]:
+) -> tuple[pa.Table, pa.Table]:
+    (clip,) = read["clip"].to_pylist()
     used = [picture for picture in pictures if picture.state == "ok"]
-    given, clip = np.zeros((1, len(bundle.emotions))), read["clip"].to_pylist()
-    if used:
-        images = np.stack([picture.image for picture in used])
-        parts = [images[i : i + FRAMES_AT_ONCE] for i in range(0, len(images), FRAMES_AT_ONCE)]
-        shares = [_all(partial(_of_rows, probabilities, part), len(part), bundle) for part in parts]
-        frames = pa.table(
-            {
-                "clip": clip * len(used),
-                "track": np.zeros(len(used), np.int32),
-                "frame_index": pa.array([picture.frame_index for picture in used], pa.int32()),
-                "time_seconds": [picture.time_seconds for picture in used],
-            }
-        )
-        answered = answer_frames(frames, np.concatenate(shares), bundle.emotions)
-        given = tempered(answer_clips(answered, clip, bundle.combine), bundle.temperature)
-    state = "ok" if used else "no_face" if pictures else "no_video"
-    whole = {"clip": clip[0], "track": 0, "window": 0, "start_seconds": 0.0, "state": state}
-    row = {**whole, "end_seconds": read["duration_seconds"][0].as_py() or 0.0}
-    windows = window_rows(pa.Table.from_pylist([row]), given, bundle.family.name, bundle.emotions)
-    return windows, state, given, np.array([bool(used)])
+    parts = [used[i : i + FRAMES_AT_ONCE] for i in range(0, len(used), FRAMES_AT_ONCE)]
+    nothing = of_emotions(FRAME_LABELS, bundle.emotions).empty_table()
+    frames = pa.concat_tables([nothing, *(_answer_part(clip, part, bundle, probabilities) for part in parts)])
+    shown = [clip] if pictures else []
+    return label_seen(read, frames, shown, bundle.combine, bundle.temperature, bundle.family.name)
 
 
-def _of_rows(probabilities: Callable[[Any], Any], x: Any, rows: Any) -> Any:
-    return probabilities(x[rows])
-
-
-def _all(model: Callable[[Any], Any], n: int, bundle: Bundle) -> Any:
-    """Return what the model says of n rows. Raises MediaError where it has no answer for one."""
-    given, faults = answers_of(model, n, len(bundle.emotions))
+def _answer_part(clip: str, pictures: list[Picture], bundle: Bundle, probabilities: Callable[[Any], Any]) -> pa.Table:
+    """Return FRAME_LABELS rows. Raises MediaError where the model has no answer for one."""
+    images = np.stack([picture.image for picture in pictures])
+    given, faults = answers_of(lambda rows: probabilities(images[rows]), len(images), len(bundle.emotions))
     for fault in faults.values():
         raise fault
-    return given
+    frames = {
+        "clip": [clip] * len(pictures),
+        "frame_index": [picture.frame_index for picture in pictures],
+        "time_seconds": [picture.time_seconds for picture in pictures],
+    }
+    return answer_frames(frames, given, bundle.emotions)
 
 
 def _prediction(row: Row) -> Row:

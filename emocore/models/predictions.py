@@ -1,7 +1,7 @@
 """From probabilities to the answer columns that predictions and labels share, of clips and of their frames."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -172,8 +172,10 @@ def _of_schema(schema: pa.Schema, columns: dict[str, Any], other: pa.Table) -> p
     return pa.Table.from_arrays(made, schema=schema)
 
 
-def answer_frames(frames: pa.Table, probabilities: NDArray[np.float64], emotions: Sequence[str] = EMOTIONS) -> pa.Table:
-    """Return FRAME_LABELS rows for pictures (clip, frame_index, time_seconds) and their probabilities [n, k]."""
+def answer_frames(
+    frames: pa.Table | Mapping[str, Any], probabilities: NDArray[np.float64], emotions: Sequence[str] = EMOTIONS
+) -> pa.Table:
+    """Return FRAME_LABELS rows for pictures (clip, frame_index, time_seconds), by their probabilities [n, k]."""
     answers, schema = answer_columns(probabilities, None, emotions), of_emotions(FRAME_LABELS, emotions)
     return pa.table({name: answers[name] if name in answers else frames[name] for name in schema.names}, schema)
 

@@ -10,9 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from emocore.cli import command_line, options_to_json
 from emocore.corpora.catalogue import licences
@@ -21,13 +19,13 @@ from emocore.corpora.listing import check_media, failure_table, walk_media
 from emocore.corpora.scan import Row
 from emocore.corpora.synthetic.notice import is_synthetic
 from emocore.datasets.frames import FRAMES
-from emocore.errors import UnansweredClips, UserError
-from emocore.features.extract import load_families, reading_of, values_of, windows_of
+from emocore.errors import UserError
+from emocore.features.extract import load_families, reading_of
 from emocore.features.family import FeatureFamily, FrameInput
 from emocore.media.reading import Reading
 from emocore.models.bundle import Bundle, load_bundle, open_bundle
 from emocore.models.catalogue import SHIPPED
-from emocore.models.predictions import answers_of, clips_from_windows, label_rows, window_rows
+from emocore.models.labelling import label_heard
 from emocore.pipeline.archive import here
 from emocore.pipeline.archive.database import Archive
 from emocore.pipeline.archive.dry_run import describe_run
@@ -66,24 +64,8 @@ class Labeller:
             raise UserError(f"{model_dir} changed while it was in use: label with a finished model.")
 
     def __call__(self, featurized: pa.Table) -> tuple[pa.Table, pa.Table]:
-        """Return WINDOWS and LABELS rows for FEATURIZED rows without faults; where a state is not ok, no answer.
-
-        Raises UnansweredClips.
-        """
-        family, emotions = self.bundle.family, self.bundle.emotions
-        windows = windows_of(featurized, family)
-        heard = pc.equal(windows["state"], "ok").to_numpy(zero_copy_only=False)
-        probabilities = np.zeros((windows.num_rows, len(emotions)))
-        if heard.any():
-            mine = windows.filter(pa.array(heard))
-            x = values_of(mine, family)
-            given, faults = answers_of(lambda rows: self.bundle.probabilities(x[rows]), len(x), len(emotions))
-            if faults:
-                raise UnansweredClips({mine["clip"][row].as_py(): fault for row, fault in faults.items()})
-            probabilities[heard] = given
-        answers = window_rows(windows, probabilities, family.name, emotions)
-        clips, answered = clips_from_windows(answers, featurized["clip"].to_pylist())
-        return answers, label_rows(featurized, clips, answered, featurized["state"].to_pylist(), answers)
+        """Return WINDOWS and LABELS rows, as `label_heard`."""
+        return label_heard(featurized, self.bundle)
 
 
 _labeller = lru_cache(maxsize=1)(Labeller)
@@ -131,9 +113,9 @@ def label(options: LabelOptions) -> Labelled:
 
     Called again, it labels what is new or has changed since, and leaves out what is gone.
     """
-    bundle, model_hash = _checked(options)
+    bundle = _checked(options)
     stills = bundle.spec.sees
-    config = _config(options, model_hash)
+    config = _config(options, bundle.hash)
     if not (Path(options.out) / SUMMARY).exists() and not bundle.spec.sees and not here.wait_prepared():
         load_bundle(options.model)  # a model that cannot be loaded is refused before a folder is claimed
     with output_folder(options.out, config, SUMMARY, FREE_OPTIONS) as folder, Archive(folder.path) as archive:
@@ -146,20 +128,20 @@ def label(options: LabelOptions) -> Labelled:
             leave_out.restart()
             return walk_media(options.media, failures, stills=stills, leave_out=leave_out)
 
-        stage = _stage(options, bundle, model_hash)
+        stage = _stage(options, bundle)
         update = Update(stage, folder.path, SUMMARY, options, options.max_failures, options.gpus_per_worker)
         changed = update.run(archive, listed, lambda: failure_table(failures))
         unlisted = leave_out.unlisted.to_json()
         if changed or not folder.finished or not unlisted.items() <= read_json(folder.path / SUMMARY).items():
-            _conclude(folder.path, options, archive, bundle, model_hash, unlisted, time.monotonic() - started)
+            _conclude(folder.path, options, archive, bundle, unlisted, time.monotonic() - started)
         return Labelled(read_json(folder.path / SUMMARY), not changed and folder.finished)
 
 
 def dry_run(options: LabelOptions) -> list[str]:
     """Return in words what `label` would do. Raises UserError."""
-    bundle, model_hash = _checked(options)
-    check_config(Path(options.out), _config(options, model_hash), FREE_OPTIONS)
-    stage = _stage(options, bundle, model_hash)
+    bundle = _checked(options)
+    check_config(Path(options.out), _config(options, bundle.hash), FREE_OPTIONS)
+    stage = _stage(options, bundle)
     leave_out = _leave_out(options)
     listed = walk_media(options.media, [], stills=bundle.spec.sees, leave_out=leave_out)
     lines = describe_run(stage, Path(options.out), listed, retry_failed=options.retry_failed, seed=options.seed)
@@ -171,8 +153,8 @@ def _leave_out(options: LabelOptions) -> LeaveOut:
     return LeaveOut(options.exclude, no_follow=options.no_follow)
 
 
-def _checked(options: LabelOptions) -> tuple[Bundle, str]:
-    """Return the bundle, and the hash of its files."""
+def _checked(options: LabelOptions) -> Bundle:
+    """Return the bundle, where the options fit it. Raises UserError."""
     if not options.media:
         raise UserError("No MEDIA given: name at least one folder, zip, media file or manifest.")
     bundle = open_bundle(options.model)
@@ -187,7 +169,7 @@ def _checked(options: LabelOptions) -> tuple[Bundle, str]:
             f"--gpus-per-worker {options.gpus_per_worker:g} changes nothing for {bundle.model}, which computes on "
             "CPUs: leave it out."
         )
-    return bundle, bundle.hash
+    return bundle
 
 
 def _config(options: LabelOptions, model_hash: str) -> dict[str, Any]:
@@ -200,7 +182,7 @@ def _config(options: LabelOptions, model_hash: str) -> dict[str, Any]:
     }
 
 
-def _stage(options: LabelOptions, bundle: Bundle, model_hash: str) -> Stage:
+def _stage(options: LabelOptions, bundle: Bundle) -> Stage:
     """Return what labels a shard."""
     if bundle.spec.sees:
         families = _families(options, bundle)
@@ -209,7 +191,7 @@ def _stage(options: LabelOptions, bundle: Bundle, model_hash: str) -> Stage:
         how = options.combine or bundle.combine
         return FrameLabelling(network, how, bundle.temperature, reading, families, bundle.emotions)
     reading = reading_of(bundle.families, options.seconds_per_file, options.sound_track)
-    return SoundLabelling(str(bundle.folder), model_hash, bundle.families, reading)
+    return SoundLabelling(str(bundle.folder), bundle.hash, bundle.families, reading)
 
 
 def _families(options: LabelOptions, bundle: Bundle) -> tuple[FeatureFamily, ...]:
@@ -223,7 +205,6 @@ def _conclude(
     options: LabelOptions,
     archive: Archive,
     bundle: Bundle,
-    model_hash: str,
     unlisted: dict[str, Any],
     seconds: float,
 ) -> None:
@@ -243,7 +224,7 @@ def _conclude(
         "predicted": dict(counts.predicted.most_common()),
         **(_seen(out, options, bundle) if bundle.spec.sees else {}),
         "model": bundle.model,
-        "model_hash": model_hash,
+        "model_hash": bundle.hash,
         "seconds": round(seconds, 2),
         "versions": versions(),
     }

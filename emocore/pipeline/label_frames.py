@@ -17,8 +17,9 @@ from emocore.features.family import FeatureFamily
 from emocore.labels import EMOTIONS
 from emocore.media.reading import Reading
 from emocore.media.video import Picture
-from emocore.models.aggregation import How, tempered
-from emocore.models.predictions import FRAMES_AT_ONCE, answer_clips, answer_frames, answers_of, label_rows, window_rows
+from emocore.models.aggregation import How
+from emocore.models.labelling import label_seen
+from emocore.models.predictions import FRAMES_AT_ONCE, answer_frames, answers_of
 from emocore.pipeline.archive.journal import Journal
 from emocore.pipeline.training.score_frames import NetworkPlace
 from emocore.schema import FRAME_LABELS, of_emotions
@@ -58,7 +59,8 @@ class FrameLabelling:
         faults = {clip: sink.faults[clip] for clip in good["clip"].to_pylist() if clip in sink.faults}
         if faults:
             raise UnansweredClips(faults)
-        windows, labels = _label_clips(good, sink.frames, sink.shown, self)
+        family = self.families[0].name
+        windows, labels = label_seen(good, sink.frames, sink.shown, self.combine, self.temperature, family)
         yield WINDOWS_FOLDER, windows
         yield self.main, labels
 
@@ -129,29 +131,3 @@ def _under_names(frames: pa.Table, clip: str, names: list[str]) -> pa.Table:
     copies = pa.concat_tables([found] * len(names))
     clips = pa.array(np.repeat(np.array(names, object), found.num_rows), pa.string())
     return copies.set_column(0, FRAME_LABELS.field("clip"), clips)
-
-
-def _label_clips(
-    featurized: pa.Table, frames: pa.Table, shown: set[str], answers: FrameLabelling
-) -> tuple[pa.Table, pa.Table]:
-    """Return WINDOWS and LABELS rows; without a usable picture the state is no_face, or no_video without any at all."""
-    clips = featurized["clip"].to_pylist()
-    answered = pc.is_in(featurized["clip"], frames["clip"].unique()).to_numpy(zero_copy_only=False)
-    rows = np.flatnonzero(answered)
-    probabilities = np.zeros((len(clips), len(answers.emotions)))
-    names = [clips[row] for row in rows]
-    probabilities[rows] = tempered(answer_clips(frames, names, answers.combine), answers.temperature)
-    unanswered = {clip: "no_face" if clip in shown else "no_video" for clip in clips}
-    states = ["ok" if there else unanswered[clip] for clip, there in zip(clips, answered, strict=True)]
-    whole = pa.table(
-        {
-            "clip": featurized["clip"],
-            "track": np.zeros(len(clips), np.int32),
-            "window": np.zeros(len(clips), np.int32),
-            "start_seconds": np.zeros(len(clips)),
-            "end_seconds": pc.fill_null(featurized["duration_seconds"], 0.0),
-            "state": pa.array(states, pa.string()),
-        }
-    )
-    windows = window_rows(whole, probabilities, answers.families[0].name, answers.emotions)
-    return windows, label_rows(featurized, probabilities, answered, states, windows)
