@@ -136,12 +136,9 @@ def _walk(root: str, stills: bool, leave_out: LeaveOut) -> Iterator[MediaFile | 
         if real in entered:
             continue
         entered.add(real)
-        try:
-            with os.scandir(folder) as listing:
-                everything = list(listing)
-        except OSError as error:
-            failed = _os_error(folder, error)
-            yield failure_row(folder, failed.reason, failed.detail)
+        everything = _entries(folder)
+        if isinstance(everything, dict):
+            yield everything
             continue
         names = {entry.name for entry in everything}
         if ARCHIVE in names or {CONFIG, LOCK} <= names:
@@ -160,6 +157,16 @@ def _walk(root: str, stills: bool, leave_out: LeaveOut) -> Iterator[MediaFile | 
                 heapq.heappush(links, (entry.path, f"{below}{entry.name}/"))
             else:
                 yield from _list_file(entry.path, entry.name, below, real, stills, leave_out, count)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]] | Row:
+    """Return what a folder holds, or the FAILURES row that says why it cannot be listed."""
+    try:
+        with os.scandir(folder) as listing:
+            return list(listing)
+    except OSError as error:
+        failed = _os_error(folder, error)
+        return failure_row(folder, failed.reason, failed.detail)
 
 
 def file_size(path: str) -> int:

@@ -1,7 +1,6 @@
-"""The article's models over the 160 columns: support vectors, a forest, a perceptron, boosted trees."""
+"""The article's models over the 160 columns: support vectors, a forest, a perceptron."""
 
 import itertools
-import json
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -10,7 +9,6 @@ from typing import Any, Self
 
 import numpy as np
 import sklearn
-import xgboost
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
@@ -22,11 +20,11 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from emocore.errors import UserError
-from emocore.labels import MOST_EMOTIONS
-from emocore.models.base import Classifier, Pair, Parts, Settings, weighted_rows
-from emocore.models.foreign import check_types, check_zip, read_json
-from emocore.models.trees import check_tree, check_xgboost
-from emocore.storage.files import write_bytes, write_text
+from emocore.models.base import Pair, Parts, Settings, weighted_rows
+from emocore.models.classes import OfClasses, check_classes, spread
+from emocore.models.foreign import check_types, check_zip
+from emocore.models.trees import check_tree
+from emocore.storage.files import write_bytes
 
 # Every object that our own save writes, by module, class and the loader that brings it to life: nothing else is read.
 _PLAIN = {
@@ -75,7 +73,6 @@ TRUSTED_TYPES = (
 )
 
 _MOST_DEGREE = 100
-_PARTS = 20  # of a fit in rounds, after each of which a search may stop it
 
 
 def _svc(**settings: Any) -> Any:
@@ -92,19 +89,7 @@ ESTIMATORS: dict[str, tuple[Callable[..., Any], bool, dict[str, Any], bool]] = {
 }
 
 
-class _OfClasses(Classifier):
-    """Knows the emotions that its training showed, by their numbers."""
-
-    classes: NDArray[np.int64]
-
-    def answer_for(self, n_emotions: int) -> None:
-        """Take in how many emotions a loaded model answers for. Raises ValueError where it knows of others."""
-        if self.classes[-1] >= n_emotions:
-            raise ValueError(f"it knows an emotion of number {self.classes[-1]}, and its bundle names {n_emotions}")
-        self.n_emotions = n_emotions
-
-
-class SklearnClassifier(_OfClasses):
+class SklearnClassifier(OfClasses):
     """One of ESTIMATORS behind a scaler, fitted on soft labels."""
 
     def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None:
@@ -163,7 +148,7 @@ class SklearnClassifier(_OfClasses):
                     scores = np.column_stack([-scores, scores])
             else:
                 scores = np.log(np.clip(self.pipeline.predict_proba(x), 1e-6, None))
-        return _spread(scores, self.classes, self.n_emotions)
+        return spread(scores, self.classes, self.n_emotions)
 
     def save(self, folder: Path) -> None:
         """Write model.skops, which holds no pickle."""
@@ -186,7 +171,7 @@ class SklearnClassifier(_OfClasses):
             if _types(classifier.pipeline) != expected:
                 raise ValueError("other steps")
             classifier.classes = np.asarray(classifier.pipeline.classes_, dtype=np.int64)
-            _check_classes(classifier.classes)
+            check_classes(classifier.classes)
             _check_fitted(classifier.pipeline[-1], int(classifier.pipeline.n_features_in_), len(classifier.classes))
         except (ValueError, TypeError, AttributeError, IndexError) as error:
             raise UserError(f"{path} is no {name} ({error}): use a bundle that you trust.") from error
@@ -199,14 +184,6 @@ def _types(pipeline: Any) -> list[type]:
     """Return the types of a pipeline's steps, and of the machine inside the last one."""
     steps = [step for _, step in pipeline.steps] if isinstance(pipeline, Pipeline) else [pipeline]
     return [type(step) for step in [*steps, getattr(steps[-1], "estimator", None)]]
-
-
-def _check_classes(classes: NDArray[np.int64]) -> None:
-    """Raise ValueError unless these are two or more different numbers of emotions, in order."""
-    if classes.ndim != 1 or len(classes) < 2 or (np.diff(classes) <= 0).any():
-        raise ValueError("classes that are not different")
-    if classes[0] < 0 or classes[-1] >= MOST_EMOTIONS:
-        raise ValueError("classes that are no emotions")
 
 
 def _check_fitted(model: Any, n_columns: int, n_classes: int) -> None:
@@ -249,82 +226,3 @@ def _check_machine(machine: Any, n_columns: int) -> None:
         raise ValueError("a machine of another kind")
     if not 0 <= int(machine.degree) <= _MOST_DEGREE or not np.isfinite([machine._gamma, machine.coef0]).all():
         raise ValueError("a kernel without sense")
-
-
-class XgboostClassifier(_OfClasses):
-    """Boosted trees over the 160 columns, with XGBoost's own defaults, fitted on soft labels."""
-
-    def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None:
-        self.settings, self.seed, self.threads = settings or {}, seed, threads
-        self.booster: Any = None
-        self.classes = np.zeros(0, np.int64)
-
-    def fit_parts(
-        self,
-        x: NDArray[np.float32],
-        soft: NDArray[np.float32],
-        weights: NDArray[np.float32],
-        validation: Pair | None = None,
-    ) -> Parts:
-        """Fit as XGBClassifier does, on float32[n, 160], soft labels [n, k], and the classes' weights [k].
-
-        Yields after every twentieth of the rounds.
-        """
-        rows, target, weight = weighted_rows(soft, weights)
-        self.classes, encoded = np.unique(target, return_inverse=True)
-        self.n_emotions = soft.shape[1]
-        model = xgboost.XGBClassifier(**self.settings, random_state=self.seed, n_jobs=self.threads)
-        kind = {"objective": "multi:softprob", "num_class": len(self.classes)}
-        if len(self.classes) == 2:
-            kind = {"objective": "binary:logistic"}
-        rounds = model.get_num_boosting_rounds()
-        if rounds < 1:
-            raise UserError(f"n_estimators must be at least 1: got {rounds}.")
-        # Bins are cut once where the trees are grown from histograms.
-        histogram = model.tree_method in (None, "auto", "hist") and model.booster != "gblinear"
-        matrix = xgboost.QuantileDMatrix if histogram else xgboost.DMatrix
-        bins = {"max_bin": model.max_bin} if histogram else {}
-        data = matrix(x[rows], encoded, weight=weight, nthread=self.threads, **bins)
-        self.booster = xgboost.Booster({**model.get_xgb_params(), **kind}, [data])
-        part = -(-rounds // _PARTS)
-        for number in range(rounds):
-            self.booster.update(data, number)
-            if (number + 1) % part == 0 and number + 1 < rounds:
-                yield (number + 1) / rounds
-        yield 1.0
-        return {}
-
-    def logits(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the margins, float64[n, k]; −inf where the class is unknown."""
-        data = xgboost.DMatrix(x, nthread=self.threads)
-        margins = np.asarray(self.booster.predict(data, output_margin=True), dtype=np.float64)
-        if margins.ndim == 1:
-            margins = np.column_stack([np.zeros_like(margins), margins])
-        return _spread(margins, self.classes, self.n_emotions)
-
-    def save(self, folder: Path) -> None:
-        """Write model.json in XGBoost's own format, which can be looked through before XGBoost reads it."""
-        write_bytes(folder / "model.json", bytes(self.booster.save_raw("json")))
-        write_text(folder / "classes.json", json.dumps(self.classes.tolist()))
-
-    @classmethod
-    def load(cls, folder: Path, name: str) -> Self:
-        """Read model.json. Raises UserError where its trees lead nowhere, or are of other columns or classes."""
-        classifier = cls(name)
-        path = folder / "model.json"
-        model, classes = read_json(path), read_json(folder / "classes.json")
-        try:
-            classifier.classes = np.asarray(classes, dtype=np.int64)
-            _check_classes(classifier.classes)
-            n_columns = int(model["learner"]["learner_model_param"]["num_feature"])
-            check_xgboost(model, n_columns, len(classifier.classes))
-        except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
-            raise UserError(f"{path} is no {name} of ours ({error}): use a bundle that you trust.") from error
-        classifier.booster = xgboost.Booster({"nthread": classifier.threads}, model_file=bytearray(path.read_bytes()))
-        return classifier
-
-
-def _spread(scores: NDArray[np.float64], classes: NDArray[np.int64], n_emotions: int) -> NDArray[np.float64]:
-    logits = np.full((len(scores), n_emotions), -np.inf)
-    logits[:, classes] = scores
-    return logits

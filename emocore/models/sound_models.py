@@ -26,7 +26,7 @@ def _sklearn() -> type[Classifier]:
 
 
 def _xgboost() -> type[Classifier]:
-    from emocore.models.classical import XgboostClassifier  # noqa: PLC0415 - as above
+    from emocore.models.boosted import XgboostClassifier  # noqa: PLC0415 - as above
 
     return XgboostClassifier
 

@@ -55,17 +55,22 @@ def check_xgboost(model: Any, n_columns: int, n_classes: int) -> None:
     if booster["name"] == "dart":
         _check_weights(booster["weight_drop"], len(trees))
     for tree in trees:
-        n_nodes = int(tree["tree_param"]["num_nodes"])
-        if len(tree.get("split_type", tree["parents"])) != n_nodes:
-            raise ValueError("a tree of unequal parts")
-        if tree["tree_param"].get("size_leaf_vector", "1") not in ("0", "1"):
-            raise ValueError("a tree of several answers")
-        parts = ("right_children", "split_indices", "split_conditions", "default_left", "base_weights", "parents")
-        if any(len(tree[part]) != n_nodes for part in ("left_children", *parts)):
-            raise ValueError("a tree of unequal parts")
-        if tree.get("categories") or tree.get("categories_nodes") or any(map(int, tree.get("split_type", ()))):
-            raise ValueError("a tree of categories")
-        check_tree(tree["left_children"], tree["right_children"], tree["split_indices"], n_columns)
+        _check_parts(tree, n_columns)
+
+
+def _check_parts(tree: Mapping[str, Any], n_columns: int) -> None:
+    """Raise ValueError or KeyError unless the parts of a tree are as long as each other, and its nodes have an end."""
+    n_nodes = int(tree["tree_param"]["num_nodes"])
+    if len(tree.get("split_type", tree["parents"])) != n_nodes:
+        raise ValueError("a tree of unequal parts")
+    if tree["tree_param"].get("size_leaf_vector", "1") not in ("0", "1"):
+        raise ValueError("a tree of several answers")
+    parts = ("right_children", "split_indices", "split_conditions", "default_left", "base_weights", "parents")
+    if any(len(tree[part]) != n_nodes for part in ("left_children", *parts)):
+        raise ValueError("a tree of unequal parts")
+    if tree.get("categories") or tree.get("categories_nodes") or any(map(int, tree.get("split_type", ()))):
+        raise ValueError("a tree of categories")
+    check_tree(tree["left_children"], tree["right_children"], tree["split_indices"], n_columns)
 
 
 def _check_margins(parameters: Mapping[str, Any], groups: int) -> None:

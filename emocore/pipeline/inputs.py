@@ -55,16 +55,8 @@ def find_data(
     for path in corpora:
         if (Path(path) / "config.json").exists() and (Path(path) / "clips").is_dir():
             raise UserError(f"{path} holds unfinished feature tables: repeat the command that made them.")
-    told = {
-        "--map": options.map,
-        "--corpus": options.corpus != AUTO,
-        "--exclude": options.exclude,
-        "--no-follow": options.no_follow,
-        "--emotions": options.emotions,
-    }
-    if not corpora and any(told.values()):
-        option = next(option for option, value in told.items() if value)
-        raise UserError(f"{option} says how a corpus is read, and {paths[0]} is featurized already: leave it out.")
+    if not corpora:
+        _check_no_corpus(options, paths[0])
     emotions = emotions_in(features) if features else emotions
     listing = options.list(corpora, stills=spec.sees, emotions=emotions) if corpora else None
     if listing and features and listing.emotions != emotions:
@@ -83,6 +75,20 @@ def find_data(
     told_emotions = listing.emotions if listing else emotions
     names += [",".join(told_emotions)] if told_emotions != EMOTIONS else []
     return Data(features, corpora, listing, hashlib.sha256(" ".join(names).encode()).hexdigest()[:16])
+
+
+def _check_no_corpus(options: CorpusOptions, path: str) -> None:
+    """Raise UserError for an option that says how a corpus is read, where there is none."""
+    told = {
+        "--map": options.map,
+        "--corpus": options.corpus != AUTO,
+        "--exclude": options.exclude,
+        "--no-follow": options.no_follow,
+        "--emotions": options.emotions,
+    }
+    if any(told.values()):
+        option = next(option for option, value in told.items() if value)
+        raise UserError(f"{option} says how a corpus is read, and {path} is featurized already: leave it out.")
 
 
 def load_inputs(

@@ -19,8 +19,9 @@ from sklearn.svm import SVC
 
 from emocore.errors import UserError
 from emocore.models.audio_settings import DEFAULTS
+from emocore.models.boosted import XgboostClassifier
 from emocore.models.catalogue import MODELS, network_spec
-from emocore.models.classical import ESTIMATORS, SklearnClassifier, XgboostClassifier
+from emocore.models.classical import ESTIMATORS, SklearnClassifier
 from emocore.models.network_settings import NetworkSettings
 from emocore.models.parameters import OURS, SEARCHED, defaults_of, known_parameters
 from emocore.models.space_file import read_space
