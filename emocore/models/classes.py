@@ -28,7 +28,7 @@ def check_classes(classes: NDArray[np.int64]) -> None:
 
 
 def spread(scores: NDArray[np.float64], classes: NDArray[np.int64], n_emotions: int) -> NDArray[np.float64]:
-    """Return scores float64[n, classes] in the columns of their emotions: float64[n, n_emotions], −inf in the others."""
+    """Return scores float64[n, classes] in their emotions' columns: float64[n, n_emotions], −inf in the others."""
     logits = np.full((len(scores), n_emotions), -np.inf)
     logits[:, classes] = scores
     return logits

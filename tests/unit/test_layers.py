@@ -105,7 +105,7 @@ MAY_WRITE = {  # file and call: why
     ("emocore/cli.py", "os.open"): "the null device",
     ("emocore/api/reader.py", "os.fdopen"): "a pipe",
     ("emocore/pipeline/archive/here.py", "open"): "a pipe",
-    ("emocore/pipeline/archive/database.py", "sqlite3.connect"): "SQLite's own journal keeps it whole",
+    ("emocore/pipeline/archive/connection.py", "sqlite3.connect"): "SQLite's own journal keeps it whole",
     ("emocore/pipeline/archive/dry_run.py", "sqlite3.connect"): "a copy, in a folder that goes when it was read",
     ("emocore/pipeline/training/fit_frames.py", "rename"): "a folder of TensorBoard's logs, once they are there",
     ("emocore/models/keras/devices.py", "create_file_writer"): "a log that cannot be written is no reason to stop",

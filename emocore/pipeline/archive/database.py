@@ -1,76 +1,28 @@
 """What an archive holds and where each file's rows are: a database in the output folder, not the driver's memory."""
 
-import errno
 import itertools
 import os
 import secrets
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
-from pathlib import Path
-from typing import Any, Self
+from contextlib import suppress
 
 from emocore.corpora.scan import Row
-from emocore.errors import OutputError, UserError, output_error
+from emocore.errors import UserError
 from emocore.media.source import split_member
 from emocore.pipeline.archive import queries
+from emocore.pipeline.archive.connection import Database
 from emocore.pipeline.archive.rows import Carry, Changes, Planned, from_listing, to_listing
-from emocore.storage.folder import ARCHIVE
 
 FEW_GONE = 10
 _MOST = 2**63 - 1  # that a column holds
 _AT_ONCE = 256  # paths whose bytes are compared by one task
 
-_OF_THE_DISK = {  # by how SQLite's names for errors begin
-    "SQLITE_FULL": errno.ENOSPC,
-    "SQLITE_IOERR": errno.EIO,
-    "SQLITE_READONLY": errno.EROFS,
-    "SQLITE_CANTOPEN": errno.EACCES,
-}
-
 Identify = Callable[[Iterator[list[str]], int], Iterator[list[str | None]]]
 """From chunks of paths, and how many paths they hold, to the content ids of each chunk."""
 
 
-def _check_schema(db: sqlite3.Connection, path: Path) -> None:
-    """Raise UserError for a table, index, view or trigger that is not ours: a trigger would change what we write."""
-    entries = "SELECT type, name, tbl_name, sql FROM sqlite_master"
-    with closing(sqlite3.connect(":memory:")) as fresh:
-        fresh.executescript(queries.TABLES)
-        ours = set(fresh.execute(entries))
-    for kind, name, *_ in set(db.execute(entries)) - ours:
-        raise UserError(f"{path} has a {kind} {name!r} that is not ours: choose another --out.")
-
-
-def unwritten(path: Path, error: sqlite3.Error) -> OutputError | None:
-    """Return what is said of a database that cannot be written for the disk's sake; None where it has another cause."""
-    name = getattr(error, "sqlite_errorname", "")
-    code = next((code for begin, code in _OF_THE_DISK.items() if name.startswith(begin)), None)
-    return output_error(path, OSError(code, os.strerror(code))) if code else None
-
-
-class Archive:
+class Archive(Database):
     """The files of an output folder. A round takes in what changed in the archive: planned, worked on, closed."""
-
-    def __init__(self, out: Path) -> None:
-        self.path = out / ARCHIVE
-        try:
-            self.db = sqlite3.connect(self.path, isolation_level=None)
-            self.db.execute("PRAGMA trusted_schema = OFF")
-            _check_schema(self.db, self.path)
-            self.db.executescript(queries.TABLES)
-        except sqlite3.DatabaseError as error:
-            fault = UserError(f"{self.path} cannot be read ({error}): choose another --out.")
-            raise unwritten(self.path, error) or fault from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        self.db.close()
-        if isinstance(error, sqlite3.OperationalError):
-            fault = UserError(f"{self.path} cannot be written ({error}): look for another run, and repeat the command.")
-            raise unwritten(self.path, error) or fault from error
 
     @property
     def is_open(self) -> bool:
@@ -311,18 +263,3 @@ class Archive:
         )
         carried = self._one("SELECT count(*) FROM now WHERE action = 'carry'")
         return first - (-carried // shard_files)
-
-    def _one(self, query: str, *values: Any) -> int:
-        return int(self.db.execute(query, values).fetchone()[0])
-
-    @contextmanager
-    def _step(self) -> Iterator[None]:
-        """All or nothing, and on disk when it ends."""
-        self.db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            if self.db.in_transaction:  # on a full disk SQLite has done so itself
-                self.db.execute("ROLLBACK")
-            raise
-        self.db.execute("COMMIT")
