@@ -81,7 +81,9 @@ def frames(tmp_path_factory):
         for i in range(n):
             clip, image = f"{file}-{i // 2}", rng.integers(0, 256, (PIXELS, PIXELS)).astype("u1")
             labels[clip] = np.eye(8, dtype="f4")[(file + i // 2) % 8]
-            rows.append({"clip": clip, "frame_index": i % 2, "time_seconds": 0.0, "state": "ok", "image": image})
+            rows.append(
+                {"clip": clip, "track": 0, "frame_index": i % 2, "time_seconds": 0.0, "state": "ok", "image": image}
+            )
         write_table(rows_to_table(rows, pictures_schema(PIXELS)), folder / "frames" / f"{file:06d}.parquet")
     return FrameSource((folder,), labels)
 
@@ -89,8 +91,8 @@ def frames(tmp_path_factory):
 def read(source, recipe, settings):
     """What a training streams of the source, as tables."""
     emotions = network_spec(recipe.model).emotions
-    usable = distributed._usable(source, emotions)
-    weights = distributed._weights(recipe, source, usable)
+    usable = distributed._usable(source, emotions, EMOTIONS)
+    weights = distributed._weights(recipe, source, usable, EMOTIONS)
     soft = np.stack([source.labels[clip][[EMOTIONS.index(name) for name in emotions]] for clip in weights])
     labels = {
         "clip": pa.array(list(weights)),
