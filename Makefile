@@ -3,7 +3,7 @@ PYTHON ?= python3
 EXTRA ?= cpu
 BIN := .venv/bin
 
-.PHONY: demo test test-pure test-ray test-jobs test-quick check soak install clean
+.PHONY: demo test test-pure test-ray test-jobs test-cluster test-quick check soak install clean
 .DEFAULT_GOAL := demo
 
 demo: install
@@ -17,10 +17,14 @@ test-pure: install
 	@$(BIN)/python -m pytest --durations=15 tests/unit tests/download tests/fuzz tests/keras
 
 test-ray: install
-	@$(BIN)/python -m pytest --durations=15 tests/ray --ignore tests/ray/tuning
+	@$(BIN)/python -m pytest --durations=15 -m "not cluster" tests/ray --ignore tests/ray/tuning
 
 test-jobs: install
-	@$(BIN)/python -m pytest --durations=15 tests/ray/tuning tests/jobs
+	@$(BIN)/python -m pytest --durations=15 -m "not cluster" tests/ray/tuning tests/jobs
+
+# The rest: machines that come and go, a job server, killed drivers, trainings by Ray Train.
+test-cluster: install
+	@$(BIN)/python -m pytest --durations=15 -m cluster tests/ray tests/jobs
 
 # What needs no Ray, without the slow ones: under a minute on two idle cores.
 test-quick: install

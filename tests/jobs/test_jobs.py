@@ -232,6 +232,7 @@ def test_a_mistake_in_a_process_of_its_own(tmp_path):
     assert (process.returncode, out) == (2, "") and len(err.splitlines()) == 1 and "nowhere" in err
 
 
+@pytest.mark.cluster
 def test_the_demo_from_another_folder(job, cluster, tmp_path, monkeypatch):
     """A small one: `make demo`, which CI runs too, is the whole."""
     whole = demo.plan

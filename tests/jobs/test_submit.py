@@ -22,6 +22,8 @@ import pytest
 from emocore.storage.files import read_json
 
 ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.cluster
 MARK = "EMOCORE_TEST_SERVER"  # in the environment of all that this test starts, and of nothing else
 
 

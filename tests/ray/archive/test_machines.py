@@ -6,11 +6,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 
+pytestmark = pytest.mark.cluster
+
 LOSE_ONE = """
 import os, sys, threading, time
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 import ray
 from ray.cluster_utils import Cluster
 

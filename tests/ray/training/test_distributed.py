@@ -35,6 +35,8 @@ from emocore.storage.tables import write_table
 
 PIXELS = 16
 ROOT = Path(__file__).parents[3]
+
+pytestmark = pytest.mark.cluster
 NOBODY = FrameSource((), {})
 TINY = NetworkSettings(
     pixels=PIXELS,

@@ -60,6 +60,7 @@ def told_of(data, folder, **options):
     return {**told, "space": str(folder / "space.toml"), "epochs": 1, "steps_per_epoch": 2, "batch_size": 4, **options}
 
 
+@pytest.mark.cluster
 @pytest.mark.usefixtures("trains_here")
 def test_a_network_is_searched_trained_and_loaded(seen, tmp_path):
     """One setting, the defaults: two trainings by Ray Train score it, a third, in this process, gives the model."""

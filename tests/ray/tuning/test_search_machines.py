@@ -9,8 +9,11 @@ import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 ROOT = Path(__file__).parents[3]
+
+pytestmark = pytest.mark.cluster
 
 LOSE_ONE = """
 import json, os, sys, threading, time
