@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 
 pytestmark = pytest.mark.cluster
@@ -13,7 +15,6 @@ import os, sys, threading, time
 from pathlib import Path
 
 import pyarrow.parquet as pq
-import pytest
 import ray
 from ray.cluster_utils import Cluster
 
