@@ -124,6 +124,7 @@ def _answer_part(clip: str, pictures: list[Picture], bundle: Bundle, probabiliti
         raise fault
     frames = {
         "clip": [clip] * len(pictures),
+        "track": [0] * len(pictures),
         "frame_index": [picture.frame_index for picture in pictures],
         "time_seconds": [picture.time_seconds for picture in pictures],
     }
