@@ -185,7 +185,7 @@ def _from_config(options_class: type[Options], file: str) -> Options:
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"--config {file} is not a config.json that emocore wrote.") from error
-    fields = {field.name: field for field in dataclasses.fields(options_class)}  # type: ignore[arg-type]
+    fields = {field.name: field for field in dataclasses.fields(options_class)}  # type: ignore[arg-type] # a class of fields
     unknown = sorted(set(saved) - set(fields))
     if unknown:
         raise UserError(f"--config {file} has the option {unknown[0]!r}, which this command does not have.")
@@ -199,7 +199,7 @@ def _from_config(options_class: type[Options], file: str) -> Options:
         options = _parse(options_class, _as_typed(options_class, {**saved, **missing}), None)
     except UserError as error:
         raise UserError(f"--config {file} holds a wrong value: {error}") from error
-    return dataclasses.replace(options, **dict.fromkeys(missing, tyro.MISSING))  # type: ignore[type-var]
+    return dataclasses.replace(options, **dict.fromkeys(missing, tyro.MISSING))  # type: ignore[type-var] # as above
 
 
 def _as_typed(options_class: type[Any], values: dict[str, Any]) -> list[str]:

@@ -21,7 +21,7 @@ Reason = Literal[
     "no_samples",  # a sound track without a single sample
     "not_finite",  # samples, features or answers hold NaN, infinity, or what no sound can be
     "too_slow",  # over the time that one file may take
-    "killed",  # ended the process that read it, twice
+    "killed",  # ended the process that read it or answered for it, twice
     "too_large",  # over a limit on lengths or sizes
     "internal",  # a fault of ours that hit only this file
 ]

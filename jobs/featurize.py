@@ -64,8 +64,8 @@ class Featurize(ArchiveOptions, CorpusOptions):
 def main(options: Featurize) -> None:
     """Featurize, and say what came of it."""
     # The work takes seconds to import: after the options are read.
-    from emocore.corpora.leave_out import describe_passed_over  # noqa: PLC0415
-    from emocore.pipeline.featurize import featurize  # noqa: PLC0415
+    from emocore.corpora.leave_out import describe_passed_over  # noqa: PLC0415 - after the options were read
+    from emocore.pipeline.featurize import featurize  # noqa: PLC0415 - after the options were read
 
     listing = options.list(options.corpora, stills=options.frames)
     done = featurize(

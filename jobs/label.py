@@ -24,9 +24,9 @@ def main(options: Label) -> None:
 
 def _label(options: Label) -> None:
     # The work takes seconds to import: after the options are read.
-    from emocore.corpora.leave_out import describe_passed_over  # noqa: PLC0415
-    from emocore.pipeline.label import dry_run, label  # noqa: PLC0415
-    from emocore.reports.summary import label_line  # noqa: PLC0415
+    from emocore.corpora.leave_out import describe_passed_over  # noqa: PLC0415 - after the options were read
+    from emocore.pipeline.label import dry_run, label  # noqa: PLC0415 - after the options were read
+    from emocore.reports.summary import label_line  # noqa: PLC0415 - after the options were read
 
     if options.dry_run:
         say(*dry_run(options))

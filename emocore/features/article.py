@@ -64,7 +64,7 @@ def _delta_matrices() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
     # A Savitzky-Golay difference is linear in the frames: its matrix is what it makes of the identity.
     identity = np.eye(N_FRAMES)
-    return tuple(librosa.feature.delta(identity, order=order).astype(np.float32) for order in (1, 2))  # type: ignore[return-value]
+    return tuple(librosa.feature.delta(identity, order=order).astype(np.float32) for order in (1, 2))  # type: ignore[return-value] # two
 
 
 def _load_columns(family: FeatureFamily) -> Extractor:

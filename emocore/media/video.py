@@ -137,7 +137,7 @@ class SkippingDecoder:
         index = None if packet.is_discard else self.ranks.rank_of.pop(packet.pts)
         is_wanted = index is not None and index % self.every == 0
         if is_wanted:
-            self.wanted[packet.pts] = index  # type: ignore[assignment]
+            self.wanted[packet.pts] = index  # type: ignore[assignment] # a packet here has a time
         self.context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
         yield from self._indexed(self.context.decode(packet))
 

@@ -136,7 +136,7 @@ class _Training:
         self.chief = session.rank == 0
         strategy = session.strategy(task)
         # TensorFlow is imported in the workers only.
-        from emocore.models.keras.devices import summarize, summary_writer  # noqa: PLC0415
+        from emocore.models.keras.devices import summarize, summary_writer  # noqa: PLC0415 - as above
         from emocore.models.keras.train_step import Stepper  # noqa: PLC0415 - after its threads and precision are set
 
         base = _load_base(task)
