@@ -302,8 +302,8 @@ def test_too_many_failures_are_mended_by_taking_them_out(living, monkeypatch):
 
 
 def test_a_process_that_answers_without_its_gpu_says_so(living, tmp_path):
-    told = labelling._checked(living.options())
-    answering = shards._Answering(labelling._stage(living.options(), *told), tmp_path, True)
+    bundle = labelling._checked(living.options())
+    answering = shards._Answering(labelling._stage(living.options(), bundle), tmp_path, True)
     assert "TensorFlow sees no GPU where Ray gave it one" in answering.fault["fault"]
 
 
