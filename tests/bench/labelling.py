@@ -47,7 +47,7 @@ def main() -> None:
         media = told.media or make(work, told.files or {"films": 500, "recordings": 5000}[told.kind])
         options = LabelOptions(media=(str(media),), model=told.model, out=str(work / "L"))
         cluster.connect()
-        stage = _stage(options, *_checked(options))
+        stage = _stage(options, _checked(options))
         rows = sorted((row for row, _ in walk_media([media], [])), key=lambda row: str(row["path"]))
         plan = Plan(work)
         n = plan.write(cut_shards([Planned({**row, **UNLABELLED}, None, 0) for row in rows], stage.reading), 0)
