@@ -30,6 +30,13 @@ def _check_schema(db: sqlite3.Connection, path: Path) -> None:
         raise UserError(f"{path} has a {kind} {name!r} that is not ours: choose another --out.")
 
 
+def _check_values(db: sqlite3.Connection, path: Path) -> None:
+    """Raise UserError for values that no call of ours writes: shards without number, rounds without end."""
+    for query, what in queries.IMPOSSIBLE.items():
+        if db.execute(query).fetchone() not in (None, ("ok",)):
+            raise UserError(f"{path} has {what}, as none of ours has: choose another --out.")
+
+
 def unwritten(path: Path, error: sqlite3.Error) -> OutputError | None:
     """Return what is said of a database that cannot be written for the disk's sake; None where it has another cause."""
     name = getattr(error, "sqlite_errorname", "")
@@ -47,6 +54,7 @@ class Database:
             self.db.execute("PRAGMA trusted_schema = OFF")
             _check_schema(self.db, self.path)
             self.db.executescript(queries.TABLES)
+            _check_values(self.db, self.path)
         except sqlite3.DatabaseError as error:
             fault = UserError(f"{self.path} cannot be read ({error}): choose another --out.")
             raise unwritten(self.path, error) or fault from error

@@ -96,8 +96,9 @@ class Journal:
 
     @contextmanager
     def answering(self, clips: Sequence[str]) -> Iterator[None]:
-        """Note that a model answers for these clips, be it while a file is read.
+        """Note that a model answers for these clips, be it while a file is read, within the time of one.
 
+        Where that is too short for all, each is answered for alone in the next process.
         Raises MediaError where it is one clip, and that ended two processes already, or took too long.
         """
         if len(clips) == 1 and clips[0] in self.answers_hung:
@@ -109,7 +110,7 @@ class Journal:
         if clips:
             self._write("answer", list(clips))
         try:
-            with self._alarm(max(1, len(clips)) * self.hang_seconds):
+            with self._alarm(self.hang_seconds):
                 yield
         finally:
             if clips:

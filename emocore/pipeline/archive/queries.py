@@ -5,14 +5,16 @@
 TABLES = """
 CREATE TABLE IF NOT EXISTS files (
     path TEXT PRIMARY KEY, bytes INT, changed INT, listing TEXT, content_id TEXT, duplicate_of TEXT,
-    shard INT, failed INT, attempts INT) WITHOUT ROWID;
+    shard INT CHECK (shard BETWEEN 0 AND 1000000000), failed INT, attempts INT) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_bytes ON files (bytes);
 CREATE INDEX IF NOT EXISTS by_content ON files (content_id);
 CREATE INDEX IF NOT EXISTS by_shard ON files (shard);
-CREATE TABLE IF NOT EXISTS carries (shard INT, path TEXT, source TEXT, source_shard INT);
-CREATE TABLE IF NOT EXISTS drops (shard INT, path TEXT);
+CREATE TABLE IF NOT EXISTS carries (shard INT, path TEXT, source TEXT, source_shard INT) STRICT;
+CREATE TABLE IF NOT EXISTS drops (shard INT, path TEXT) STRICT;
 CREATE INDEX IF NOT EXISTS drops_by_shard ON drops (shard);
-CREATE TABLE IF NOT EXISTS rounds (first_shard INT, end_shard INT, is_open INT, id TEXT);
+CREATE TABLE IF NOT EXISTS rounds (
+    first_shard INT NOT NULL CHECK (first_shard BETWEEN 0 AND end_shard),
+    end_shard INT NOT NULL CHECK (end_shard BETWEEN 0 AND 1000000000), is_open INT NOT NULL, id TEXT NOT NULL) STRICT;
 CREATE TEMP TABLE IF NOT EXISTS now (
     path TEXT PRIMARY KEY, real BLOB UNIQUE, clip TEXT UNIQUE, bytes INT, changed INT, listing TEXT,
     content_id TEXT, duplicate_of TEXT, same INT, action TEXT, source TEXT, source_shard INT, shard INT,
@@ -21,6 +23,12 @@ CREATE TEMP TABLE IF NOT EXISTS places (path TEXT, shard INT);
 CREATE TEMP TABLE IF NOT EXISTS compared (path TEXT);
 CREATE TEMP TABLE IF NOT EXISTS unlisted (path TEXT);
 """
+# What no call of ours leaves behind, each with what it is; the first lets SQLite compare types and CHECKs.
+IMPOSSIBLE = {
+    "PRAGMA quick_check(1)": "values that are not of its types",
+    "SELECT 1 FROM files WHERE shard >= (SELECT coalesce(max(end_shard), 0) FROM rounds)": "files of no round",
+    "SELECT 1 FROM rounds WHERE is_open AND end_shard - first_shard > (SELECT count(*) FROM files)": "rounds of no file",
+}
 # The bytes are known where size and time of change are as they were.
 RECOGNIZE = """
 UPDATE now SET content_id = f.content_id, same = 1, attempts = f.attempts FROM files f

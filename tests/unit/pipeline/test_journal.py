@@ -156,6 +156,15 @@ def test_a_death_while_answering_is_not_the_doing_of_the_file_that_is_read(journ
     assert journal().deaths == {"read": 1}
 
 
+def test_many_answers_together_have_the_time_of_one(journal, monkeypatch):
+    """A model that never comes back is not waited for as often as a shard has files."""
+    told = []
+    monkeypatch.setattr("faulthandler.dump_traceback_later", lambda seconds, **_: told.append(seconds))
+    with journal().answering([f"{n}.wav" for n in range(64)]):
+        pass
+    assert told == [2 * 600.0]
+
+
 def test_answering_for_nothing_is_no_answer(journal):
     for _ in range(UNEXPLAINED_ALLOWED):
         with journal().answering([]):

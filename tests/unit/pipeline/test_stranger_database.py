@@ -28,6 +28,30 @@ def test_what_we_did_not_make_is_refused(database, statement):
         Archive(database.parent)
 
 
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        ("INSERT INTO rounds VALUES (0, 9000000000000000000, 1, 'x')", "values that are not of its types"),
+        ("INSERT INTO rounds VALUES (0, 1000000000, 1, 'x')", "rounds of no file"),
+        ("INSERT INTO rounds VALUES (3, 2, 0, 'x')", "values that are not of its types"),
+        ("INSERT INTO files (path, shard) VALUES ('a.wav', 0)", "files of no round"),
+        ("INSERT INTO files (path, shard) VALUES ('a.wav', -1)", "values that are not of its types"),
+    ],
+)
+def test_values_that_no_call_of_ours_writes_are_refused(database, statement, what):
+    with sqlite3.connect(database) as db:
+        db.execute("PRAGMA ignore_check_constraints = ON")
+        db.execute(statement)
+    with pytest.raises(UserError, match=f"has {what}, as none of ours has: choose another --out\\.$"):
+        Archive(database.parent)
+
+
+@pytest.mark.parametrize("values", ["(0, 1, 1, NULL)", "('q', 1, 1, 'x')"])
+def test_a_column_holds_its_type_alone(database, values):
+    with sqlite3.connect(database) as db, pytest.raises(sqlite3.IntegrityError):
+        db.execute(f"INSERT INTO rounds VALUES {values}")
+
+
 def test_a_table_of_other_columns_is_refused(database):
     with sqlite3.connect(database) as db:
         db.executescript("DROP TABLE drops; CREATE VIEW drops AS SELECT shard, path FROM files")
