@@ -2,8 +2,9 @@
 
 import hashlib
 import importlib
-import importlib.util
 import sys
+from collections.abc import Sequence
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,15 +22,12 @@ def load_own(place: str, kind: type[Kind], option: str, expected: str | None = N
     """
     module, _, name = place.partition(":")
     here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)  # and there it stays: workers take the driver's path over
     try:
-        spec = importlib.util.find_spec(module) if module else None
-        if spec is None:
-            raise ModuleNotFoundError(f"No module named {module!r}" if module else "Empty module name")
-        digest = hashlib.sha256(Path(spec.origin or "").read_bytes()).hexdigest()
+        digest = hashlib.sha256(_source(module, [here, *sys.path]).read_bytes()).hexdigest()
         if expected is not None and digest != expected:
             raise UserError(f"{place} is another module than this was made with: take that one, or make it again.")
+        if here not in sys.path:
+            sys.path.insert(0, here)  # and there it stays: workers take the driver's path over
         found = getattr(importlib.import_module(module), name)
     except (ImportError, SyntaxError, AttributeError, ValueError, OSError) as error:
         raise UserError(
@@ -39,3 +37,15 @@ def load_own(place: str, kind: type[Kind], option: str, expected: str | None = N
     if not isinstance(found, kind):
         raise UserError(f"{option} {place} is a {type(found).__name__}: a {kind.__name__} is expected there.")
     return found, digest
+
+
+def _source(module: str, places: Sequence[str] | None) -> Path:
+    """Return the file of a module, found without importing what it lies in. Raises ModuleNotFoundError."""
+    spec, name = None, ""
+    for part in module.split("."):
+        name = f"{name}.{part}" if name else part
+        spec = PathFinder.find_spec(name, places) if part else None
+        if spec is None:
+            raise ModuleNotFoundError(f"No module named {name!r}" if module else "Empty module name")
+        places = spec.submodule_search_locations or ()
+    return Path((spec and spec.origin) or "")

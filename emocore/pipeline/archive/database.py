@@ -103,8 +103,8 @@ class Archive(Database):
         gone, known = self._one(queries.GONE), self._one("SELECT count(*) FROM files")
         if 2 * gone > known and gone > FEW_GONE:
             raise UserError(
-                f"{gone:,} of the {known:,} files that {self.path.parent} has rows of are not there any more: mount "
-                "what is missing, or give --drop-gone to take their rows out."
+                f"{gone:,} of the {known:,} files that {self.path.parent} has rows of are not there any more: "
+                "mount what is missing, or give --drop-gone to take their rows out (also those of --exclude)."
             )
 
     def carries(self) -> Iterator[list[Carry]]:

@@ -27,7 +27,7 @@ CREATE TEMP TABLE IF NOT EXISTS unlisted (path TEXT);
 IMPOSSIBLE = {
     "PRAGMA quick_check(1)": "values that are not of its types",
     "SELECT 1 FROM files WHERE shard >= (SELECT coalesce(max(end_shard), 0) FROM rounds)": "files of no round",
-    "SELECT 1 FROM rounds WHERE is_open AND end_shard - first_shard > (SELECT count(*) FROM files)": "rounds of no file",
+    "SELECT 1 FROM rounds WHERE is_open AND end_shard - first_shard > (SELECT count(*) FROM files)": "empty rounds",
 }
 # The bytes are known where size and time of change are as they were.
 RECOGNIZE = """

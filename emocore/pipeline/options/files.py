@@ -20,7 +20,7 @@ class ArchiveOptions:
     marks as its default, or else the first that can be heard"""
 
     retry_failed: bool = False
-    """read the files again that failed in earlier runs"""
+    """read the files again that failed in earlier runs, with the --seconds-per-file that is given now"""
     drop_gone: bool = False
     """take out the rows of files that are gone even where that is most of them; else it is refused, as storage may be
     missing"""
@@ -37,8 +37,7 @@ class FileOptions:
     max_failures: int | None = None
     """stop with exit code 3 beyond so many failed files; no limit by default"""
     seconds_per_file: float = 600.0
-    """time limit of one file, in seconds; beyond it the file is a failure. May be another when a command goes on:
-    --retry-failed reads what was too slow again, with the time that is given now"""
+    """time limit of one file, in seconds; beyond it the file is a failure"""
     exclude: Annotated[tuple[str, ...], tyro.conf.arg(metavar="GLOB …")] = ()
     """leave out files and folders of such names (*_noise.wav), or of such paths below the root (raw/*)"""
     no_follow: bool = False

@@ -31,4 +31,4 @@ def test_the_time_of_a_file_may_be_another_on_a_finished_folder_and_the_help_say
     monkeypatch.setattr("sys.argv", ["label", "--help"])
     with pytest.raises(SystemExit):
         tyro.cli(LabelOptions)
-    assert "--retry-failed reads what was too slow again" in " ".join(capsys.readouterr().out.split())
+    assert "with the --seconds-per-file that is given now" in " ".join(capsys.readouterr().out.split())

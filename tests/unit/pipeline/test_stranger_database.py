@@ -32,7 +32,7 @@ def test_what_we_did_not_make_is_refused(database, statement):
     ("statement", "what"),
     [
         ("INSERT INTO rounds VALUES (0, 9000000000000000000, 1, 'x')", "values that are not of its types"),
-        ("INSERT INTO rounds VALUES (0, 1000000000, 1, 'x')", "rounds of no file"),
+        ("INSERT INTO rounds VALUES (0, 1000000000, 1, 'x')", "empty rounds"),
         ("INSERT INTO rounds VALUES (3, 2, 0, 'x')", "values that are not of its types"),
         ("INSERT INTO files (path, shard) VALUES ('a.wav', 0)", "files of no round"),
         ("INSERT INTO files (path, shard) VALUES ('a.wav', -1)", "values that are not of its types"),
