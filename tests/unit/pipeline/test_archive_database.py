@@ -70,6 +70,16 @@ def folder(tmp_path):
     return Folder(tmp_path)
 
 
+def test_a_shard_has_the_id_of_the_round_that_planned_it(folder):
+    with Archive(folder.out) as archive:
+        for name in ("a", "b"):
+            folder.write(name, name)
+            folder.plan(archive)
+            folder.work(archive)
+        ids = archive.known_shards()
+        assert sorted(ids) == [0, 1] and len(set(ids.values())) == 2
+
+
 @pytest.fixture
 def archive(folder):
     """Three files, two of them equal, labelled."""

@@ -113,6 +113,15 @@ def test_a_broken_parquet_file_is_one_sentence(tmp_path):
         read_tables(tmp_path)
 
 
+@pytest.mark.parametrize("declared", [None, pa.schema([("clip", pa.string())])])
+def test_a_column_of_a_type_that_code_brings_to_life_is_refused_though_nobody_asks_for_it(tmp_path, declared):
+    told = {b"ARROW:extension:name": b"ray.data.arrow_pickled_object", b"ARROW:extension:metadata": b""}
+    field = pa.field("more", pa.large_binary(), metadata=told)
+    write_table(pa.table([["a"], [b"x"]], pa.schema([("clip", pa.string()), field])), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match="arrow_pickled_object', which no table of ours has"):
+        read_tables(tmp_path, declared)
+
+
 def test_a_write_that_fails_midway_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a.parquet"
     write_table(pa.table({"clip": ["old"]}), path)
