@@ -54,11 +54,11 @@ def manifest_rows(
     """Return LISTING rows for the files that a manifest names, and FAILURES rows for those that are missing.
 
     A path is absolute or relative to the manifest's folder, and may be ARCHIVE.zip!/MEMBER. Several rows of
-    one path are several raters: `soft_label` is the share of their votes and `emotion` the majority, of a tie
-    the earlier in `emotions`; other columns that they fill differently are left out of `extra`. `actor_from`
-    fills empty actors. Raises UserError for a manifest that cannot be read, has no `path` column or no rows,
-    for a value that its column does not allow, and for rows of one path that disagree about anything but the
-    emotion.
+    one path are several raters: `emotion` is the majority of all their votes, of a tie the earlier in `emotions`,
+    and where it is among these `soft_label` is the share of the votes for each; other columns that they fill
+    differently are left out of `extra`. `actor_from` fills empty actors. Raises UserError for a manifest that
+    cannot be read, has no `path` column or no rows, for a value that its column does not allow, and for rows of one
+    path that disagree about anything but the emotion.
     """
     actor_of = actor_finder(actor_from)
     table = _read(manifest)
@@ -220,9 +220,11 @@ def _merge(rated: Sequence[tuple[str, Row]], emotions: Sequence[str]) -> Row:
     extras = [row["extra"] for _, row in rated]
     shared = {name for name in extras[0] if len({extra.get(name) for extra in extras}) == 1}
     merged["extra"] = sorted((name, extras[0][name]) for name in shared) or None
-    votes = np.array([sum(row.get("emotion") == emotion for _, row in rated) for emotion in emotions], np.float32)
-    if votes.any():
-        merged["emotion"] = emotions[int(votes.argmax())]  # argmax: the first of a tie
+    told = Counter(row["emotion"] for _, row in rated if row.get("emotion"))
+    if told:
+        merged["emotion"] = max((*emotions, *told), key=lambda emotion: told[emotion])  # the first of a tie
+    if merged.get("emotion") in emotions:
+        votes = np.array([told[emotion] for emotion in emotions], np.float32)
         merged["soft_label"] = votes / votes.sum()
     return merged
 

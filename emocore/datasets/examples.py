@@ -227,13 +227,14 @@ def emotions_in(folders: Sequence[str]) -> tuple[str, ...]:
 
 
 def in_emotions(examples: Examples, emotions: tuple[str, ...]) -> Examples:
-    """Return the examples labelled with other emotions: a clip that shows none of them is unlabelled."""
+    """Return the examples labelled with other emotions: a clip that shows another one the most is unlabelled."""
     if examples.emotions == emotions:
         return examples
     soft = np.zeros((len(examples.soft), len(emotions)), np.float32)
     for place, emotion in enumerate(emotions):
         if emotion in examples.emotions:
             soft[:, place] = examples.soft[:, examples.emotions.index(emotion)]
+    soft[soft.max(axis=1) < examples.soft.max(axis=1)] = 0.0
     total = soft.sum(axis=1, keepdims=True)
     soft = np.divide(soft, total, out=np.zeros_like(soft), where=total > 0)
     made = replace(examples, soft=soft, emotions=emotions)

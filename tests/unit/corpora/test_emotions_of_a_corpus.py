@@ -67,6 +67,22 @@ def test_raters_vote_within_the_set(tmp_path):
         list_corpora([str(manifest)])
 
 
+@pytest.mark.parametrize(
+    ("votes", "label", "said"),
+    [
+        ("calm calm happy", (None, [0] * 7), "1 file of other emotions than the set's, taken as unlabelled: calm (1)"),
+        ("happy calm calm happy sad", ("happy", [0, 0.667, 0.333, 0, 0, 0, 0]), ""),
+        ("calm happy", ("happy", [0, 1, 0, 0, 0, 0, 0]), ""),
+    ],
+)
+def test_the_majority_is_that_of_all_votes(votes, label, said, tmp_path, capsys):
+    put(tmp_path, "a.wav")
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("\n".join(["path,emotion", *(f"a.wav,{vote}" for vote in votes.split())]))
+    assert labels(list_corpora([str(manifest)], emotions=SETS["fer"])) == [label]
+    assert capsys.readouterr().out.strip() == said
+
+
 def test_ravdess_with_calm_as_neutral(tmp_path):
     root = put(tmp_path, "03-01-01-01-01-01-01.wav", "03-01-02-01-01-01-01.wav", "03-01-08-01-01-01-01.wav")
     listing = list_corpora([root], mapping={"calm": "neutral"}, emotions=SETS["fer"])

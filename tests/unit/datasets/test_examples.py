@@ -250,3 +250,6 @@ def test_clips_are_asked_about_the_emotions_that_a_model_knows(own):
     assert examples.truth.tolist() == [EMOTIONS.index("angry"), EMOTIONS.index("happy"), -1, -1]
     mixed = replace(load(own), soft=np.array([[0.5, 0.0, 0.5]] * 4, np.float32))
     assert in_emotions(mixed, ("boredom", "sad")).soft.tolist() == [[1.0, 0.0]] * 4
+    other = replace(load(own), soft=np.array([[0.25, 0.0, 0.75]] * 4, np.float32))
+    asked = in_emotions(other, EMOTIONS)
+    assert not asked.soft.any() and asked.truth.tolist() == [-1] * 4
