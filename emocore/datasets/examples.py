@@ -134,12 +134,23 @@ def check_families(folder: str, asked: Sequence[FeatureFamily]) -> None:
                 )
 
 
+def check_one_window(families: Sequence[FeatureFamily]) -> None:
+    """Raise UserError for a family of several windows a clip: a model is trained and evaluated by one."""
+    for family in families:
+        if family.grid.hop_seconds is not None:
+            raise UserError(
+                f"The family {family.name!r} has several windows a clip, and models are trained and evaluated by one: "
+                "give a family whose grid has no hop_seconds."
+            )
+
+
 def load_examples(folders: Sequence[str], families: Sequence[FeatureFamily], channel: Channel) -> Examples:
     """Load FEATURES folders as one set of examples, sorted by clip: usable clips, one a take, by their first windows.
 
-    Raises UserError where a folder lacks one of the families of sound, or made it otherwise, where two folders share
-    a file, or where they hold nothing usable.
+    Raises UserError for a family of several windows a clip, where a folder lacks one of the families of sound, or made
+    it otherwise, where two folders share a file, or where they hold nothing usable.
     """
+    check_one_window(families)
     manifests = {folder: read_manifest(folder) for folder in folders}
     for folder in folders:
         check_families(folder, families)

@@ -30,8 +30,9 @@ def find_model(name: str, expected: str | None = None) -> ModelSpec:
         spec, digest = load_own(name, ModelSpec, "--model", expected)
         if spec.sees == (spec.load is not None):
             raise UserError(f"--model {name} has to have load or network, and not both: see ModelSpec.")
-        for family in spec.reads:
-            find_family(family)
+        if len(spec.reads) != 1:
+            raise UserError(f"--model {name} reads {len(spec.reads)} feature families: a model reads one.")
+        find_family(spec.reads[0])
         return replace(spec, name=name, module=name, source_hash=digest)
     if name not in SPECS:
         raise UserError(

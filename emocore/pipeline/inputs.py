@@ -12,6 +12,7 @@ from emocore.corpora.scan import check_local
 from emocore.datasets.examples import (
     Examples,
     check_families,
+    check_one_window,
     emotions_in,
     is_features,
     load_examples,
@@ -48,6 +49,7 @@ def find_data(
     """
     if not paths:
         raise UserError("No DATA given: name at least one corpus or folder of feature tables.")
+    check_one_window([find_family(name) for name in spec.reads])  # before hours of reading
     for path in paths:
         check_local(path)
     features = tuple(path for path in paths if is_features(path))

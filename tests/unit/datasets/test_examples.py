@@ -16,6 +16,7 @@ from emocore.labels import EMOTIONS
 from emocore.schema import CLIPS as CLIPS_SCHEMA
 from emocore.schema import of_emotions, rows_to_table
 from emocore.storage.tables import read_tables, write_table
+from emocore.timeline import WindowGrid
 
 LOUD = ARTICLE.with_input(level="peak")
 CLIPS = ["a.wav", "b.wav", "c.wav", "d.wav"]
@@ -139,6 +140,11 @@ def test_of_a_clip_with_several_windows_the_first_is_read_whatever_their_order(t
     assert examples.x[:, 0].tolist() == [0, 1_000, 2_000, 3_000]
     write_table(pa.concat_tables([table, table.slice(0, 1)]), file)
     assert "hold a window twice in article" in refused(folder)
+
+
+def test_a_family_of_several_windows_is_refused(folder):
+    family = replace(ARTICLE, grid=WindowGrid(2.0, 1.0))
+    assert refused(folder, family=family).startswith("The family 'article' has several windows a clip, and models are")
 
 
 def test_one_clip_in_two_folders(tmp_path, folder, make_clip, make_features):
