@@ -209,7 +209,7 @@ def _compute(identity: str, media: Media, heard: list[FeatureFamily], reading: R
     return _Result(
         identity,
         sound.duration_seconds,
-        state=missing if not states or "ok" in states else states[0],
+        state=missing if not heard or "ok" in states else next(iter(states), "too_short"),
         sound_begin_seconds=media.sound_begin_seconds,
         bandwidth_hz=bandwidth_hz(sound.signal, sound.sample_rate_hz),
         sound_tracks=media.sound_tracks,

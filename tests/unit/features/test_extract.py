@@ -6,6 +6,7 @@ import shutil
 import time
 import zipfile
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import librosa
@@ -22,6 +23,7 @@ from emocore.features.extract import PLANNED, featurize_batch, featurized_schema
 from emocore.media import source
 from emocore.media.reading import Reading
 from emocore.schema import CLIPS, features_schema, rows_to_table
+from emocore.timeline import WindowGrid
 
 FAMILIES = (ARTICLE, ARTICLE_FRAMES)
 
@@ -100,6 +102,14 @@ def test_the_windows_of_a_clip_end_with_it(media_files):
     table = featurize_batch(plan(paths), FAMILIES)
     for family in FAMILIES:
         assert windows_of(table, family)["end_seconds"].to_pylist() == pytest.approx([1.5, 3.622313])
+
+
+def test_a_clip_without_a_window_is_too_short(media_files):
+    paths = [media_files.sound(f"{n}.wav", media_files.voice(n), 22_050) for n in (1.5, 5.0)]
+    family = replace(ARTICLE, grid=WindowGrid(3.0, tail="drop"))
+    short, long = featurize_batch(plan(paths), [family]).to_pylist()
+    assert (short["state"], short["article"], short["reason"]) == ("too_short", [], None)
+    assert (long["state"], len(long["article"])) == ("ok", 1)
 
 
 @pytest.mark.parametrize("planned", [PLANNED.empty_table(), plan([]), PLANNED.empty_table().slice(0, 0)])
