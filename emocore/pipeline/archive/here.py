@@ -12,6 +12,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -182,8 +183,8 @@ def work() -> None:
             print(json.dumps({"begun": place}), file=answers)
             try:
                 answer: dict[str, Any] = {"done": {"files": 0, "failed": 0, "fault": None, **run_place(place, **told)}}
-            except Exception as error:
-                answer = {"error": repr(error)}
+            except Exception:  # a fault of ours, which the starting process raises: only here is it known where it was
+                answer = {"error": traceback.format_exc()}
             print(json.dumps(answer), file=answers)
 
 

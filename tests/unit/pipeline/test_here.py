@@ -42,6 +42,7 @@ class Listening:
     main: str = "heard"
     by_clip: tuple[()] = ()
     deadly: str = ""  # answering for this clip ends the process
+    faulty: bool = False  # answering meets a fault of ours
 
     def load(self):
         from emocore.features import extract  # noqa: PLC0415 - in the process that reads
@@ -64,6 +65,8 @@ class Listening:
         return contextlib.nullcontext()
 
     def tables(self, good, sink):  # noqa: ARG002
+        if self.faulty:
+            raise KeyError("a column of ours")
         if self.deadly in good["clip"].to_pylist():
             os.kill(os.getpid(), signal.SIGKILL)
         yield self.main, good.select(["path"]).append_column("process", pa.array([os.getpid()] * len(good), pa.int64()))
@@ -129,6 +132,11 @@ def test_a_disk_that_fills_up_is_one_sentence_and_the_same_call_goes_on(run, tmp
         run(Listening({"2.wav": "disk full"}))
     heard, failures = run(Listening())
     assert sorted(heard) == FILES and failures == {}
+
+
+def test_a_fault_of_ours_says_where_it_was(run):
+    with pytest.raises(RuntimeError, match=r'(?s)test_here\.py", line \d+, in tables.*KeyError: .a column of ours'):
+        run(Listening(faulty=True))
 
 
 @pytest.mark.parametrize("allowed", [True, False])
