@@ -270,7 +270,8 @@ def resumed(cluster, tmp_path_factory):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_ADDRESS": address}
     with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL) as driver:
         for _ in range(2400):
-            if (run / "epoch-000002").exists() or driver.poll() is not None:
+            whole = last_checkpoint(run)
+            if (whole and whole.name >= "epoch-000002") or driver.poll() is not None:
                 break
             time.sleep(0.05)
         driver.send_signal(signal.SIGKILL)
