@@ -24,10 +24,15 @@ CREATE TEMP TABLE IF NOT EXISTS compared (path TEXT);
 CREATE TEMP TABLE IF NOT EXISTS unlisted (path TEXT);
 """
 # What no call of ours leaves behind, each with what it is; the first lets SQLite compare types and CHECKs.
+_PLANNED = "BETWEEN (SELECT min(first_shard) FROM rounds) AND (SELECT max(end_shard) - 1 FROM rounds)"
 IMPOSSIBLE = {
     "PRAGMA quick_check(1)": "values that are not of its types",
-    "SELECT 1 FROM files WHERE shard >= (SELECT coalesce(max(end_shard), 0) FROM rounds)": "files of no round",
+    f"SELECT 1 FROM files WHERE shard IS NOT NULL AND (shard {_PLANNED}) IS NOT TRUE": "files of no round",
     "SELECT 1 FROM rounds WHERE is_open AND end_shard - first_shard > (SELECT count(*) FROM files)": "empty rounds",
+    f"SELECT 1 FROM drops WHERE path IS NULL OR (shard {_PLANNED}) IS NOT TRUE": "rows to drop of no round",
+    f"""SELECT 1 FROM carries c LEFT JOIN files USING (path) WHERE source IS NULL OR bytes IS NULL
+        OR (c.shard {_PLANNED}) IS NOT TRUE OR (source_shard {_PLANNED}) IS NOT TRUE
+        OR json_type(listing) IS NOT 'object'""": "rows to carry of no file",
 }
 # The bytes are known where size and time of change are as they were.
 RECOGNIZE = """

@@ -10,6 +10,9 @@ from emocore.storage.folder import ARCHIVE
 
 TRIGGER = "CREATE TRIGGER t AFTER INSERT ON files BEGIN UPDATE files SET path = '/etc/passwd'; END"
 
+ROUND = "INSERT INTO rounds VALUES (%d, 6, 0, 'x')"
+CARRIED = f"{ROUND % 0}; INSERT INTO files (path, bytes, shard, listing) VALUES ('a.wav', 1, 0, '%s')"
+
 
 @pytest.fixture
 def database(tmp_path):
@@ -35,13 +38,20 @@ def test_what_we_did_not_make_is_refused(database, statement):
         ("INSERT INTO rounds VALUES (0, 1000000000, 1, 'x')", "empty rounds"),
         ("INSERT INTO rounds VALUES (3, 2, 0, 'x')", "values that are not of its types"),
         ("INSERT INTO files (path, shard) VALUES ('a.wav', 0)", "files of no round"),
+        (f"{ROUND % 5}; INSERT INTO files (path, shard) VALUES ('a.wav', 3)", "files of no round"),
+        ("INSERT INTO drops VALUES (0, 'a.wav')", "rows to drop of no round"),
+        (f"{ROUND % 0}; INSERT INTO drops VALUES (NULL, 'a.wav')", "rows to drop of no round"),
+        (f"{ROUND % 0}; INSERT INTO drops VALUES (0, NULL)", "rows to drop of no round"),
+        (f"{ROUND % 0}; INSERT INTO carries VALUES (0, 'a.wav', 'b.wav', 0)", "rows to carry of no file"),
+        (f"{CARRIED % '{}'}; INSERT INTO carries VALUES (0, 'a.wav', 'b.wav', NULL)", "rows to carry of no file"),
+        (f"{CARRIED % '[]'}; INSERT INTO carries VALUES (0, 'a.wav', 'b.wav', 0)", "rows to carry of no file"),
         ("INSERT INTO files (path, shard) VALUES ('a.wav', -1)", "values that are not of its types"),
     ],
 )
 def test_values_that_no_call_of_ours_writes_are_refused(database, statement, what):
     with sqlite3.connect(database) as db:
         db.execute("PRAGMA ignore_check_constraints = ON")
-        db.execute(statement)
+        db.executescript(statement)
     with pytest.raises(UserError, match=f"has {what}, as none of ours has: choose another --out\\.$"):
         Archive(database.parent)
 
