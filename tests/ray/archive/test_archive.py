@@ -264,10 +264,6 @@ def test_a_refused_command_leaves_the_folder_to_the_mended_one(living, tmp_path)
     assert label(LabelOptions(media=(str(living.media),), model=str(living.model), out=str(out))).summary["files"] == 6
 
 
-def test_a_retry_may_give_files_more_time(living):
-    living.label(retry_failed=True, seconds_per_file=900.0)
-
-
 def test_what_could_not_be_listed_is_concluded_even_if_the_call_before_was_cut_off(living, monkeypatch):
     (living.media / "new.zip").write_bytes(b"no zip")
     with monkeypatch.context() as patch:
