@@ -6,7 +6,7 @@ from typing import Any
 
 from emocore.errors import UserError
 from emocore.features.article import ARTICLE, ARTICLE_FRAMES
-from emocore.features.family import FeatureFamily
+from emocore.features.family import FeatureFamily, SoundInput
 from emocore.features.pictures import PICTURES
 from emocore.own import load_own
 
@@ -22,6 +22,10 @@ def find_family(name: str, expected: str | None = None) -> FeatureFamily:
         family, digest = load_own(name, FeatureFamily, "--features", expected)
         if family.name in FAMILIES:
             raise UserError(f"--features {name} is called {family.name!r}, as one of emocore is: give it another name.")
+        if not isinstance(family.reads, SoundInput):
+            raise UserError(
+                f"--features {name} reads pictures, and families of your own read sound: give a SoundInput."
+            )
         return replace(family, module=name, source_hash=digest)
     if name not in FAMILIES:
         raise UserError(f"--features {name!r} is unknown: choose of {', '.join(FAMILIES)}, or give my_module:NAME.")

@@ -49,15 +49,6 @@ class SoundWindow:
     sample_rate_hz: int
 
 
-@dataclass(frozen=True)
-class FrameWindow:
-    """A window of pictures uint8[n, pixels, pixels], and when each is shown, float64[n] in seconds."""
-
-    window: Window
-    frames: NDArray[np.uint8]
-    times_seconds: NDArray[np.float64]
-
-
 class Extractor(Protocol):
     """Computes a family's values for many windows at once."""
 
@@ -82,7 +73,6 @@ class FeatureFamily:
     hop_seconds: float | None = None  # between steps of a sequence
     grid: WindowGrid = WHOLE_CLIP
     window_samples: int | None = None  # of the only window, where the recipe counts it so: the grid follows the rate
-    extra: str | None = None  # what to install for it: emocore[extra]
     module: str | None = None  # of a family outside of the package: what `load_family` was given
     source_hash: str | None = None  # of that module's file
 
