@@ -10,7 +10,7 @@ from emocore.progress import say
 
 
 class Label(LabelOptions):
-    """Give every supported file under the folders an emotion, with a probability for each of the eight."""
+    """Give every supported file under the folders an emotion, with a probability for each that the model knows."""
 
 
 def main(options: Label) -> None:

@@ -23,7 +23,7 @@ _MOST = 4_096  # filters, and clips of a batch
 
 
 class Conv1dClassifier(Classifier):
-    """Three convolutions over time, averaged, and a dense layer of eight logits; `device` "cuda" in settings: a GPU."""
+    """Three convolutions over time, averaged, and a logit an emotion; `device` "cuda" in settings: a GPU."""
 
     def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None:
         self.settings = {**DEFAULTS, **(settings or {})}

@@ -57,7 +57,7 @@ class NetworkOptions(PictureOptions):
     patience: int | None = None
     """models of frames: stop after so many epochs that were no better on the validation actors"""
     output: Literal["softmax", "sigmoid"] | None = None
-    """models of frames: one choice of eight, or eight weights that are normalised, as the article has it"""
+    """models of frames: one choice among the emotions, or a weight for each, normalised, as the article has it"""
     recipe: Literal["article", "fine-tune"] | None = None
     """transfer: the article's surgery, or faces with a frozen trunk that is then tuned at a low rate"""
     base: str | None = None
