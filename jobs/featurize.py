@@ -10,7 +10,7 @@ from emocore.cli import check_positive, options_to_json, run_job
 from emocore.errors import UserError, amount
 from emocore.features.article import ARTICLE, ARTICLE_FRAMES
 from emocore.features.catalogue import find_family
-from emocore.features.family import FeatureFamily, SoundInput
+from emocore.features.family import FeatureFamily, FrameInput, SoundInput
 from emocore.features.pictures import PICTURES
 from emocore.media.resize import DEFAULT_PIXELS, MAX_PIXELS_A_SIDE, MIN_PIXELS
 from emocore.pipeline.options.corpus import CorpusOptions
@@ -32,8 +32,8 @@ class Featurize(ArchiveOptions, CorpusOptions):
     """keep the 157×39 MFCC frames of every clip too, which audio-conv1d reads (24 KB a clip): article-frames"""
     frames: bool = False
     """keep pictures of the films, and still images (JPEG, PNG, BMP), in grey"""
-    every: int = 20
-    """which pictures: 20 takes those at frame indices 0, 20, 40 …"""
+    every: int | None = None
+    """which pictures: 20, unless given, takes those at frame indices 0, 20, 40 …"""
     pixels: int | None = None
     """side of the pictures, 16 to 1024; 256 (64 KB each) unless given"""
     faces: bool = False
@@ -42,10 +42,15 @@ class Featurize(ArchiveOptions, CorpusOptions):
     def __post_init__(self) -> None:
         ArchiveOptions.__post_init__(self)
         CorpusOptions.__post_init__(self)
-        check_positive("--every", self.every)
-        if not self.frames and (self.faces or self.pixels is not None):
-            option = "--faces" if self.faces else f"--pixels {self.pixels}"
-            raise UserError(f"{option} says how pictures are kept, and none are: add --frames.")
+        if self.every is not None:
+            check_positive("--every", self.every)
+        told = {"--faces": self.faces or None, "--pixels": self.pixels, "--every": self.every}
+        option = next((name for name, value in told.items() if value is not None), None)
+        if option and not self.frames:
+            shown = option if option == "--faces" else f"{option} {told[option]}"
+            raise UserError(f"{shown} says how pictures are kept, and none are: add --frames.")
+        if PICTURES.name in self.features and not self.frames:
+            raise UserError("--features pictures is kept where --frames says how: add --frames.")
         if self.pixels is not None and not MIN_PIXELS <= self.pixels <= MAX_PIXELS_A_SIDE:
             raise UserError(f"--pixels must be from {MIN_PIXELS} to {MAX_PIXELS_A_SIDE}: got {self.pixels}.")
 
@@ -57,7 +62,9 @@ class Featurize(ArchiveOptions, CorpusOptions):
         found = [self.heard(family) if isinstance(family.reads, SoundInput) else family for family in found]
         if not self.frames:
             return found
-        pictures = PICTURES.with_input(every=self.every, pixels=self.pixels or DEFAULT_PIXELS, faces=self.faces)
+        pictures = PICTURES.with_input(
+            every=self.every or FrameInput.every, pixels=self.pixels or DEFAULT_PIXELS, faces=self.faces
+        )
         return [*(family for family in found if family.name != PICTURES.name), pictures]
 
 
