@@ -11,7 +11,7 @@ __all__ = ["load_model"]
 # Before anything imports TensorFlow, which fills the log otherwise.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 
 def __getattr__(name: str) -> Any:
