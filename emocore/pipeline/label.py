@@ -116,8 +116,9 @@ def label(options: LabelOptions) -> Labelled:
     bundle = _checked(options)
     stills = bundle.spec.sees
     config = _config(options, bundle.hash)
-    if not (Path(options.out) / SUMMARY).exists() and not bundle.spec.sees and not here.wait_prepared():
-        load_bundle(options.model)  # a model that cannot be loaded is refused before a folder is claimed
+    # A model that cannot be loaded is refused before a folder is claimed.
+    if not (Path(options.out) / SUMMARY).exists() and not here.wait_prepared() and not bundle.spec.sees:
+        load_bundle(options.model)
     with output_folder(options.out, config, SUMMARY, FREE_OPTIONS) as folder, Archive(folder.path) as archive:
         started = time.monotonic()
         failures: list[Row] = []
