@@ -173,8 +173,11 @@ def test_config_repeats_every_other_job(job, corpus, newcomer, bundle, features,
         assert job(name, *arguments, "--out", one).code == 0
         assert job(name, "--config", one / "config.json", "--out", two).code == 0
         assert read_json(one / "config.json") == read_json(two / "config.json")
-        for table in one.glob("[!.]*/*.parquet"):
-            assert pq.read_table(table).equals(pq.read_table(two / table.relative_to(one)))
+        tables = [path.relative_to(one) for path in one.rglob("*.parquet")]
+        tables = [table for table in tables if not any(part.startswith(".") for part in table.parts)]
+        assert name != "featurize" or any(table.parts[0] == "features" for table in tables)
+        for table in tables:
+            assert pq.read_table(one / table).equals(pq.read_table(two / table)), table
 
 
 def test_a_terminal_without_unicode_gets_the_same_sentence(tmp_path):
