@@ -19,6 +19,8 @@ from emocore.models.fitting import Recipe
 from emocore.schema import CLIPS, rows_to_table
 from emocore.storage.tables import read_tables
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("*.py"))
 HEAVY = ("ray", "tensorflow", "keras", "sklearn", "librosa", "numba", "av", "scipy", "matplotlib", "xgboost", "optuna")

@@ -17,6 +17,8 @@ from emocore.labels import EMOTIONS
 from emocore.models.base import class_weights
 from emocore.models.classical import SklearnClassifier
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = DemoSettings(actors=2)
 SAD = ClipPlan(SETTINGS, actor=1, emotion="sad", intensity="strong", statement="kids", repetition=1)
 

@@ -24,6 +24,8 @@ from emocore.pipeline.archive.rows import Planned
 from emocore.pipeline.archive.shards import run_shards
 from emocore.pipeline.archive.stage import run_shard
 
+pytestmark = pytest.mark.slow
+
 FILES = [f"{i}.wav" for i in range(4)]
 
 
