@@ -46,6 +46,7 @@ class Conv1dClassifier(Classifier):
         """
         tf.config.experimental.enable_op_determinism()
         settings, self.known = self.settings, weights > 0
+        weight = soft @ weights  # of each clip
         self.scale = (x.mean(axis=(0, 1)), x.var(axis=(0, 1)) + 1e-6)
         self.network = _build(settings, x.shape[1:], self.scale, soft.shape[1], self.seed)
         size = int(settings["batch_size"])
@@ -58,7 +59,7 @@ class Conv1dClassifier(Classifier):
             # A seed an epoch: the order of the clips does not depend on what was computed between two of them.
             order = np.random.default_rng([self.seed, epoch]).permutation(len(x))
             batches = (order[i : i + size] for i in range(0, len(x), size))
-            if not np.isfinite(sum(float(learn(x[rows], soft[rows], (soft @ weights)[rows])) for rows in batches)):
+            if not np.isfinite(sum(float(learn(x[rows], soft[rows], weight[rows])) for rows in batches)):
                 raise UserError(
                     "The loss became NaN while training audio-conv1d: look for clips without speech in the data, or "
                     "lower the learning rate."
