@@ -55,20 +55,13 @@ class Labelled:
     already_finished: bool
 
 
-class Labeller:
-    """A model of sound that is loaded once a process, and labels one batch after the other."""
-
-    def __init__(self, model_dir: str, model_hash: str) -> None:
-        self.bundle = load_bundle(model_dir)
-        if self.bundle.hash != model_hash:
-            raise UserError(f"{model_dir} changed while it was in use: label with a finished model.")
-
-    def __call__(self, featurized: pa.Table) -> tuple[pa.Table, pa.Table]:
-        """Return WINDOWS and LABELS rows, as `label_heard`."""
-        return label_heard(featurized, self.bundle)
-
-
-_labeller = lru_cache(maxsize=1)(Labeller)
+@lru_cache(maxsize=1)
+def _loaded(model_dir: str, model_hash: str) -> Bundle:
+    """Load a model of sound once a process. Raises UserError where it is not the one of this hash any more."""
+    bundle = load_bundle(model_dir)
+    if bundle.hash != model_hash:
+        raise UserError(f"{model_dir} changed while it was in use: label with a finished model.")
+    return bundle
 
 
 def prepare(model: str) -> None:
@@ -77,7 +70,7 @@ def prepare(model: str) -> None:
     if bundle.spec.sees:
         finished_network(model, bundle.model).load()
     else:
-        _labeller(str(bundle.folder), bundle.hash)
+        _loaded(str(bundle.folder), bundle.hash)
         load_families(bundle.families)
 
 
@@ -95,7 +88,7 @@ class SoundLabelling:
 
     def load(self) -> None:
         """Load the model, where this process has not."""
-        _labeller(self.model_dir, self.model_hash)
+        _loaded(self.model_dir, self.model_hash)
 
     def pictures(self, *_: object) -> AbstractContextManager[None]:
         """Take in nothing."""
@@ -103,7 +96,7 @@ class SoundLabelling:
 
     def tables(self, good: pa.Table, sink: None) -> Iterator[tuple[str, pa.Table]]:  # noqa: ARG002 - as above
         """Yield the windows and the labels."""
-        windows, labels = _labeller(self.model_dir, self.model_hash)(good)
+        windows, labels = label_heard(good, _loaded(self.model_dir, self.model_hash))
         yield WINDOWS_FOLDER, windows
         yield self.main, labels
 

@@ -14,12 +14,12 @@ from emocore.features.pictures import PICTURES
 from emocore.labels import EMOTIONS
 from emocore.media.reading import Reading
 from emocore.media.video import Picture
+from emocore.models.labelling import label_heard
 from emocore.models.predictions import answers_of
 from emocore.pipeline.archive.journal import Journal
 from emocore.pipeline.archive.plan import shard_table
 from emocore.pipeline.archive.rows import Planned
 from emocore.pipeline.archive.stage import run_shard
-from emocore.pipeline.label import Labeller
 from emocore.pipeline.label_frames import FrameLabelling
 from emocore.schema import FAILURES, FRAME_LABELS, LABELS, rows_to_table
 from emocore.storage.tables import read_table
@@ -65,8 +65,7 @@ class Sounds:
     families, reading = (ARTICLE,), Reading()
 
     def __init__(self, probabilities):
-        self.labeller = Labeller.__new__(Labeller)
-        self.labeller.bundle = SimpleNamespace(family=ARTICLE, emotions=EMOTIONS, probabilities=probabilities)
+        self.bundle = SimpleNamespace(family=ARTICLE, emotions=EMOTIONS, probabilities=probabilities)
 
     def load(self):
         pass
@@ -76,7 +75,7 @@ class Sounds:
         yield None
 
     def tables(self, good, _):
-        yield self.main, self.labeller(good)[1]
+        yield self.main, label_heard(good, self.bundle)[1]
 
 
 LOUD = 40.0  # times full scale: the RMS column tells it
