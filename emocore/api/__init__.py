@@ -5,9 +5,6 @@ Media are read in another process, which a hostile file may end, or keep: this o
 
 import io
 import os
-import pickle
-import subprocess
-import sys
 import threading
 import wave
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from emocore.child import Child
 from emocore.errors import MediaError, UserError
 from emocore.labels import EMOTIONS
 from emocore.storage.files import write_bytes
@@ -24,8 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ATTEMPTS = 2
-_COMMAND = "import sys, pickle; sys.path[:] = pickle.load(sys.stdin.buffer); from emocore.api import reader; "
-_COMMAND += "reader.work()"
+READER = "emocore.api.reader:work"
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ class Model:
 
     def __init__(self, place: str, seconds_per_file: float = 600.0, emotions: Sequence[str] = EMOTIONS) -> None:
         self.place, self.seconds_per_file, self.emotions = place, seconds_per_file, tuple(emotions)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
 
     def label(
         self, source: "str | os.PathLike[str] | bytes | NDArray[Any]", sample_rate_hz: int | None = None
@@ -98,51 +95,49 @@ class Model:
         """
         with _as_file(source, sample_rate_hz) as path:
             for _ in range(ATTEMPTS):
-                given = self._ask(path)
-                if given is not None:
+                said = self._ask(path)
+                if "died" not in said:
                     break
             else:
-                raise MediaError("decode", "killed", f"ended {ATTEMPTS} processes that read it")
-        if isinstance(given, UserError):
-            raise given
-        if given[0] == "fault":
-            raise MediaError(*given[1:])
-        clip, windows = given
-        return Answer(Prediction(**clip), [Prediction(**window) for window in windows], self.emotions)
+                does = "read it" if said["died"] == "decode" else "answered for it"
+                raise MediaError(said["died"], "killed", f"ended {ATTEMPTS} processes that {does}")
+        if "refused" in said:
+            raise UserError(said["refused"])
+        if "fault" in said:
+            raise MediaError(*said["fault"])
+        clip, *windows = map(_prediction, said["answer"])
+        return Answer(clip, windows, self.emotions)
 
-    def _ask(self, path: str) -> Any:
-        """Return what the process answers; None where it died of the file."""
-        process = self._process = self._process or _start(self.place, self.seconds_per_file)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        alarm = _Alarm(process, 2 * self.seconds_per_file)
-        is_ready = False
+    def _ask(self, path: str) -> dict[str, Any]:
+        """Return what the process says in the end: answer, fault or refused; died: the stage in which it did."""
+        child = self._child = self._child or _start(self.place, self.seconds_per_file)
+        alarm = _Alarm(child, 2 * self.seconds_per_file)
+        stage = ""
         try:
-            pickle.dump(path, process.stdin)
-            process.stdin.flush()
-            is_ready = pickle.load(process.stdout) == "ready"
+            child.tell(path)
+            said = child.answer()
             with alarm:  # what it takes to import and to load a model is not the file's
-                return pickle.load(process.stdout)
-        except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
-            self.close()
-            if not is_ready:
-                raise UserError(
-                    f"The process that reads ended before it read (exit code {process.returncode}): look for too "
-                    "little memory."
-                ) from error
-            if alarm.rang:
-                return "fault", "decode", "too_slow", f"not done after {alarm.seconds:.0f} s"
-            return None
+                while "stage" in said:
+                    stage, said = said["stage"], child.answer()
         except BaseException:
             self.close()
             raise
+        if said:
+            return said
+        if not stage:
+            error = child.ended_as_it_began()
+            self.close()
+            raise error
+        self.close()
+        if alarm.rang:
+            return {"fault": [stage, "too_slow", f"not done after {alarm.seconds:.0f} s"]}
+        return {"died": stage}
 
     def close(self) -> None:
         """End the process that reads."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.communicate()
+        child, self._child = self._child, None
+        if child is not None:
+            child.end()
 
     def __enter__(self) -> "Model":
         return self
@@ -165,14 +160,14 @@ def load_model(model: str | os.PathLike[str], seconds_per_file: float = 600.0) -
 class _Alarm:
     """Ends a process after so many seconds."""
 
-    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
-        self.seconds, self.rang, self._process = seconds, False, process
+    def __init__(self, child: Child, seconds: float) -> None:
+        self.seconds, self.rang, self._child = seconds, False, child
         self._timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), self._ring)
         self._timer.daemon = True
 
     def _ring(self) -> None:
         self.rang = True
-        self._process.kill()
+        self._child.kill()
 
     def __enter__(self) -> None:
         self._timer.start()
@@ -181,20 +176,14 @@ class _Alarm:
         self._timer.cancel()
 
 
-def _start(place: str, seconds_per_file: float) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", _COMMAND],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        # As the workers of a job have it: the same numbers to the last digit.
-        env={"OMP_NUM_THREADS": "1", **os.environ},
-        start_new_session=True,  # Ctrl-C is for this process, which ends that one
-    )
-    assert process.stdin is not None
-    pickle.dump(sys.path, process.stdin)
-    pickle.dump((place, seconds_per_file), process.stdin)
-    return process
+def _start(place: str, seconds_per_file: float) -> Child:
+    child = Child(READER)
+    child.tell((place, seconds_per_file))
+    return child
+
+
+def _prediction(row: dict[str, Any]) -> Prediction:
+    return Prediction(**{**row, "answered_by": tuple(row["answered_by"])})
 
 
 @contextmanager

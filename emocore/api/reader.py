@@ -1,17 +1,16 @@
 """The process beside a program that labels: it reads what may be hostile, and answers by the model."""
 
 import os
-import pickle
-import sys
 import threading
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from emocore import child
 from emocore.errors import MediaError, UnansweredClips, UserError
 from emocore.features.extract import PLANNED, featurize_batch, reading_of
 from emocore.media.video import Picture
@@ -24,46 +23,38 @@ Row = dict[str, Any]
 
 
 def work() -> None:
-    """Answer for one path after the other, which come by stdin, until that ends; answers go by stdout."""
+    """Answer for one path after the other, which it is told, until that ends."""
     paths: SimpleQueue[str] = SimpleQueue()
-    stdin = sys.stdin.buffer
-    place, seconds_per_file = pickle.load(stdin)
-    threading.Thread(target=_take_in, args=(stdin, paths), daemon=True).start()
-    with os.fdopen(os.dup(1), "wb") as answers:
-        os.dup2(2, 1)  # a library that prints does not print into the answers
-        label: Callable[[str], Any] | None = None
+    place, seconds_per_file = child.told()
+    threading.Thread(target=_take_in, args=(paths,), daemon=True).start()
+    with child.answering() as say:
+        label: Callable[[str], list[Row]] | None = None
         while True:
             path = paths.get()
             try:
-                label = label or partial(_label, _load(place), seconds_per_file)
+                label = label or partial(_label, _load(place), seconds_per_file, lambda stage: say({"stage": stage}))
+                say(_answer(label, path))
             except UserError as error:
-                _say("ready", answers)
-                _say(error, answers)
-                continue
-            _say("ready", answers)
-            _say(_answer(label, path), answers)
+                say({"refused": str(error)})
 
 
-def _take_in(stdin: BinaryIO, paths: "SimpleQueue[str]") -> None:
+def _take_in(paths: "SimpleQueue[str]") -> None:
     try:
         while True:
-            paths.put(pickle.load(stdin))
+            paths.put(child.told())
     except EOFError:
         os._exit(0)  # in the middle of a file too: who asked is gone
 
 
-def _say(what: Any, answers: BinaryIO) -> None:
-    pickle.dump(what, answers)
-    answers.flush()
-
-
-def _answer(label: Callable[[str], Any], path: str) -> Any:
+def _answer(label: Callable[[str], list[Row]], path: str) -> dict[str, Any]:
     try:
-        return label(path)
+        return {"answer": label(path)}
     except MediaError as fault:
-        return ("fault", fault.stage, fault.reason, fault.detail)
+        return {"fault": [fault.stage, fault.reason, fault.detail]}
+    except UserError:
+        raise
     except Exception as error:  # as in a job: ours, and of this file
-        return ("fault", "predict", "internal", f"{type(error).__name__}: {error}")
+        return {"fault": ["predict", "internal", f"{type(error).__name__}: {error}"]}
 
 
 def _load(place: str) -> tuple[Bundle, Callable[[Any], Any]]:
@@ -80,9 +71,12 @@ def _load(place: str) -> tuple[Bundle, Callable[[Any], Any]]:
         return bundle, FrameNetwork.load(folder, bundle.model).probabilities
 
 
-def _label(model: tuple[Bundle, Callable[[Any], Any]], seconds_per_file: float, path: str) -> tuple[Row, list[Row]]:
-    """Return the clip's Prediction, and those of its windows, as rows. Raises MediaError."""
+def _label(
+    model: tuple[Bundle, Callable[[Any], Any]], seconds_per_file: float, tell: Callable[[str], None], path: str
+) -> list[Row]:
+    """Return the Predictions of the clip and of its windows, as rows; tell the stage that begins. Raises MediaError."""
     bundle, probabilities = model
+    tell("decode")
     pictures: list[Picture] = []
     planned = pa.Table.from_pylist([{"path": path, "clip": path}], PLANNED)
     reading = reading_of(bundle.families, seconds_per_file)
@@ -90,11 +84,12 @@ def _label(model: tuple[Bundle, Callable[[Any], Any]], seconds_per_file: float, 
     fault = read.slice(0, 1).select(["stage", "reason", "detail"]).to_pylist()[0]
     if fault["reason"]:
         raise MediaError(**fault)
+    tell("predict")
     windows, labels = _seen(read, pictures, bundle, probabilities) if bundle.spec.sees else _heard(read, bundle)
     (clip,) = labels.to_pylist()
     duration = clip["duration_seconds"] or 0.0
     whole = {**clip, "track": 0, "start_seconds": 0.0, "end_seconds": duration}
-    return _prediction(whole), [_prediction(row) for row in windows.to_pylist()]
+    return [_prediction(row) for row in (whole, *windows.to_pylist())]
 
 
 def _heard(read: pa.Table, bundle: Bundle) -> tuple[pa.Table, pa.Table]:
@@ -136,4 +131,4 @@ def _prediction(row: Row) -> Row:
     names = ("clip", "track", "start_seconds", "end_seconds", "predicted", "confidence", "runner_up", "state")
     shares = {name.removeprefix("p_"): share for name, share in row.items() if name.startswith("p_")}
     told = shares if row["predicted"] is not None else {}
-    return {**{name: row[name] for name in names}, "probabilities": told, "answered_by": tuple(row["answered_by"])}
+    return {**{name: row[name] for name in names}, "probabilities": told, "answered_by": row["answered_by"]}

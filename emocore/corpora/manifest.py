@@ -1,8 +1,9 @@
 """A CSV or Parquet manifest: one row a file, or several where several people judged it.
 
-Columns that LISTING knows (in any case) say what they say; all others go to `extra`. Cells are read as
-strings, so that actor "01" stays "01"; an empty cell is unknown, an empty row none. Cells may be parted by semicolons
-or tabs, and paths by backslashes, as spreadsheets write them.
+Columns that LISTING knows (in any case) say what they say; all others go to `extra`, as do an age that is no number of
+years, and a language that is no code. Cells are read as strings, so that actor "01" stays "01"; an empty cell is
+unknown, an empty row none. Cells may be parted by semicolons or tabs, and paths by backslashes, as spreadsheets write
+them.
 """
 
 import csv
@@ -10,7 +11,7 @@ import os
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os.path import normpath, realpath
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,12 @@ ALLOWED: dict[str, dict[str, str]] = {
     "gender": {"female": "female", "f": "female", "male": "male", "m": "male"},
 }
 KNOWN = ("path", "clip", "take", "emotion", "statement", "repetition", "actor", "split", *ALLOWED)
+UNREAD = ("segment_start_seconds", "segment_end_seconds")
+# Columns that hold a number or a code; what a manifest says in words, as "twenties" or "German", stays in `extra`.
+WHERE_WRITTEN_SO: dict[str, tuple[re.Pattern[str], Callable[[str], Any]]] = {
+    "age": (re.compile(r"[0-9]{1,3}"), int),  # in years
+    "language": (re.compile(r"[A-Za-z]{2,3}"), str.lower),  # ISO 639
+}
 _SEPARATOR = re.compile(r"sep=([,;\t])", re.IGNORECASE)  # the first line that Excel reads, and writes, of itself
 _BACKSLASHES = " (with / in place of its backslashes there is no such file either: paths are those of this machine)"
 
@@ -99,7 +106,8 @@ def _read(manifest: str) -> dict[int, dict[str, str]]:
         ) from error
     filled = {number: row for number, row in enumerate(rows, 1) if any(map(str.strip, row))}
     names = [name.strip() for name in names]
-    names = [name.lower() if name.lower() in KNOWN else name for name in names]
+    ours = {*KNOWN, *WHERE_WRITTEN_SO, *UNREAD}
+    names = [name.lower() if name.lower() in ours else name for name in names]
     # Spreadsheets write columns that were once touched, without a name and without a cell.
     kept = [place for place, name in enumerate(names) if name or any(row[place].strip() for row in filled.values())]
     names = [names[place] for place in kept]
@@ -108,6 +116,11 @@ def _read(manifest: str) -> dict[int, dict[str, str]]:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"Manifest {manifest!r} has two columns {twice!r}: expected every name once.")
+    if any(name in UNREAD for name in names):
+        raise UserError(
+            f"Manifest {manifest!r} has a column {next(name for name in names if name in UNREAD)!r}, and this version "
+            "reads whole files only: cut them, or take the column out."
+        )
     if not filled:
         raise UserError(f"Manifest {manifest!r} has no rows: expected one for every file.")
     # A file's name may end in a blank.
@@ -156,7 +169,11 @@ def _read_parquet(manifest: str) -> tuple[list[str], list[list[str]]]:
 
 
 def _parse_row(where: str, cells: Mapping[str, str], mapping: Mapping[str, str] | None, emotions: Sequence[str]) -> Row:
-    row: Row = {"extra": {name: cell for name, cell in cells.items() if name not in KNOWN and cell}}
+    typed = {
+        name: read(cells[name]) for name, (how, read) in WHERE_WRITTEN_SO.items() if how.fullmatch(cells.get(name, ""))
+    }
+    others = {name: cell for name, cell in cells.items() if name not in KNOWN and name not in typed and cell}
+    row: Row = {**typed, "extra": others}
     try:
         for name in KNOWN:
             cell = cells.get(name, "")

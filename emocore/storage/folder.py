@@ -19,6 +19,8 @@ from emocore.storage.local import link_error
 
 CONFIG = "config.json"
 ARCHIVE = ".archive.sqlite"  # what a folder that follows an archive knows of its files
+PLAN = ".plan.arrow"  # the files that are to be worked on
+JOURNALS = ".journals"  # what is being read of them
 LOCK = ".lock"
 _COMMANDS = ("featurize", "train", "tune", "evaluate", "label")
 
@@ -130,8 +132,7 @@ def _foreign(path: Path, besides: str = "") -> list[str]:
     ours = {
         LOCK,
         besides,
-        ARCHIVE,
-        f"{ARCHIVE}-journal",
+        *(ARCHIVE, f"{ARCHIVE}-journal", PLAN, JOURNALS),
         *(("features",) if (path / "features" / CONFIG).exists() else ()),
     }
     return sorted(entry.name for entry in path.iterdir() if entry.name not in ours)

@@ -156,11 +156,6 @@ class Archive(Database):
         """Whether a file was other than planned when it was read."""
         return bool(self._one("SELECT count(*) FROM files WHERE changed = -1"))
 
-    def lost(self, there: set[int]) -> list[int]:
-        """Return the shards, out of those that files should be in, that are not there."""
-        known = {shard for (shard,) in self.db.execute("SELECT DISTINCT shard FROM files WHERE shard IS NOT NULL")}
-        return sorted(known - there)
-
     def forget(self, shards: Iterable[int]) -> None:
         """Forget that files are in these shards."""
         with self._step():

@@ -19,7 +19,7 @@ from emocore.errors import UserError, amount
 from emocore.media.source import AUDIO_SUFFIXES, STILL_SUFFIXES, VIDEO_SUFFIXES
 from emocore.pipeline import cluster
 from emocore.pipeline.archive.database import Archive
-from emocore.pipeline.archive.parts import numbered_files
+from emocore.pipeline.archive.parts import without_rows
 from emocore.pipeline.archive.plan import shard_table
 from emocore.pipeline.archive.rows import Planned
 from emocore.pipeline.archive.stage import Stage, run_shard, shard_file
@@ -63,7 +63,7 @@ def describe_run(
         if (out / ARCHIVE).exists():
             _copy(out / ARCHIVE, work / ARCHIVE)
         with Archive(work) as archive:
-            archive.forget(archive.lost(numbered_files(out / stage.main)))
+            archive.forget_files(without_rows(out, stage, archive))
             archive.take_in(listed)
             kinds = draw_sample(archive.to_read(retry_failed), random.Random(seed))
         for name, kind in kinds.items():

@@ -1,15 +1,11 @@
 """Some shards in one process beside this one, without Ray, which takes longer to start than they take.
 
 The process may die with a file as a worker of Ray may: another begins where it stopped, and the shard's journal says
-which file was being read. It is a process that this one starts, not one that forks from it or imports a caller's
-script again. What it imports takes seconds: a job begins it before its own imports, and both import side by side.
+which file was being read. What it imports takes seconds: a job begins it before its own imports, and both import side
+by side.
 """
 
-import contextlib
-import json
 import os
-import pickle
-import subprocess
 import sys
 import threading
 import traceback
@@ -17,8 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
-from typing import IO, Any
+from typing import Any
 
+from emocore import child
+from emocore.child import Child
 from emocore.errors import UserError
 from emocore.pipeline import cluster
 from emocore.pipeline.archive.journal import DEATHS_ALLOWED, UNEXPLAINED_ALLOWED
@@ -27,10 +25,6 @@ from emocore.pipeline.archive.journal import DEATHS_ALLOWED, UNEXPLAINED_ALLOWED
 # prompt in one process, and on Ray: 16 files 18 and 51 to 55, 64 files 15 to 19 and 46 to 48, 256 files 30 to 35 and 51
 # to 108, 1,024 files 81 to 96 and 82 to 93.
 MOST_SHARDS = 4
-_COMMAND = (
-    "import sys, pickle; sys.path[:] = pickle.load(sys.stdin.buffer); from emocore.pipeline.archive import here; "
-)
-_COMMAND += "here.work()"
 
 
 def is_enough(n_shards: int, gpus: float | None) -> bool:
@@ -108,84 +102,55 @@ class _Process:
     """A process that works on shards as soon as it is told which; it ends when this one does."""
 
     def __init__(self, preparation: tuple[str, ...] = ()) -> None:
-        reader, writer = os.pipe()
         self.is_free = True  # nothing was asked of it, and it was not ended
-        self._said: IO[str] = open(reader)  # noqa: PTH123, SIM115 - a pipe, which `end` closes
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _COMMAND],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=[writer],
-            # As Ray has it for a task of one CPU: the numbers are those of a cluster to the last digit.
-            env={"OMP_NUM_THREADS": "1", **os.environ},
-            start_new_session=True,  # Ctrl-C is for this process, which ends that one
-        )
-        os.close(writer)
-        self._prepared = ""  # the line that says so
-        self._tell(sys.path)
-        self._tell((writer, preparation))
+        self._prepared: dict[str, Any] = {}
+        self._child = Child("emocore.pipeline.archive.here:work")
+        self._child.tell(preparation)
 
     def wait_prepared(self) -> None:
         """Wait until it has called what it was to call. Raises UserError as that did, and where the process ended."""
-        self._prepared = self._prepared or self._said.readline()
+        self._prepared = self._prepared or self._child.answer()
         if not self._prepared:
             raise self.ended_as_it_began()
-        if json.loads(self._prepared)["refused"]:
-            raise UserError(json.loads(self._prepared)["refused"])
+        if self._prepared["refused"]:
+            raise UserError(self._prepared["refused"])
 
     def answers(self, places: list[int], told: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Tell it which shards to work on, and yield what it says of them, until it ends."""
         self.is_free = False
-        self._tell((places, told))
-        yield from map(json.loads, self._said)
+        self._child.tell((places, told))
+        yield from iter(self._child.answer, {})
 
     def ended_as_it_began(self) -> UserError:
         """Return what to say where it ended before a file was begun."""
-        return UserError(
-            f"A process that reads files ended as it began (exit code {self._process.wait()}): look for too little "
-            "memory."
-        )
+        return self._child.ended_as_it_began()
 
     def end(self) -> None:
         """End it, whatever it does."""
         self.is_free = False
-        self._process.kill()
-        self._process.wait()
-        self._said.close()
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-
-    def _tell(self, what: Any) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has ended, which its answers say
-            pickle.dump(what, self._process.stdin)
-            self._process.stdin.flush()
+        self._child.end()
 
 
 _BEGUN: ContextVar[_Process | None] = ContextVar("begun", default=None)
 
 
 def work() -> None:
-    """Prepare, and work on what the starting process says; said to it line by line: what begins, what became of it."""
-    writer, preparation = pickle.load(sys.stdin.buffer)
-    with open(writer, "w", buffering=1) as answers:  # noqa: PTH123 - a pipe
-        print(json.dumps({"refused": _refusal(*preparation)}), file=answers)
+    """Prepare, and work on what the starting process says; said to it: what begins, what became of it."""
+    with child.answering() as say:
+        say({"refused": _refusal(*child.told())})
         try:
-            places, told = pickle.load(sys.stdin.buffer)
+            places, told = child.told()
         except EOFError:  # the starting process has gone
             return
         threading.Thread(target=_end_with_parent, daemon=True).start()
         from emocore.pipeline.archive.shards import run_place  # noqa: PLC0415 - it imports this module
 
         for place in places:
-            print(json.dumps({"begun": place}), file=answers)
+            say({"begun": place})
             try:
-                answer: dict[str, Any] = {"done": {"files": 0, "failed": 0, "fault": None, **run_place(place, **told)}}
+                say({"done": {"files": 0, "failed": 0, "fault": None, **run_place(place, **told)}})
             except Exception:  # a fault of ours, which the starting process raises: only here is it known where it was
-                answer = {"error": traceback.format_exc()}
-            print(json.dumps(answer), file=answers)
+                say({"error": traceback.format_exc()})
 
 
 def _refusal(function: str = "", *arguments: str) -> str | None:

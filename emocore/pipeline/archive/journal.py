@@ -12,9 +12,9 @@ from typing import Any
 
 from emocore.errors import MediaError, UserError
 from emocore.storage.files import delete
+from emocore.storage.folder import JOURNALS
 from emocore.storage.local import append_line, appending
 
-JOURNALS = ".journals"
 DEATHS_ALLOWED = 2
 UNEXPLAINED_ALLOWED = 5
 # Decoders look at the clock between packets; a hang inside one packet is ended with the process, as a death.

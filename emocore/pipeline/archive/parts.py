@@ -8,7 +8,7 @@ of the files that the database has in mind.
 import itertools
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -33,16 +33,7 @@ def sweep(out: Path, stage: Stage, archive: Archive) -> None:
 
     The files of the first are read again. What the round that is open may have written is known.
     """
-    strange, cut = [], []
-    known = archive.known_shards()
-    for file, footer in _footers(out, stage):
-        shard = _number(file)
-        if footer is None and (shard is not None or file.name == LISTING_FAILURES):
-            cut.append(file)
-        elif file.name != LISTING_FAILURES and (
-            shard is None or _is_strange(footer, shard, known, archive.shards.stop)
-        ):
-            strange.append(file)
+    cut, strange = _wrong(out, stage, archive)
     for file in cut:
         shard = _number(file)
         say(f"{file} is not whole: {'its files are read again' if shard is not None else 'it is made again'}")
@@ -75,6 +66,17 @@ def match_rows(out: Path, stage: Stage, archive: Archive) -> bool:
     return bool(lost or missing or extra)
 
 
+def without_rows(out: Path, stage: Stage, archive: Archive) -> list[str]:
+    """Return the files that would be read again after `sweep` and `match_rows`, without changing anything."""
+    cut, strange = _wrong(out, stage, archive)
+    gone = {_number(file) for file in cut}
+    found: list[str] = []
+    for shard, paths in archive.shard_paths():
+        there = None if shard in gone else _paths(out, stage, shard, strange)
+        found += paths - (there or set())
+    return found
+
+
 def tables_of(stage: Stage) -> tuple[str, ...]:
     """Return the tables that a shard may have a part of; the one that says that it is committed goes first."""
     return (stage.main, *stage.by_clip, "failures", TIMINGS_FOLDER)
@@ -83,6 +85,21 @@ def tables_of(stage: Stage) -> tuple[str, ...]:
 def numbered_files(folder: Path) -> set[int]:
     """Return the shards that have a file in this folder."""
     return {shard for file in parts_of(folder) if (shard := _number(file)) is not None}
+
+
+def _wrong(out: Path, stage: Stage, archive: Archive) -> tuple[list[Path], list[Path]]:
+    """Return the parts that are cut or empty, and those that the database does not know."""
+    cut, strange = [], []
+    known = archive.known_shards()
+    for file, footer in _footers(out, stage):
+        shard = _number(file)
+        if footer is None and (shard is not None or file.name == LISTING_FAILURES):
+            cut.append(file)
+        elif file.name != LISTING_FAILURES and (
+            shard is None or _is_strange(footer, shard, known, archive.shards.stop)
+        ):
+            strange.append(file)
+    return cut, strange
 
 
 def _number(file: Path) -> int | None:
@@ -123,11 +140,13 @@ def _set_aside(out: Path, files: list[Path]) -> None:
     say(f"set aside: {amount(len(files), 'file')} that no round of {out} wrote, now in {aside}: {names}{more}")
 
 
-def _paths(out: Path, stage: Stage, shard: int) -> set[str] | None:
+def _paths(out: Path, stage: Stage, shard: int, besides: Collection[Path] = ()) -> set[str] | None:
     """Return the paths that have a row in a shard; None where a part is not there, or a path has two rows."""
-    if not all(shard_file(out / table, shard).exists() for table in (stage.main, *stage.by_clip)):
+    files = {table: shard_file(out / table, shard) for table in (stage.main, *stage.by_clip, "failures")}
+    there = {table for table, file in files.items() if file.exists() and file not in besides}
+    if not there.issuperset((stage.main, *stage.by_clip)):
         return None
-    files = [shard_file(out / table, shard) for table in (stage.main, "failures")]
     only = pa.schema([FAILURES.field("path")])
-    paths = [path for file in files if file.exists() for path in read_table(file, only)["path"].to_pylist()]
+    rows = [files[table] for table in (stage.main, "failures") if table in there]
+    paths = [path for file in rows for path in read_table(file, only)["path"].to_pylist()]
     return set(paths) if len(set(paths)) == len(paths) else None

@@ -17,9 +17,9 @@ from emocore.pipeline.archive.rows import Planned
 from emocore.progress import Counter
 from emocore.schema import rows_to_table
 from emocore.storage.files import put
+from emocore.storage.folder import PLAN
 from emocore.storage.tables import check_types, forget_types
 
-PLAN = ".plan.arrow"
 SHARD_FILES = 64
 MOST_SHARD_FILES = 512
 FILM_FILES = 8.0  # a film whose pictures are decoded takes the time of so many recordings and more

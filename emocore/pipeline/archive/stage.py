@@ -22,10 +22,11 @@ from emocore.features.extract import PLANNED, Sink, featurize_batch
 from emocore.features.family import FeatureFamily
 from emocore.media.reading import Reading
 from emocore.pipeline import cluster
-from emocore.pipeline.archive.journal import DEATHS_ALLOWED, JOURNALS, Journal
+from emocore.pipeline.archive.journal import DEATHS_ALLOWED, Journal
 from emocore.pipeline.archive.plan import ATTEMPTS_BEFORE, ROUND_KEY, SHARD, signature
 from emocore.schema import FAILURES, rows_to_table
 from emocore.storage.files import delete
+from emocore.storage.folder import JOURNALS
 from emocore.storage.tables import read_table, write_table
 
 TIMINGS = pa.schema([("path", pa.string()), ("seconds", pa.float32()), ("finished", pa.float64())])

@@ -15,7 +15,7 @@ from emocore.pipeline.archive import update as rounds
 from emocore.pipeline.label import LabelOptions, dry_run, label
 from emocore.schema import FAILURES, PROBABILITIES, rows_to_table
 from emocore.storage.files import read_json
-from emocore.storage.folder import ARCHIVE
+from emocore.storage.folder import ARCHIVE, PLAN
 
 pytestmark = pytest.mark.usefixtures("cluster")
 ANSWER = ("predicted", "confidence", "runner_up", *PROBABILITIES, "state")
@@ -101,6 +101,15 @@ def test_a_renamed_file_keeps_its_numbers_and_one_that_is_gone_goes(living, unre
     del before["4.wav"]
     assert living.answers() == before
     assert living.label().already_finished
+
+
+def test_exclude_takes_rows_out_of_a_finished_folder_and_brings_them_back(living):
+    before = living.answers()
+    done = label(living.options(exclude=("[34].wav",)))
+    assert not done.already_finished and sum(done.summary["left_out"].values()) == 2
+    assert living.answers() == {name: row for name, row in before.items() if name not in ("3.wav", "4.wav")}
+    living.label()
+    assert living.answers() == before
 
 
 def test_attempts_count_on(living):
@@ -310,10 +319,10 @@ def test_a_lost_plan_is_made_again(living, newcomer, monkeypatch, left):
         patch.setattr(rounds, "run_shards", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             label(living.options())
-    (living.out / planning.PLAN).unlink()
+    (living.out / PLAN).unlink()
     if left:
-        (living.out / planning.PLAN).write_bytes(left)
+        (living.out / PLAN).write_bytes(left)
     living.label()
-    assert not (living.out / planning.PLAN).exists()
+    assert not (living.out / PLAN).exists()
     assert "6.wav" in living.answers() and isinstance(read_json(living.out / "summary.json"), dict)
     assert pa.concat_tables([pq.read_table(file) for file in (living.out / "labels").glob("*")]).num_rows == 6

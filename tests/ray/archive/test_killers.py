@@ -11,11 +11,11 @@ from emocore.features.article import ARTICLE
 from emocore.pipeline import featurize as featurizing
 from emocore.pipeline.archive import plan as planning
 from emocore.pipeline.archive import shards
-from emocore.pipeline.archive.journal import JOURNALS
 from emocore.pipeline.archive.stage import _write_failures, shard_file
 from emocore.pipeline.label import LabelOptions, label
 from emocore.schema import FAILURES, rows_to_table
 from emocore.storage.files import read_json
+from emocore.storage.folder import JOURNALS
 
 pytestmark = pytest.mark.usefixtures("cluster")
 

@@ -1,8 +1,10 @@
 """A recording labelled from Python: read in another process, which a file may end, or keep."""
 
 import os
+import pickle
 import signal
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -16,35 +18,74 @@ SHARES = {"happy": 0.5, "sad": 0.5}
 CLIP = api.Prediction(clip="a.wav", probabilities=SHARES, predicted="happy", answered_by=("article",), **FIELDS)
 
 
-def reading(monkeypatch, program):
+def reading(monkeypatch, tmp_path, program):
     """A model whose process runs this program in the place of the one that reads."""
-    head = "import sys, pickle; sys.path[:] = pickle.load(sys.stdin.buffer); pickle.load(sys.stdin.buffer); "
-    head += "say = lambda what: (pickle.dump(what, sys.stdout.buffer), sys.stdout.flush()); "
-    monkeypatch.setattr(api, "_COMMAND", head + program)
+    lines = ["import os, sys, time", "from emocore import child", "def work():", "    child.told()"]
+    lines += ["    with child.answering() as say:", *(f"        {line}" for line in program)]
+    (tmp_path / "stand_in.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(api, "READER", "stand_in:work")
     return api.Model("RUN", seconds_per_file=0.5)
 
 
-def test_a_file_that_ends_two_processes_is_killed(monkeypatch):
-    program = "pickle.load(sys.stdin.buffer); say('ready'); import os; os.kill(os.getpid(), 9)"
-    with reading(monkeypatch, program) as model, pytest.raises(MediaError, match=r"killed \(decode\): ended 2"):
+BEGUN = ["child.told()", "say({'stage': 'decode'})"]
+ANSWERING = [*BEGUN, "say({'stage': 'predict'})"]
+
+
+@pytest.mark.parametrize(
+    ("program", "told"), [(BEGUN, r"killed \(decode\): ended 2"), (ANSWERING, r"killed \(predict\): ended 2")]
+)
+def test_a_file_that_ends_two_processes_is_killed(monkeypatch, tmp_path, program, told):
+    program = [*program, "os.kill(os.getpid(), 9)"]
+    with reading(monkeypatch, tmp_path, program) as model, pytest.raises(MediaError, match=told):
         model.label("x.wav")
 
 
-def test_a_file_that_never_ends_is_too_slow(monkeypatch):
-    program = "pickle.load(sys.stdin.buffer); say('ready'); import time; time.sleep(600)"
-    with reading(monkeypatch, program) as model, pytest.raises(MediaError, match="too_slow"):
+@pytest.mark.parametrize(("program", "told"), [(BEGUN, r"too_slow \(decode"), (ANSWERING, r"too_slow \(predict")])
+def test_a_file_that_never_ends_is_too_slow(monkeypatch, tmp_path, program, told):
+    program = [*program, "time.sleep(600)"]
+    with reading(monkeypatch, tmp_path, program) as model, pytest.raises(MediaError, match=told):
         model.label("x.wav")
 
 
-def test_a_process_that_dies_before_it_reads_is_no_fault_of_the_file(monkeypatch):
-    with reading(monkeypatch, "sys.exit(7)") as model, pytest.raises(UserError, match=r"exit code 7"):
+def test_what_a_taken_process_says_is_not_unpickled(monkeypatch, tmp_path):
+    touch = tmp_path / "touched"
+    pickled = pickle.dumps(Touching(str(touch)))
+    program = [*BEGUN, f"os.write(say.args[0].fileno(), {pickled!r} + b'\\n')"]
+    with reading(monkeypatch, tmp_path, program) as model, pytest.raises(MediaError, match="killed"):
+        model.label("x.wav")
+    assert not touch.exists()
+
+
+@dataclass
+class Touching:
+    """Makes a file as it is unpickled."""
+
+    path: str
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def test_a_process_that_dies_before_it_reads_is_no_fault_of_the_file(monkeypatch, tmp_path):
+    program = ["print('no such library', file=sys.stderr)", "sys.exit(7)"]
+    told = r"exit code 7\): its last words: no such library"
+    with reading(monkeypatch, tmp_path, program) as model, pytest.raises(UserError, match=told):
         model.label("x.wav")
 
 
-def test_the_process_is_kept_and_ends_with_the_model(monkeypatch):
-    answer = "say('ready'); say(('fault', 'open', 'broken', str(os.getpid())))"
-    program = f"import os\nwhile True: pickle.load(sys.stdin.buffer); {answer}"
-    model = reading(monkeypatch, program)
+def test_a_model_that_cannot_be_loaded_is_one_sentence_and_the_process_goes_on(monkeypatch, tmp_path):
+    program = ["child.told()", "say({'refused': 'no model'})", "child.told()", "say({'refused': 'still none'})"]
+    with reading(monkeypatch, tmp_path, program) as model:
+        for told in ("no model", "still none"):
+            with pytest.raises(UserError, match=told):
+                model.label("x.wav")
+
+
+def test_the_process_is_kept_and_ends_with_the_model(monkeypatch, tmp_path):
+    program = ["while True:", "    child.told()", "    print('of a library')"]
+    program += ["    say({'fault': ['open', 'broken', str(os.getpid())]})"]
+    model = reading(monkeypatch, tmp_path, program)
     numbers = set()
     for _ in range(2):
         with pytest.raises(MediaError) as fault:

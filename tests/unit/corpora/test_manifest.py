@@ -28,7 +28,7 @@ def clips(path, **options):
 
 
 def test_known_columns_say_what_they_say_and_others_are_extra(write, tmp_path):
-    (row,) = clips(write("Path,EMOTION,actor,gender,split,repetition,age,Site\na.wav,Fear,01,F,dev,2,34,\n"))
+    (row,) = clips(write("Path,EMOTION,actor,gender,split,repetition,Age,Site\na.wav,Fear,01,F,dev,2,34,x\n"))
     assert row["path"] == str(tmp_path / "a.wav")
     assert (row["clip"], row["take"], row["bytes"]) == ("a.wav", "a.wav", 5)
     assert (row["emotion"], row["actor"], row["gender"], row["split"]) == (
@@ -38,8 +38,15 @@ def test_known_columns_say_what_they_say_and_others_are_extra(write, tmp_path):
         "validation",
     )
     assert (row["repetition"], row["modality"]) == (2, None)
-    assert row["extra"] == [("age", "34")]
+    assert (row["age"], row["language"], row["extra"]) == (34, None, [("Site", "x")])
     assert row["soft_label"] == [0, 0, 0, 0, 0, 1, 0, 0]
+
+
+def test_an_age_or_a_language_in_words_stays_as_it_is_written(write):
+    text = "path,age,language\na.wav,twenties,German\nb.wav,,DE\nc d.wav,1.5,nld\n"
+    found = [(row["age"], row["language"], row["extra"]) for row in clips(write(text))]
+    worded = [("age", "twenties"), ("language", "German")]
+    assert found == [(None, None, worded), (None, "de", None), (None, "nld", [("age", "1.5")])]
 
 
 def test_parquet_cells_become_strings(write, tmp_path):
@@ -90,6 +97,7 @@ def test_raters_may_differ_in_the_emotion_only(write):
         ("path,emotion\ns3://b/a.wav,sad\n", "row 1: 's3://b/a.wav' is a URL and this version reads local"),
         ("path,emotion\na.wav\n", "cannot be read, expected UTF-8 CSV or Parquet: row 1 has 1 cells for 2"),
         ("path,path\na.wav,b.wav\n", "has two columns 'path': expected every name once"),
+        ("path,Segment_start_seconds\na.wav,1\n", "column 'segment_start_seconds', and this version reads whole files"),
         ('path,emotion\n"a.wav,sad\n', "cannot be read, expected UTF-8 CSV or Parquet"),
     ],
 )

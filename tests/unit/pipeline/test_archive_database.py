@@ -207,7 +207,6 @@ def test_a_plan_that_was_cut_off_never_was(folder, archive):
 
 
 def test_files_of_a_shard_that_is_lost_are_new(folder, archive):
-    assert archive.lost({0}) == [] and archive.lost(set()) == [0]
     archive.forget([0])
     folder.compared.clear()
     assert folder.plan(archive)[0] == (3, 0, 0) and list(archive.shards) == [1]

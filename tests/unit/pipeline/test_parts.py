@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from emocore.pipeline.archive.database import Archive
-from emocore.pipeline.archive.parts import match_rows, sweep
+from emocore.pipeline.archive.parts import match_rows, sweep, without_rows
 from emocore.pipeline.archive.plan import signature
 from emocore.pipeline.archive.reuse import drop_rows
 from emocore.storage.folder import ARCHIVE
@@ -56,8 +56,13 @@ class Folder:
         return self.out / table / f"{shard:06d}.parquet"
 
     def mend(self):
+        """Mend the folder as a call does; a dry run said before what that would read again."""
+        known, said = "".join(self.known().values()), without_rows(self.out, STAGE, self.archive)
+        assert "".join(self.known().values()) == known
         sweep(self.out, STAGE, self.archive)
-        return match_rows(self.out, STAGE, self.archive)
+        differs = match_rows(self.out, STAGE, self.archive)
+        assert sorted(path[1:] for path in said) == sorted(set(known) - set("".join(self.known().values())))
+        return differs
 
     def known(self):
         return {shard: "".join(sorted(path[1:] for path in paths)) for shard, paths in self.archive.shard_paths()}

@@ -210,3 +210,11 @@ def test_tables_that_are_read_stay_as_they_are(tmp_path):
 def test_a_new_output_folder_is_for_its_owner_only(tmp_path):
     with output_folder(str(tmp_path / "new" / "out"), {"command": "label", "options": {}}, "summary.json") as folder:
         assert folder.path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("left", [".plan.arrow", ".journals"])
+def test_a_command_that_workers_refuse_before_a_file_was_written_does_not_claim_the_folder(tmp_path, left):
+    with pytest.raises(UserError, match="damaged"), output_folder(str(tmp_path), CONFIG, "summary.json"):
+        (tmp_path / left).touch()
+        raise UserError("damaged weights")
+    assert not enter(tmp_path, {**CONFIG, "command": "label"}).finished
