@@ -5,10 +5,12 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import ray
 from hypothesis import settings
+from markupsafe import Markup
 
 from emocore.corpora.listing import list_corpora
 from emocore.corpora.synthetic.corpus import DemoSettings, plan, write_clip
@@ -26,6 +28,17 @@ settings.load_profile("emocore")
 
 # A shell starts what runs behind it deaf to SIGINT, and children inherit that: the tests of Ctrl-C would wait in vain.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module")
+def undrawn():
+    """Leave the plots of pages out, which takes a third of a second a page: they have tests of their own."""
+    from emocore.reports import plots, search_plots  # noqa: PLC0415 - Matplotlib, for those who make pages
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (plots, search_plots):
+            patch.setattr(module, "_svg", lambda _, name: Markup("<svg id='{}'></svg>").format(name))
+        yield
 
 
 @dataclass(frozen=True)
@@ -118,3 +131,41 @@ def job(job_modules, monkeypatch, capsys):
         return Outcome(code, said.out, said.err)
 
     return run
+
+
+class Here:
+    """The session of a worker that trains in this process, with nobody, on the frames that Ray Data streams."""
+
+    rank = 0
+
+    def __init__(self, data, progress):
+        from emocore.pipeline.training.epoch_log import Reporter  # noqa: PLC0415 - where a network is trained
+
+        self.data, self.reporter = data, Reporter(progress)
+
+    def strategy(self, _):
+        import tensorflow as tf  # noqa: PLC0415 - where a network is trained
+
+        return tf.distribute.get_strategy()
+
+    def shard(self, name):
+        return self.data[name]
+
+    def broadcast(self, value):
+        return value
+
+    def report(self, figures, checkpoint):
+        self.reporter.after_report(None, [figures], checkpoint)
+
+
+@pytest.fixture
+def trains_here(monkeypatch):
+    """Have this process train a network itself: Ray Train starts seven processes for a second of learning."""
+    from emocore.pipeline.training import distributed  # noqa: PLC0415 - where a network is trained
+    from emocore.pipeline.training.worker import train_epochs  # noqa: PLC0415 - as above
+
+    def trainer(task, data, _, work):
+        session = Here(data, work / distributed._PROGRESS)
+        return SimpleNamespace(fit=lambda: SimpleNamespace(return_value=train_epochs(task, session)))
+
+    monkeypatch.setattr(distributed, "_trainer", trainer)

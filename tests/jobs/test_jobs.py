@@ -236,12 +236,14 @@ def test_a_mistake_in_a_process_of_its_own(tmp_path):
 
 
 @pytest.mark.cluster
-def test_the_demo_from_another_folder(job, cluster, tmp_path, monkeypatch):
-    """A small one: `make demo`, which CI runs too, is the whole."""
+@pytest.mark.usefixtures("cluster", "trains_here")
+def test_the_demo_from_another_folder(job, tmp_path, monkeypatch):
+    """A small one, without the forest and Ray Train: `make demo`, which CI runs too, is the whole."""
     whole = demo.plan
     few = {"intensity": "normal", "statement": "kids"}
     monkeypatch.setattr(demo, "plan", lambda told: [clip for clip in whole(told) if few.items() <= vars(clip).items()])
     monkeypatch.setattr(demo, "_EPOCHS", 8)
+    monkeypatch.setattr(demo, "_HEARING", ("svc",))
     monkeypatch.chdir(tmp_path)
     first = job("demo", "--out", "d", "--actors", "4")
     out = first.out

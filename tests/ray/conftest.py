@@ -2,7 +2,6 @@
 
 import struct
 import wave
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,12 +11,14 @@ from ray.util.placement_group import PlacementGroup, placement_group_table, remo
 from emocore.features.article import ARTICLE, COLUMNS
 from emocore.features.catalogue import to_json
 from emocore.labels import EMOTIONS
-from emocore.pipeline.training import distributed
-from emocore.pipeline.training.epoch_log import Reporter
-from emocore.pipeline.training.worker import train_epochs
 from emocore.schema import CLIPS, SCHEMA_VERSION, features_schema, rows_to_table
 from emocore.storage.files import write_json
 from emocore.storage.tables import write_table
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pages(undrawn):
+    """Many pages are made, and none is looked at."""
 
 
 @pytest.fixture(scope="session")
@@ -108,40 +109,6 @@ def write_wav():
         return path
 
     return write
-
-
-class Here:
-    """The session of a worker that trains in this process, with nobody, on the frames that Ray Data streams."""
-
-    rank = 0
-
-    def __init__(self, data, progress):
-        self.data, self.reporter = data, Reporter(progress)
-
-    def strategy(self, _):
-        import tensorflow as tf  # noqa: PLC0415 - where a network is trained
-
-        return tf.distribute.get_strategy()
-
-    def shard(self, name):
-        return self.data[name]
-
-    def broadcast(self, value):
-        return value
-
-    def report(self, figures, checkpoint):
-        self.reporter.after_report(None, [figures], checkpoint)
-
-
-@pytest.fixture
-def trains_here(monkeypatch):
-    """Have this process train a network itself: Ray Train starts seven processes for a second of learning."""
-
-    def trainer(task, data, _, work):
-        session = Here(data, work / distributed._PROGRESS)
-        return SimpleNamespace(fit=lambda: SimpleNamespace(return_value=train_epochs(task, session)))
-
-    monkeypatch.setattr(distributed, "_trainer", trainer)
 
 
 @pytest.fixture
