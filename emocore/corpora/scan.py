@@ -4,7 +4,6 @@ import heapq
 import os
 import re
 import stat
-import struct
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -14,21 +13,12 @@ from typing import Any, NamedTuple
 
 from emocore.corpora.leave_out import LeaveOut
 from emocore.errors import MediaError, Reason, UserError
-from emocore.media.source import MEDIA_SUFFIXES, MEMBER, STILL_SUFFIXES
+from emocore.media.source import BAD_ZIP, MEDIA_SUFFIXES, MEMBER, STILL_SUFFIXES
 from emocore.storage.folder import ARCHIVE, CONFIG, LOCK
 
 Row = dict[str, Any]
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:/")  # pathlib folds s3:// to s3:/
-_BAD_ZIP = (
-    zipfile.BadZipFile,
-    OSError,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
-    EOFError,
-    struct.error,
-)
 
 
 class MediaFile(NamedTuple):
@@ -188,7 +178,7 @@ def zip_members(path: str) -> list[zipfile.ZipInfo]:
             return archive.infolist()
     except PermissionError as error:
         raise _os_error(path, error) from error
-    except _BAD_ZIP as error:
+    except (OSError, *BAD_ZIP) as error:
         raise MediaError("list", "broken", f"{path}: {error}") from error
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from emocore.datasets.groups import Rows, groups
+from emocore.arrays import Rows
+from emocore.datasets.groups import groups
 from emocore.datasets.protocols import Fold, draw_validation
 
 ACTOR_SHARE = 0.2

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from emocore.arrays import Rows
 from emocore.datasets.groups import actors_in_paths
 from emocore.datasets.selection import Channel, select
 from emocore.errors import UserError, amount
@@ -26,8 +27,6 @@ from emocore.storage.tables import read_tables
 MANIFEST = "manifest.json"
 FEATURES = "features"  # in FEATURES: a folder for each family
 FIRST_WINDOW = 0
-
-Rows = NDArray[np.int64]
 
 
 class Inputs(Protocol):

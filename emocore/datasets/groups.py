@@ -18,7 +18,6 @@ _PEOPLE = re.compile(
     r"|(?<![a-z])(who|name)(?![a-z])",
     re.IGNORECASE,
 )
-Rows = npt.NDArray[np.int64]
 
 
 class Groups(NamedTuple):

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from emocore.arrays import Rows
 from emocore.corpora.catalogue import protocols
-from emocore.datasets.groups import TAKE, Groups, Rows, columns_of_people, genders, groups, spread
+from emocore.datasets.groups import TAKE, Groups, columns_of_people, genders, groups, spread
 from emocore.errors import UserError, amount
 
 PUBLISHED = protocols()

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri  # scipy.stats.norm.ppf, without the second that scipy.stats takes to import
 
+from emocore.arrays import Ints
 from emocore.evaluation.metrics import (
     Interval,
     accuracy,
@@ -17,8 +18,6 @@ from emocore.evaluation.metrics import (
     uar,
 )
 from emocore.labels import EMOTIONS
-
-Ints = NDArray[np.int64]
 
 UNKNOWN = "unknown"
 

@@ -3,10 +3,8 @@
 from typing import TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from emocore.arrays import Floats, Ints
 
 
 class Bin(TypedDict):

@@ -8,13 +8,11 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
+from emocore.arrays import Floats, Ints
 from emocore.evaluation.calibration import brier_score, expected_calibration_error, log_loss
 from emocore.labels import EMOTIONS
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 Interval = list[float] | None
 
 DRAWS = 2000

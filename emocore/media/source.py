@@ -4,6 +4,7 @@ import hashlib
 import io
 import lzma
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from emocore.media.limit import NO_LIMIT, TimeLimit
 MEMBER = "!/"
 MAX_MEMBER_BYTES = 2**31  # a member is read into memory
 CHUNK_BYTES = 2**18  # after which the clock is looked at: storage may be slow
+BAD_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, RuntimeError, ValueError, EOFError)
 Stream = io.BufferedReader | io.BytesIO
 # What an archive may hold and container.DEMUXERS read. Not here: playlists, which name other files (.m3u8, .asx,
 # .pls); what is told from noise by a few bits (.ac3, .dts, .raw); and disk images.
@@ -64,7 +66,7 @@ def open_source(path: str, limit: TimeLimit = NO_LIMIT) -> Stream:
         raise MediaError("open", "not_found", f"{path}: no such file") from error
     except PermissionError as error:
         raise MediaError("open", "not_permitted", f"{path}: permission denied") from error
-    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError) as error:
+    except (OSError, *BAD_ZIP) as error:
         raise MediaError("open", "broken", f"{path}: {error}") from error
     if not stream.read(1):
         stream.close()

@@ -5,12 +5,12 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from emocore.arrays import Floats
 from emocore.probabilities import softmax
 
 How = Literal["mean-log", "vote", "weighted"]
 HOW: tuple[How, ...] = get_args(How)
 
-Floats = NDArray[np.float64]
 
 LEAST = 1e-7  # a frame that is certain does not outvote all others
 MOST_OF_A_TIE = 1e-3

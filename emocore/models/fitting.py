@@ -8,11 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emocore.arrays import Rows
 from emocore.models.base import Classifier, Settings, class_weights
 from emocore.models.catalogue import classifier_class
 from emocore.probabilities import fit_temperature
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

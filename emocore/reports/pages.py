@@ -10,17 +10,14 @@ import numpy as np
 import pyarrow as pa
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
-from numpy.typing import NDArray
 
+from emocore.arrays import Ints
 from emocore.evaluation.bias import by_group, largest_gap
 from emocore.evaluation.calibration import reliability, selective_accuracy
 from emocore.reports import plots, tables
 from emocore.reports.labels import LabelCounts, Timings, answer_table, confidence_histogram, slowest_table
 from emocore.reports.sections import SECTIONS, Section
 from emocore.schema import emotions_of
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 HERE = Path(__file__).parent / "templates"
 GROUPS = ("gender", "intensity", "statement", "actor")

@@ -10,11 +10,9 @@ from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
-from numpy.typing import NDArray
 
+from emocore.arrays import Floats
 from emocore.evaluation.calibration import Bin
-
-Floats = NDArray[np.float64]
 
 # Okabe & Ito's palette: told apart with any colour vision.
 BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#767676", "#222222"

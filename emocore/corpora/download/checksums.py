@@ -4,7 +4,6 @@ import hashlib
 import json
 import threading
 import zipfile
-import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Any
 
 from emocore.corpora.corpus import Archive
 from emocore.errors import UserError
+from emocore.media.source import BAD_ZIP
 from emocore.storage.files import write_json
 from emocore.storage.local import sync, writing
 
 CHECKSUMS = "checksums.json"
-_BAD_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, EOFError)
 
 
 class FileError(UserError):
@@ -102,7 +101,7 @@ def check_file(path: Path, expected: Expected) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
-    except _BAD_ZIP as error:
+    except BAD_ZIP as error:
         raise FileError(f"{expected.name} is not a whole zip ({error}).") from error
     if broken is not None:
         raise FileError(f"{expected.name} holds {broken!r}, whose CRC is wrong.")

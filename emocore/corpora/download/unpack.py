@@ -4,7 +4,6 @@ import re
 import shutil
 import stat
 import zipfile
-import zlib
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -13,12 +12,11 @@ from pathlib import Path, PurePosixPath
 from emocore.corpora.download.unpacked import MISSING, UNPACKED, Member, Unpacked
 from emocore.corpora.ravdess import is_ravdess_name
 from emocore.errors import UserError
+from emocore.media.source import BAD_ZIP
 from emocore.progress import Counter, megabytes, say
 from emocore.storage.files import put
 from emocore.storage.folder import folder_lock
 from emocore.storage.local import writing
-
-_BAD_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, EOFError)
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def _members(path: Path) -> list[Member]:
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
-    except (*_BAD_ZIP, OSError) as error:
+    except (*BAD_ZIP, OSError) as error:
         raise UserError(f"{path} cannot be unpacked ({error}): run the same command with --verify.") from error
     for info in infos:
         fault = _fault(info)
@@ -169,5 +167,5 @@ def _write(archive: zipfile.ZipFile, member: Member, root: Path) -> None:
     try:
         with archive.open(member.name) as source, put(target) as copy:
             shutil.copyfileobj(source, copy, 1 << 20)
-    except _BAD_ZIP as error:
+    except BAD_ZIP as error:
         raise UserError(f"{archive.filename} holds {member.name!r}, which cannot be read ({error}).") from error

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from emocore.arrays import Floats
 from emocore.labels import EMOTIONS
-
-Floats = npt.NDArray[np.float64]
 
 FEMALE_TRACT = 1.16  # formants of women over those of men, averaged over vowels (Peterson & Barney, 1952)
 

@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from emocore.arrays import Floats
 from emocore.corpora.ravdess import RavdessName, format_name
-from emocore.corpora.synthetic.acting import INTENSITY, Floats, make_actor, perform
+from emocore.corpora.synthetic.acting import INTENSITY, make_actor, perform
 from emocore.corpora.synthetic.face import Picture
 from emocore.corpora.synthetic.film import film, mouth_opening
 from emocore.corpora.synthetic.notice import NOTICE_NAME

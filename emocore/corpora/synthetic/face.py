@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from emocore.corpora.synthetic.acting import FaceStyle, Floats, Look
+from emocore.arrays import Floats
+from emocore.corpora.synthetic.acting import FaceStyle, Look
 
 Picture = npt.NDArray[np.uint8]
 Colour = Sequence[float]

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from emocore.corpora.synthetic.acting import Actor, FaceStyle, Floats, Look
+from emocore.arrays import Floats
+from emocore.corpora.synthetic.acting import Actor, FaceStyle, Look
 from emocore.corpora.synthetic.face import Picture, Pose, draw
 
 SENSOR_NOISE = 2.5  # grey levels

@@ -4,7 +4,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, lfilter, sosfilt
 
-from emocore.corpora.synthetic.acting import Actor, Floats, VoiceStyle
+from emocore.arrays import Floats
+from emocore.corpora.synthetic.acting import Actor, VoiceStyle
 
 SAMPLE_RATE_HZ = 48_000
 BLOCK_SAMPLES = 240  # 5 ms, over which the formants stand still

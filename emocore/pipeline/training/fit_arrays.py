@@ -9,8 +9,9 @@ import pyarrow as pa
 import ray
 from numpy.typing import NDArray
 
+from emocore.arrays import Rows
 from emocore.datasets.examples import Examples
-from emocore.datasets.groups import Rows, groups
+from emocore.datasets.groups import groups
 from emocore.datasets.protocols import Fold, draw_validation, inner_folds
 from emocore.models.base import exhaust
 from emocore.models.catalogue import find_model

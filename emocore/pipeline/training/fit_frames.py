@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from emocore.arrays import Rows
 from emocore.datasets.examples import Examples
 from emocore.datasets.frames import frames_of
-from emocore.datasets.groups import Rows
 from emocore.datasets.protocols import Fold
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from emocore.datasets.groups import Rows
+from emocore.arrays import Rows
 from emocore.datasets.protocols import Fold, check_disjoint
 from emocore.labels import EMOTIONS
 from emocore.models.base import Settings, class_weights

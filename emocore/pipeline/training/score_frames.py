@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from emocore.arrays import Rows
 from emocore.datasets.examples import Examples
 from emocore.datasets.frames import frame_files, frames_of, images_of, read_frames
-from emocore.datasets.groups import Rows
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
 from emocore.models.bundle import bundle_folder, bundle_hash, readable

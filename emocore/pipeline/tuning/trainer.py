@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from emocore.arrays import Rows
 from emocore.datasets.duplicates import join_copies, leave_out_copies, with_validation
-from emocore.datasets.groups import Rows, groups
+from emocore.datasets.groups import groups
 from emocore.datasets.protocols import Fold, inner_folds
 from emocore.datasets.selection import Media
 from emocore.errors import UserError
