@@ -50,7 +50,7 @@ install: .venv/.installed
 	@echo "Installing the pinned packages into .venv (about 2 GB, a few minutes, once)"
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRA),dev]'
-	@$(BIN)/python -c 'from emocore.features.compile import compile_features; compile_features()'
+	@$(BIN)/python -c 'from emocore.features.article import compile_features; compile_features()'
 	@touch $@
 
 clean:

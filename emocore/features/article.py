@@ -6,6 +6,7 @@ from functools import cache, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from emocore.features.compile import compile_alone
 from emocore.features.family import Extractor, FeatureFamily, SoundInput, SoundWindow, first_window
 
 N_FRAMES = 157
@@ -68,19 +69,19 @@ def _delta_matrices() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def _load_columns(family: FeatureFamily) -> Extractor:
-    _compile()
+    compile_features()
     return lambda windows: _stacked(windows, 0, family)
 
 
 def _load_frames(family: FeatureFamily) -> Extractor:
-    _compile()
+    compile_features()
     return lambda windows: _stacked(windows, 1, family)
 
 
-def _compile() -> None:
-    from emocore.features.compile import compile_features  # noqa: PLC0415 - it calls what stands above
-
-    compile_features()
+@cache
+def compile_features() -> None:
+    """Compile what the features need of librosa, once a process."""
+    compile_alone(lambda: article_features(np.zeros(N_SAMPLES, np.float32), 22_050))
 
 
 def _stacked(windows: Sequence[SoundWindow], which: int, family: FeatureFamily) -> NDArray[np.float32]:

@@ -1,19 +1,15 @@
-"""librosa's compiled functions, made by one process at a time."""
+"""Functions that a library compiles at their first call: by one process at a time."""
 
 import os
 import tempfile
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
-from emocore.features.article import N_SAMPLES, article_features
 from emocore.storage.files import store_of
 
 
-@cache
-def compile_features() -> None:
-    """Compile what the features need of librosa, or load it where that was done; once a process.
+def compile_alone(call: Callable[[], object]) -> None:
+    """Make the first call of a library's functions, which compiles them, or loads what was compiled before.
 
     On a new installation that takes up to half a minute. Numba keeps the results on the disk, but two processes that
     compile at once can leave parts there that do not fit together, and end every process that loads them.
@@ -21,4 +17,4 @@ def compile_features() -> None:
     user = os.getuid()
     lock = Path(tempfile.gettempdir()) / f"emocore-compile-{user}.lock"
     with store_of(lock).lease(lock, busy=None):
-        article_features(np.zeros(N_SAMPLES, np.float32), 22_050)
+        call()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from emocore.errors import UserError
 from emocore.features.catalogue import find_family
@@ -75,3 +76,12 @@ def outputs(name: str, settings: NetworkSettings) -> tuple[str, ...]:
 def input_pixels(name: str, settings: NetworkSettings) -> int:
     """Return the side of the pictures that a network takes."""
     return network_spec(name).input_pixels or settings.pixels
+
+
+def build_network(name: str, settings: NetworkSettings, base: Any = None) -> Any:
+    """Return the network, in Keras's current precision and scope, with logits [n, emotions].
+
+    `base`: a face-cnn whose weights the trunk of `transfer` takes; None leaves them to chance.
+    """
+    build = network_spec(name).build
+    return build(settings) if base is None else build(settings, base)

@@ -80,7 +80,7 @@ def _keras(settings: NetworkSettings, source: FrameSource) -> float:
     import keras  # noqa: PLC0415 - in a process of its own
     import pyarrow.parquet as pq  # noqa: PLC0415 - beside its use
 
-    from emocore.models.keras.architectures import build_network  # noqa: PLC0415 - imports TensorFlow
+    from emocore.models.catalogue import build_network  # noqa: PLC0415 - imports TensorFlow
     from emocore.models.keras.devices import use_cpu  # noqa: PLC0415 - imports TensorFlow
 
     use_cpu(2)  # as a worker has on two CPUs

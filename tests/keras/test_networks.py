@@ -56,7 +56,7 @@ def precision():
 
 
 def build(name, settings, base=None):
-    from emocore.models.keras.frame_network import build_network  # noqa: PLC0415 - imports TensorFlow
+    from emocore.models.catalogue import build_network  # noqa: PLC0415 - imports TensorFlow
 
     return build_network(name, settings, base)
 

@@ -5,20 +5,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from emocore.models.catalogue import network_spec
 from emocore.models.keras.face_cnn import HEAD_LAYERS, build_face_network
 from emocore.models.network_settings import FACE_EMOTIONS, NetworkSettings
 
 _SMALLEST_MAP = 8  # pixels: the convolutions of `cnn` stop where their map would become smaller
-
-
-def build_network(name: str, settings: NetworkSettings, base: Any = None) -> Any:
-    """Return the network, in Keras's current precision and scope, with logits [n, emotions].
-
-    `base`: a face-cnn whose weights the trunk of `transfer` takes; None leaves them to chance.
-    """
-    build = network_spec(name).build
-    return build(settings) if base is None else build(settings, base)
 
 
 def set_trunk(network: Any, settings: NetworkSettings, epoch: int) -> bool:

@@ -11,9 +11,8 @@ from scipy.special import expit, softmax
 
 from emocore.errors import UserError
 from emocore.media.resize import fit_all
-from emocore.models.catalogue import input_pixels, network_spec, outputs
+from emocore.models.catalogue import build_network, input_pixels, network_spec, outputs
 from emocore.models.foreign import read_array, read_json
-from emocore.models.keras.architectures import build_network
 from emocore.models.keras.weights import check_weights, save_array, save_network
 from emocore.models.network_settings import NetworkSettings
 from emocore.storage.files import write_text

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from emocore.models.catalogue import input_pixels
-from emocore.models.keras.architectures import build_network, set_trunk
+from emocore.models.catalogue import build_network, input_pixels
+from emocore.models.keras.architectures import set_trunk
 from emocore.models.network_settings import NetworkSettings
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]  # pictures, soft labels, weights

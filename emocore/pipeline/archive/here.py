@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
@@ -25,6 +25,9 @@ from emocore.pipeline.archive.journal import DEATHS_ALLOWED, UNEXPLAINED_ALLOWED
 # prompt in one process, and on Ray: 16 files 18 and 51 to 55, 64 files 15 to 19 and 46 to 48, 256 files 30 to 35 and 51
 # to 108, 1,024 files 81 to 96 and 82 to 93.
 MOST_SHARDS = 4
+
+RunPlace = Callable[..., dict[str, Any]]
+"""Works on the shard at a place of the plan, and returns its DONE row."""
 
 
 def is_enough(n_shards: int, gpus: float | None) -> bool:
@@ -65,7 +68,7 @@ def end_begun() -> None:
         process.end()
 
 
-def run_here(places: list[int], told: dict[str, Any], gpus: float | None) -> Iterator[dict[str, Any]]:  # noqa: ARG001
+def run_here(run_place: RunPlace, places: list[int], told: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield DONE rows of the shards at these places of the plan; `told` is run_place's stage, plan and out.
 
     Raises UserError where more processes end than a shard's files can be to blame for.
@@ -76,7 +79,7 @@ def run_here(places: list[int], told: dict[str, Any], gpus: float | None) -> Ite
         process = process if process and process.is_free else _Process()
         try:
             process.wait_prepared()
-            for answer in process.answers(left, told):
+            for answer in process.answers(run_place, left, told):
                 if "error" in answer:
                     raise RuntimeError(answer["error"])
                 if "done" in answer:
@@ -115,10 +118,10 @@ class _Process:
         if self._prepared["refused"]:
             raise UserError(self._prepared["refused"])
 
-    def answers(self, places: list[int], told: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def answers(self, run_place: RunPlace, places: list[int], told: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Tell it which shards to work on, and yield what it says of them, until it ends."""
         self.is_free = False
-        self._child.tell((places, told))
+        self._child.tell((run_place, places, told))
         yield from iter(self._child.answer, {})
 
     def ended_as_it_began(self) -> UserError:
@@ -139,12 +142,10 @@ def work() -> None:
     with child.answering() as say:
         say({"refused": _refusal(*child.told())})
         try:
-            places, told = child.told()
+            run_place, places, told = child.told()
         except EOFError:  # the starting process has gone
             return
         threading.Thread(target=_end_with_parent, daemon=True).start()
-        from emocore.pipeline.archive.shards import run_place  # noqa: PLC0415 - it imports this module
-
         for place in places:
             say({"begun": place})
             try:

@@ -50,11 +50,12 @@ def run_shards(
         return
     n_files = sum(sizes[place] for place in waiting)
     told = {"stage": stage, "plan": plan, "out": out}
-    work = here.run_here if here.is_enough(len(waiting), gpus) else _run_on_ray
+    is_few = here.is_enough(len(waiting), gpus)
+    rows = here.run_here(run_place, waiting, told) if is_few else _run_on_ray(waiting, told, gpus)
     with Counter(stage.name, n_files, "file") as counter:
         clear_journals(out)
         clear_unfinished(out)
-        for done in work(waiting, told, gpus):
+        for done in rows:
             if done["fault"]:
                 raise UserError(done["fault"])
             counter.add(done["files"], done["failed"])

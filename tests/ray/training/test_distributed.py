@@ -145,7 +145,7 @@ def fitted_by_keras(frames, steps):
     """The same network after so many steps on all frames, by Keras's own training in this process."""
     import keras  # noqa: PLC0415 - only this file pays for it
 
-    from emocore.models.keras.frame_network import build_network  # noqa: PLC0415 - imports TensorFlow
+    from emocore.models.catalogue import build_network  # noqa: PLC0415 - imports TensorFlow
 
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")

@@ -82,7 +82,8 @@ def features(films, cluster, tmp_path_factory):
 @pytest.fixture(scope="session")
 def untrained(tmp_path_factory):
     """The RUN of a cnn whose weights are what chance made them: its answers are arbitrary, and always the same."""
-    from emocore.models.keras.frame_network import FrameNetwork, build_network  # noqa: PLC0415 - TensorFlow
+    from emocore.models.catalogue import build_network  # noqa: PLC0415 - as below
+    from emocore.models.keras.frame_network import FrameNetwork  # noqa: PLC0415 - TensorFlow
 
     import keras  # noqa: PLC0415 # isort: skip
 

@@ -4,6 +4,7 @@ import fcntl
 
 import pytest
 
+from emocore.features import article
 from emocore.features import compile as compiled
 
 
@@ -17,11 +18,11 @@ def test_only_who_holds_the_lock_compiles(monkeypatch, tmp_path):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         calls.append((signal.shape, sample_rate_hz))
 
-    monkeypatch.setattr(compiled, "article_features", another_process_cannot)
-    compiled.compile_features.cache_clear()
-    compiled.compile_features()
-    compiled.compile_features()
-    compiled.compile_features.cache_clear()
+    monkeypatch.setattr(article, "article_features", another_process_cannot)
+    article.compile_features.cache_clear()
+    article.compile_features()
+    article.compile_features()
+    article.compile_features.cache_clear()
     assert len(calls) == 1
     (path,) = tmp_path.iterdir()
     with path.open() as lock:

@@ -161,10 +161,10 @@ def test_no_more_processes_are_started_than_files_can_end(monkeypatch, allowed):
     monkeypatch.setattr(here, "_Process", Process)
     plan = SimpleNamespace(shard=lambda _: SimpleNamespace(num_rows=3))
     if allowed:
-        assert list(here.run_here([0], {"plan": plan}, None)) == [{"files": 3}]
+        assert list(here.run_here(dict, [0], {"plan": plan})) == [{"files": 3}]
     else:
         with pytest.raises(UserError, match=r"^13 processes ended one after the other: look for too little memory"):
-            list(here.run_here([0], {"plan": plan}, None))
+            list(here.run_here(dict, [0], {"plan": plan}))
     assert len(begun) == here.most_deaths(3) + 1 == 13
 
 
