@@ -17,6 +17,7 @@ from emocore.storage.tables import forget_types
 
 _LOOK_SECONDS = 0.02
 _ANSWER_SECONDS = 5.0
+_TRIES = 5  # to join, a second each
 _TOKEN = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
@@ -64,6 +65,8 @@ def check_answers(address: str) -> None:
 
 def _join() -> None:
     """Join a cluster; the job server sets RAY_ADDRESS. What workers print stays in Ray's logs, out of a job's own."""
+    # Something answers at the address: where that does not let us in, 20 tries, a line each, make it no other.
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", str(_TRIES))
     import ray  # noqa: PLC0415 - Ray takes seconds to import: only where it is needed
 
     try:

@@ -1,12 +1,71 @@
-"""The limits that the README states are those of the code."""
+"""What the README names and states is what the code has: limits, commands, options, models, protocols, states."""
 
+import dataclasses
+import importlib.util
+import inspect
 import re
+import shlex
 from pathlib import Path
+from typing import get_args
 
+import pytest
+
+from emocore.cli import parse
+from emocore.datasets.protocols import PROTOCOLS
+from emocore.labels import SETS
 from emocore.media import audio, container, source, stills, video
+from emocore.models.catalogue import MODELS
 from emocore.pipeline.options.files import FileOptions
+from emocore.pipeline.options.search import Search
 
-README = " ".join((Path(__file__).parents[2] / "README.md").read_text().split())
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "README.md").read_text()
+README = " ".join(TEXT.split())
+JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("*.py"))
+COMMANDS = sorted(
+    {line.split("#")[0].strip() for line in re.findall(r"^python (jobs/\w+\.py .*)$", TEXT, re.MULTILINE)}
+)
+OTHERS = {"--help", "--config", "--working-dir", "--head", "--block", "--generate"}  # of every job, and of Ray
+
+
+def options_of(job):
+    """The class of options of jobs/JOB.py."""
+    spec = importlib.util.spec_from_file_location(f"job_{job}", ROOT / "jobs" / f"{job}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    classes = [one for _, one in inspect.getmembers(module, inspect.isclass) if one.__module__ == spec.name]
+    return next(one for one in classes if dataclasses.is_dataclass(one))
+
+
+def table(header):
+    """The first cells of the rows of the table that begins so, without their quotes."""
+    rows = TEXT.split(f"| {header} |")[1].split("\n\n")[0].splitlines()[2:]
+    return [name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_one(command):
+    job, *arguments = shlex.split(command)
+    parse(options_of(Path(job).stem), [one.replace("FILE", "file") for one in arguments])
+
+
+def test_every_option_is_one_of_a_job():
+    known = {f"--{field.name.replace('_', '-')}" for job in JOBS for field in dataclasses.fields(options_of(job))}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT))
+    assert sorted(named - known - OTHERS) == []
+
+
+def test_every_job_has_its_row():
+    named = [re.match(r"jobs/(\w+)\.py", cell)[1] for cell in table("command")]
+    assert sorted(named) == JOBS
+
+
+def test_every_model_protocol_and_search_is_there_once():
+    assert sorted(table("name")) == sorted(PROTOCOLS)
+    assert sorted(table("`--search`")) == sorted(get_args(Search))
+    models = {name for name in MODELS if f"`{name}`" in README.split("## Models")[1].split("##")[0]}
+    assert models == set(MODELS)
+    assert all(f"`{name}`" in README for name in SETS)
 
 
 def test_a_file_is_too_large_where_the_readme_says_so():

@@ -69,6 +69,7 @@ class Laptop:
     folder: Path
     env: dict[str, str]
     steps: list[str]
+    address: str
     said: list[str] = field(default_factory=list)
     server: subprocess.Popen | None = None
 
@@ -158,7 +159,7 @@ def laptop(corpus, tmp_path_factory):
         "RAY_API_SERVER_ADDRESS": exports["RAY_API_SERVER_ADDRESS"].replace("8265", str(dashboard)),
         MARK: short,
     }
-    laptop = Laptop(folder, env, steps)
+    laptop = Laptop(folder, env, steps, f"127.0.0.1:{port}")
     try:
         laptop.walk(
             f" --node-ip-address=127.0.0.1 --port={port} --ray-client-server-port={client} --dashboard-port={dashboard}"
@@ -236,3 +237,12 @@ def test_nothing_is_submitted_without_the_token(laptop, tmp_path):
     assert laptop.status_of("/api/jobs/", None) == 401
     assert laptop.status_of("/api/jobs/", "0" * 64) == 403
     assert laptop.status_of("/api/jobs/", laptop.token_file.read_text()) == 200
+
+
+def test_a_job_that_joins_without_the_token_is_told_so_in_seconds(laptop, tmp_path):
+    told = {"HOME": str(tmp_path), "RAY_AUTH_MODE": "disabled", "RAY_ADDRESS": laptop.address, "PYTHONPATH": str(ROOT)}
+    started = time.monotonic()
+    code, out = finished(laptop.start("python jobs/featurize.py /shared/corpus --out /shared/F", **told))
+    sentence = f"The cluster at RAY_ADDRESS={laptop.address} does not let this process in (ConnectionError): set RAY_"
+    assert code == 2 and out.splitlines()[-1].startswith(sentence), out
+    assert time.monotonic() - started < 20
