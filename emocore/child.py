@@ -25,7 +25,7 @@ _COMMAND = (
 )
 _LAST_LINES, _LONGEST_LINE = 20, 4096  # of its stderr, bytes
 _LONGEST_ANSWER = 2**28  # bytes
-_SECONDS_TO_LISTEN = 1.0  # longer than its end, where a process of its own has its stderr
+_SECONDS_TO_END, _SECONDS_TO_LISTEN = 5.0, 1.0  # its stderr outlasts it where a process of its own has it
 
 
 class Child:
@@ -71,7 +71,11 @@ class Child:
 
     def ended_as_it_began(self) -> UserError:
         """Return what to say where it ended before it could be told of a file, after waiting for its end."""
-        code = self._process.wait()
+        try:
+            code = self._process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:  # it said what is no answer, and goes on
+            self.kill()
+            code = self._process.wait()
         self._listener.join(_SECONDS_TO_LISTEN)
         lines = [line.decode(errors="replace").strip() for line in self._last]
         remedy = f"its last words: {lines[-1]}" if lines else "look for too little memory."
