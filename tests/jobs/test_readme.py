@@ -5,16 +5,20 @@ import importlib.util
 import inspect
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from emocore.cli import parse
+from emocore.corpora.synthetic.corpus import DemoSettings, plan
 from emocore.datasets.protocols import PROTOCOLS
 from emocore.labels import SETS
 from emocore.media import audio, container, source, stills, video
-from emocore.models.catalogue import MODELS
+from emocore.models.catalogue import MODELS, network_spec
+from emocore.pipeline.options.demo import ARCHIVE_ACTORS, DemoOptions
 from emocore.pipeline.options.files import FileOptions
 from emocore.pipeline.options.search import Search
 
@@ -92,3 +96,46 @@ def test_every_kind_of_file_that_is_read_is_named():
     stated = README.split("are read without unpacking. Sound is read from ")[1].split(". Channels")[0]
     named = {f".{name}" for name in re.findall(r"[a-z0-9]+", stated)}
     assert source.MEDIA_SUFFIXES | source.STILL_SUFFIXES - {".jpeg"} <= named
+
+
+def test_networks_train_as_long_as_the_readme_says():
+    rows = dict(re.findall(r"^\| `(cnn|transfer|face-cnn)` \|.*\| ([^|]+) \|$", TEXT, re.MULTILINE))
+    for name in ("cnn", "transfer"):
+        settings = network_spec(name).settings
+        assert rows[name] == f"{settings.epochs} epochs of {settings.steps_per_epoch} steps"
+    assert rows["face-cnn"].endswith(f"{network_spec('face-cnn').settings.epochs} epochs")
+
+
+def test_the_counts_of_the_demo_are_those_of_its_corpus():
+    actors = DemoOptions(out="d").actors
+    takes = len(plan(DemoSettings(actors=actors + ARCHIVE_ACTORS)))
+    each = takes // (actors + ARCHIVE_ACTORS)
+    assert f"{takes} of {takes} takes" in TEXT and f"featurize: {2 * actors * each} of" in TEXT
+    archived = 2 * ARCHIVE_ACTORS * each + 1  # sound and film of each take, and a broken file
+    assert TEXT.count(f"label: {archived} of {archived} files") == 2
+
+
+def test_the_shipped_network_is_as_good_as_its_card_says():
+    card = (ROOT / "emocore/models/weights/face-cnn/README.md").read_text()
+    assert re.search(r"tells ([\d.]+ %) of FER2013", README)[1] == re.search(r"\*\*([\d.]+ %)\*\*", card)[1]
+
+
+def test_make_runs_what_the_readme_says():
+    make = (ROOT / "Makefile").read_text()
+    assert "--each 5000 --job-each 200" in make and "`make soak` reads 5,000" in README and "puts 200 through" in README
+    for file in ("fuzz/test_fuzz.py", "ray/archive/test_fuzzed_job.py"):
+        assert "\nEACH = 50\n" in (ROOT / "tests" / file).read_text() and "`make test` 50 and 50" in README
+    parts = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").rglob("test_*.py")}
+    assert parts == set(re.findall(r"tests/(\w+)", make))
+    ran = re.findall(r"^make [a-z-]+", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    assert ran == ["make check", "make demo", "make test-cluster", "make test"]
+
+
+def test_make_says_what_python_lacks(tmp_path):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\ncase "$2" in *ensurepip*) exit 1;; esac\n')
+    python.chmod(0o755)
+    done = subprocess.run(["make", "install", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and "apt install python3-venv" in done.stdout

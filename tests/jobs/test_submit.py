@@ -189,7 +189,7 @@ def predictions(run):
 
 def test_the_readme_has_five_steps_in_both_forms_of_submission():
     exports, steps = readme_steps()
-    assert exports["RAY_AUTH_MODE"] == "token" and len(steps) == 5
+    assert (exports["RAY_AUTH_MODE"], exports["RAY_USAGE_STATS_ENABLED"], len(steps)) == ("token", "0", 5)
     assert [step.split(" jobs/")[0] for step in (steps[0], *steps[3:])] == [
         "python",
         "ray job submit --working-dir . -- python",
@@ -226,6 +226,7 @@ def test_a_mistake_reaches_the_submitter_as_its_sentence(laptop):
         code, out = finished(process)
         assert code == 1 and "failed with exit code 2" in out  # the job's own code; Ray's is 0 or 1
         sentence = said_by_job(out)
+        assert out.index(words) < out.index("failed with exit code 2")
         assert len(sentence) == 1 and words in sentence[0] and sentence[0].endswith(".")
     assert not (laptop.shared / "R").exists() and not (ROOT / "runs" / "as-a-job").exists()
 

@@ -112,6 +112,24 @@ def test_exclude_takes_rows_out_of_a_finished_folder_and_brings_them_back(living
     assert living.answers() == before
 
 
+def test_excluding_most_asks_for_drop_gone(living, monkeypatch):
+    before = living.answers()
+    monkeypatch.setattr(archiving, "FEW_GONE", 2)
+    with pytest.raises(UserError, match="also those of --exclude"):
+        label(living.options(exclude=("[0-3].wav",)))
+    assert living.answers() == before
+    label(living.options(exclude=("[0-3].wav",), drop_gone=True))
+    assert set(living.answers()) == {"4.wav"}
+
+
+@pytest.mark.parametrize(("gpus", "places"), [(0.5, 2), (1.0, 1)])
+def test_processes_share_a_gpu(monkeypatch, gpus, places):
+    monkeypatch.setattr(shards.cluster, "check_room", lambda *_: None)
+    monkeypatch.setattr(shards.cluster, "is_joined", lambda: False)
+    monkeypatch.setattr(shards.cluster, "machines", lambda: [{"GPU": 1.0}, {"CPU": 8.0}])
+    assert shards._places(gpus) == places
+
+
 def test_attempts_count_on(living):
     for attempts in (2, 3):
         living.label(retry_failed=True)

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 import emocore
-from emocore.errors import TooManyFailures, UserError
+from emocore.errors import MediaError, TooManyFailures, UserError
 from emocore.labels import EMOTIONS
 from emocore.pipeline import cluster as ray_cluster
 from emocore.pipeline.archive import plan as planning
@@ -295,8 +295,14 @@ def test_from_python_and_without_ray_the_answers_are_the_same(newcomer, bundle, 
         first, second = (pq.read_table(out / part / "000000.parquet") for out in (with_ray, without))
         assert first.equals(second)  # but for the id of the round, which is in the metadata
     (row,) = pq.read_table(without / "labels" / "000000.parquet").to_pylist()
+    samples, rate = soundfile.read(wav, dtype="float32")
     with emocore.load_model(bundle) as model:
         answer = model.label(wav)
+        for same in (model.label(wav.read_bytes()), model.label(samples, sample_rate_hz=rate)):
+            assert same.clip.probabilities == answer.clip.probabilities
+        with pytest.raises(MediaError, match="unsupported"):
+            model.label(b"no sound at all")
+    assert answer.to_pandas()["predicted"].tolist() == [row["predicted"]]
     assert [answer.clip.probabilities[emotion] for emotion in EMOTIONS] == [row[name] for name in PROBABILITIES]
     assert [(one.predicted, one.confidence, one.state) for one in answer.windows] == [
         (row["predicted"], row["confidence"], row["state"])

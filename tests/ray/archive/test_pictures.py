@@ -180,6 +180,8 @@ def test_small_files_are_many_a_shard():
     files = [Planned({"path": f"/{i}.jpg"}, None, 0) for i in range(600)]
     assert [len(shard) for shard in cut_shards(files, Reading(20))] == [512, 88]
     assert [len(shard) for shard in cut_shards(files)] == [64] * 9 + [24]
+    films = [Planned({"path": f"/{i}.mp4"}, None, 0) for i in range(20)]
+    assert [len(shard) for shard in cut_shards(films, Reading(20))] == [8, 8, 4]
 
 
 def test_without_frames_stills_are_no_media(job, corpus, tmp_path):

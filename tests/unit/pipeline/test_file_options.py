@@ -24,8 +24,9 @@ def test_sound_tracks_count_from_1(number):
 
 def test_the_time_of_a_file_may_be_another_on_a_finished_folder_and_the_help_says_so(tmp_path, capsys, monkeypatch):
     write_json(tmp_path / "config.json", labelling._config(options(), "hash"))
-    other = options(seconds_per_file=900.0, exclude=("*_noise.wav",))
-    assert check_config(tmp_path, labelling._config(other, "hash"), FREE_OPTIONS)
+    others = [{"seconds_per_file": 900.0, "exclude": ("*_noise.wav",)}, {"no_follow": True}, {"retry_failed": True}]
+    for other in [*others, {"drop_gone": True}, {"max_failures": 3}, {"gpus_per_worker": 0.5}]:
+        assert check_config(tmp_path, labelling._config(options(**other), "hash"), FREE_OPTIONS)
     with pytest.raises(UserError, match=r"was made with options\.seed = 0, this command has 1"):
         check_config(tmp_path, labelling._config(options(seed=1), "hash"), FREE_OPTIONS)
     monkeypatch.setattr("sys.argv", ["label", "--help"])
