@@ -3,6 +3,7 @@
 import importlib.util
 import signal
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -158,8 +159,8 @@ class Here:
         self.reporter.after_report(None, [figures], checkpoint)
 
 
-@pytest.fixture
-def trains_here(monkeypatch):
+@contextmanager
+def training_here():
     """Have this process train a network itself: Ray Train starts seven processes for a second of learning."""
     from emocore.pipeline.training import distributed  # noqa: PLC0415 - where a network is trained
     from emocore.pipeline.training.worker import train_epochs  # noqa: PLC0415 - as above
@@ -168,4 +169,19 @@ def trains_here(monkeypatch):
         session = Here(data, work / distributed._PROGRESS)
         return SimpleNamespace(fit=lambda: SimpleNamespace(return_value=train_epochs(task, session)))
 
-    monkeypatch.setattr(distributed, "_trainer", trainer)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distributed, "_trainer", trainer)
+        yield
+
+
+@pytest.fixture
+def trains_here():
+    """Train in this process while one test runs."""
+    with training_here():
+        yield
+
+
+@pytest.fixture(scope="session")
+def training_in_process():
+    """Give `training_here`, for fixtures that outlast a test."""
+    return training_here

@@ -102,11 +102,11 @@ class Model:
                 does = "read it" if said["died"] == "decode" else "answered for it"
                 raise MediaError(said["died"], "killed", f"ended {ATTEMPTS} processes that {does}")
         if "refused" in said:
-            raise UserError(said["refused"])
-        if "fault" in said:
-            raise MediaError(*said["fault"])
-        clip, *windows = map(_prediction, said["answer"])
-        return Answer(clip, windows, self.emotions)
+            raise UserError(str(said["refused"]))
+        answer = _answer_of(said, self.emotions)
+        if isinstance(answer, MediaError):
+            raise answer
+        return answer
 
     def _ask(self, path: str) -> dict[str, Any]:
         """Return what the process says in the end: answer, fault or refused; died: the stage in which it did."""
@@ -180,6 +180,17 @@ def _start(place: str, seconds_per_file: float) -> Child:
     child = Child(READER)
     child.tell((place, seconds_per_file))
     return child
+
+
+def _answer_of(said: dict[str, Any], emotions: Sequence[str]) -> Answer | MediaError:
+    """Return what a process said as what it is; one that a file has taken over may say anything."""
+    try:
+        if "fault" in said:
+            return MediaError(*said["fault"])
+        clip, *windows = map(_prediction, said["answer"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return MediaError("decode", "internal", "the process that read it answered something else")
+    return Answer(clip, windows, emotions)
 
 
 def _prediction(row: dict[str, Any]) -> Prediction:

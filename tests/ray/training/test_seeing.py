@@ -290,10 +290,11 @@ def test_a_protocol_that_leaves_nothing_to_train_on_stops_at_once(features, tmp_
 
 
 @pytest.fixture(scope="session")
-def trained(films, cluster, tmp_path_factory):
+def trained(films, cluster, tmp_path_factory, training_in_process):
     """A cnn trained on films that are featurized on the way, and its summary. Read only."""
     out = tmp_path_factory.mktemp("trained") / "RUN"
-    return out, train(TrainOptions(data=(str(films),), out=str(out), model="cnn", pixels=PIXELS, **QUICK))
+    with training_in_process():
+        return out, train(TrainOptions(data=(str(films),), out=str(out), model="cnn", pixels=PIXELS, **QUICK))
 
 
 def test_a_trained_run(trained, films, tmp_path):

@@ -57,6 +57,15 @@ def test_what_a_taken_process_says_is_not_unpickled(monkeypatch, tmp_path):
     assert not touch.exists()
 
 
+@pytest.mark.parametrize(
+    "said", ["{'answer': []}", "{'answer': 1}", "{'answer': [{'clip': 'a'}]}", "{'fault': ['open']}", "{'odd': 1}"]
+)
+def test_an_answer_of_another_form_is_a_failure_of_the_file(monkeypatch, tmp_path, said):
+    program = [*BEGUN, f"say({said})", "time.sleep(600)"]
+    with reading(monkeypatch, tmp_path, program) as model, pytest.raises(MediaError, match="answered something else"):
+        model.label("x.wav")
+
+
 @dataclass
 class Touching:
     """Makes a file as it is unpickled."""

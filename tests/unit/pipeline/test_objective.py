@@ -1,5 +1,7 @@
 """What a setting is worth: the mean UAR on held actors, whole or after each part of the training."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
@@ -11,6 +13,7 @@ from xgboost import XGBClassifier
 
 from emocore.models.fitting import Recipe
 from emocore.pipeline.training.folds import Split
+from emocore.pipeline.tuning import objective
 from emocore.pipeline.tuning.objective import ArrayCandidates
 
 RNG = np.random.default_rng(2)
@@ -78,3 +81,18 @@ def test_a_report_does_not_change_after_it_was_given():
 def test_a_setting_that_a_library_refuses_is_an_exception(in_parts):
     with pytest.raises(ValueError, match="gamma"):
         list(of("svc").reports({"gamma": -1.0}, in_parts))
+
+
+def test_a_trial_has_the_gpu_and_the_setting_that_it_finds_names_none(monkeypatch):
+    recipes = []
+
+    def fit(recipe, *_, **__):
+        recipes.append(recipe)
+        return iter(())
+
+    monkeypatch.setattr(objective, "fit_inner", fit)
+    monkeypatch.setattr(objective, "exhaust", lambda _: SimpleNamespace(held=SPLITS[0].held, logits=np.zeros((24, 8))))
+    setting, candidates = dict(TREES), ArrayCandidates(Recipe("xgboost", 3), X, SOFT, SPLITS, 1, 0.5)
+    list(candidates.reports(setting, in_parts=False))
+    assert {recipe.settings["device"] for recipe in recipes} == {"cuda"}
+    assert setting == TREES and candidates.recipe.settings == {}  # of which the last fit, on CPUs, is made
