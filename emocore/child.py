@@ -34,7 +34,8 @@ class Child:
     def __init__(self, function: str) -> None:
         module, _, name = function.partition(":")
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _COMMAND.format(module, name)],
+            # -P: the working directory may be a stranger's, with a pickle.py of its own.
+            [sys.executable, "-P", "-c", _COMMAND.format(module, name)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

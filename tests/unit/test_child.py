@@ -54,3 +54,12 @@ def test_it_ends_with_the_pipe(beside):
     waiting = beside("child.told()")
     waiting._process.stdin.close()
     assert waiting._process.wait(10) == 1  # EOFError, as nobody is left to tell it anything
+
+
+def test_nothing_is_imported_from_the_working_directory(beside, tmp_path, monkeypatch):
+    (tmp_path / "a stranger's").mkdir()
+    (tmp_path / "a stranger's" / "pickle.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path / "a stranger's")
+    echo = beside("with child.answering() as say: say({'told': child.told()})")
+    echo.tell(1)
+    assert echo.answer() == {"told": 1}
