@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -24,7 +25,7 @@ _COMMAND = (
     "getattr(import_module({!r}), {!r})()"
 )
 _LAST_LINES, _LONGEST_LINE = 20, 4096  # of its stderr, bytes
-_LONGEST_ANSWER = 2**28  # bytes
+_LONGEST_ANSWER = 2**25  # bytes: some 60,000 windows
 _SECONDS_TO_END, _SECONDS_TO_LISTEN = 5.0, 1.0  # its stderr outlasts it where a process of its own has it
 
 
@@ -33,16 +34,20 @@ class Child:
 
     def __init__(self, function: str) -> None:
         module, _, name = function.partition(":")
+        reader, writer = os.pipe()  # of its own: what else it and its libraries print is no answer
+        self._answers = open(reader, "rb")  # noqa: PTH123, SIM115 - a pipe, which `end` closes
         self._process = subprocess.Popen(
             # -P: the working directory may be a stranger's, with a pickle.py of its own.
-            [sys.executable, "-P", "-c", _COMMAND.format(module, name)],
+            [sys.executable, "-P", "-c", _COMMAND.format(module, name), str(writer)],
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            pass_fds=[writer],
             # As Ray has it for a task of one CPU: the numbers are those of a cluster to the last digit.
             env={"OMP_NUM_THREADS": "1", **os.environ},
             start_new_session=True,  # Ctrl-C is for this process, which ends that one
         )
+        os.close(writer)
         self._last: deque[bytes] = deque(maxlen=_LAST_LINES)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -62,8 +67,7 @@ class Child:
 
     def answer(self) -> dict[str, Any]:
         """Return the next that it says; nothing where it ended, or says what no answer is."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline(_LONGEST_ANSWER)
+        line = self._answers.readline(_LONGEST_ANSWER)
         try:
             said = json.loads(line)
         except (ValueError, RecursionError):  # cut off in the middle of it, too
@@ -75,33 +79,35 @@ class Child:
         try:
             code = self._process.wait(_SECONDS_TO_END)
         except subprocess.TimeoutExpired:  # it said what is no answer, and goes on
-            self.kill()
-            code = self._process.wait()
+            self.end()
+            return UserError("A process that reads files said what is no answer as it began: look at what it imports.")
         self._listener.join(_SECONDS_TO_LISTEN)
         lines = [line.decode(errors="replace").strip() for line in self._last]
-        remedy = f"its last words: {lines[-1]}" if lines else "look for too little memory."
-        return UserError(f"A process that reads files ended as it began (exit code {code}): {remedy}")
+        words = f"its last words: {lines[-1]}" if lines else ""
+        memory = "look for too little memory" if code == -signal.SIGKILL or not words else ""
+        told = "; ".join(filter(None, (memory, words)))
+        return UserError(f"A process that reads files ended as it began (exit code {code}): {told}")
 
     def kill(self) -> None:
         """End it at once; what it said before can still be had."""
-        self._process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # with what it has started: that holds the pipe open
 
     def end(self) -> None:
         """End it, whatever it does."""
         self.kill()
         self._process.wait()
         self._listener.join(_SECONDS_TO_LISTEN)
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            with contextlib.suppress(BrokenPipeError):  # what it was told and did not take
-                pipe.close()
+        self._answers.close()
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # what it was told and did not take
+            self._process.stdin.close()
 
 
 @contextmanager
 def answering() -> Iterator[Callable[[dict[str, Any]], None]]:
     """Give what says something to the process that began this one. A library that prints does not say so."""
-    with open(os.dup(1), "w", encoding="ascii", buffering=1) as answers:  # noqa: PTH123 - a descriptor
-        os.dup2(2, 1)
+    with open(int(sys.argv[1]), "w", encoding="ascii", buffering=1) as answers:  # noqa: PTH123 - a descriptor
         yield partial(_say, answers)
 
 

@@ -105,25 +105,32 @@ class Model:
             raise UserError(str(said["refused"]))
         answer = _answer_of(said, self.emotions)
         if isinstance(answer, MediaError):
+            if answer.reason == "internal":  # perhaps a process that a file has taken over: the next has another
+                self.close()
             raise answer
         return answer
 
     def _ask(self, path: str) -> dict[str, Any]:
         """Return what the process says in the end: answer, fault or refused; died: the stage in which it did."""
+        is_new = self._child is None
         child = self._child = self._child or _start(self.place, self.seconds_per_file)
         alarm = _Alarm(child, 2 * self.seconds_per_file)
         stage = ""
         try:
             child.tell(path)
-            said = child.answer()
-            with alarm:  # what it takes to import and to load a model is not the file's
+            # What it takes to import and to load a model is not the file's.
+            said = child.answer() if is_new else {"stage": ""}
+            with alarm:
                 while "stage" in said:
-                    stage, said = said["stage"], child.answer()
+                    stage, said = str(said["stage"]), child.answer()
         except BaseException:
             self.close()
             raise
         if said:
             return said
+        if not stage and not is_new:  # it ended after the file before
+            self.close()
+            return self._ask(path)
         if not stage:
             error = child.ended_as_it_began()
             self.close()

@@ -40,8 +40,8 @@ KNOWN = ("path", "clip", "take", "emotion", "statement", "repetition", "actor", 
 UNREAD = ("segment_start_seconds", "segment_end_seconds")
 # Columns that hold a number or a code; what a manifest says in words, as "twenties" or "German", stays in `extra`.
 WHERE_WRITTEN_SO: dict[str, tuple[re.Pattern[str], Callable[[str], Any]]] = {
-    "age": (re.compile(r"[0-9]{1,3}"), int),  # in years
-    "language": (re.compile(r"[A-Za-z]{2,3}"), str.lower),  # ISO 639
+    "age": (re.compile(r"[0-9]{1,2}|1[0-2][0-9]"), int),  # in years
+    "language": (re.compile(r"(?!NA$)[A-Za-z]{2,3}"), str.lower),  # ISO 639
 }
 _SEPARATOR = re.compile(r"sep=([,;\t])", re.IGNORECASE)  # the first line that Excel reads, and writes, of itself
 _BACKSLASHES = " (with / in place of its backslashes there is no such file either: paths are those of this machine)"
@@ -116,9 +116,10 @@ def _read(manifest: str) -> dict[int, dict[str, str]]:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"Manifest {manifest!r} has two columns {twice!r}: expected every name once.")
-    if any(name in UNREAD for name in names):
+    segments = [name for name, old in zip(names, kept, strict=True) if name in UNREAD and _is_filled(filled, old)]
+    if segments:
         raise UserError(
-            f"Manifest {manifest!r} has a column {next(name for name in names if name in UNREAD)!r}, and this version "
+            f"Manifest {manifest!r} has a column {segments[0]!r}, and this version "
             "reads whole files only: cut them, or take the column out."
         )
     if not filled:
@@ -128,6 +129,10 @@ def _read(manifest: str) -> dict[int, dict[str, str]]:
         number: {name: row[old] if name == "path" else row[old].strip() for name, old in zip(names, kept, strict=True)}
         for number, row in filled.items()
     }
+
+
+def _is_filled(rows: Mapping[int, Sequence[str]], place: int) -> bool:
+    return any(row[place].strip() for row in rows.values())
 
 
 def _read_text(manifest: str) -> tuple[list[str], list[list[str]]]:
@@ -228,12 +233,15 @@ def _merge(rated: Sequence[tuple[str, Row]], emotions: Sequence[str]) -> Row:
     (where, first), rest = rated[0], rated[1:]
     merged = dict(first)
     for other_where, other in rest:
-        for name in other.keys() - {"emotion", "extra", "path"}:
+        for name in other.keys() - {"emotion", "extra", "path", *WHERE_WRITTEN_SO}:
             if merged.setdefault(name, other[name]) != other[name]:
                 raise UserError(
                     f"{where} and {other_where.rpartition(', ')[2]} name one path but disagree about {name}, "
                     f"{merged[name]!r} and {other[name]!r}: raters may differ in the emotion only."
                 )
+    for name in WHERE_WRITTEN_SO:  # as any other column that raters fill, perhaps of themselves
+        told_by = {row.get(name) for _, row in rated}
+        merged[name] = told_by.pop() if len(told_by) == 1 else None
     extras = [row["extra"] for _, row in rated]
     shared = {name for name in extras[0] if len({extra.get(name) for extra in extras}) == 1}
     merged["extra"] = sorted((name, extras[0][name]) for name in shared) or None

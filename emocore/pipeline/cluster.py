@@ -17,7 +17,7 @@ from emocore.storage.tables import forget_types
 
 _LOOK_SECONDS = 0.02
 _ANSWER_SECONDS = 5.0
-_TRIES = 5  # to join, a second each
+_TRIES, _TRIES_OF_RAY = 5, "RAY_gcs_server_port_wait_time_s"  # to join, a second each
 _TOKEN = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
@@ -66,7 +66,8 @@ def check_answers(address: str) -> None:
 def _join() -> None:
     """Join a cluster; the job server sets RAY_ADDRESS. What workers print stays in Ray's logs, out of a job's own."""
     # Something answers at the address: where that does not let us in, 20 tries, a line each, make it no other.
-    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", str(_TRIES))
+    tries = os.environ.get(_TRIES_OF_RAY)
+    os.environ.setdefault(_TRIES_OF_RAY, str(_TRIES))
     import ray  # noqa: PLC0415 - Ray takes seconds to import: only where it is needed
 
     try:
@@ -74,8 +75,12 @@ def _join() -> None:
     except Exception as error:  # of several kinds, by what was missing, and some with pages of text
         raise UserError(
             f"The cluster at RAY_ADDRESS={os.environ['RAY_ADDRESS']} does not let this process in "
-            f"({type(error).__name__}): set RAY_AUTH_MODE, and its token, as where it was started."
+            f"({type(error).__name__}): set RAY_AUTH_MODE, and its token, as where it was started; a head that is only "
+            f"slow to begin is waited for longer with {_TRIES_OF_RAY}=60."
         ) from error
+    finally:
+        if tries is None:
+            del os.environ[_TRIES_OF_RAY]
 
 
 def _start() -> None:

@@ -1,6 +1,7 @@
 """The process beside a program: what it says is lines of JSON, or nothing; it is ended whatever it does."""
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -27,7 +28,7 @@ def beside(tmp_path, monkeypatch):
 
 
 def test_it_is_told_and_answers_and_a_library_that_prints_says_nothing(beside):
-    echo = beside("with child.answering() as say: print('noise'); os.write(1, b'{}'); say({'told': child.told()})")
+    echo = beside("with child.answering() as say: print('noise'); os.write(1, b'{}\\n'); say({'told': child.told()})")
     echo.tell("caf\udce9")
     assert echo.answer() == {"told": "caf\udce9"}
     assert echo.answer() == {}
@@ -36,10 +37,10 @@ def test_it_is_told_and_answers_and_a_library_that_prints_says_nothing(beside):
 @pytest.mark.parametrize("said", ["no JSON", "[1]", '{"cut', "[" * 50_000])
 def test_what_is_no_answer_is_none_and_the_process_is_ended(beside, monkeypatch, said):
     monkeypatch.setattr(child, "_SECONDS_TO_END", 0.1)
-    odd = beside(f"os.write(1, b{said!r} + b'\\n'); time.sleep(60)")
+    odd = beside(f"os.write(int(sys.argv[1]), b{said!r} + b'\\n'); time.sleep(60)")
     assert odd.answer() == {}
     started = time.monotonic()
-    assert "ended as it began (exit code -9)" in str(odd.ended_as_it_began())
+    assert "said what is no answer" in str(odd.ended_as_it_began())
     assert time.monotonic() - started < 5
 
 
@@ -63,3 +64,13 @@ def test_nothing_is_imported_from_the_working_directory(beside, tmp_path, monkey
     echo = beside("with child.answering() as say: say({'told': child.told()})")
     echo.tell(1)
     assert echo.answer() == {"told": 1}
+
+
+def test_what_it_has_started_ends_with_it(beside):
+    parent = beside(
+        "with child.answering() as say: os.fork() or time.sleep(600); say({'pid': os.getpid()}); time.sleep(600)"
+    )
+    other = parent.answer()["pid"]
+    parent.kill()
+    assert parent.answer() == {}  # nobody holds the pipe any more
+    assert not Path(f"/proc/{other}").exists() or "Z" in Path(f"/proc/{other}/stat").read_text().split(")")[1]

@@ -66,6 +66,18 @@ def test_an_answer_of_another_form_is_a_failure_of_the_file(monkeypatch, tmp_pat
         model.label("x.wav")
 
 
+@pytest.mark.parametrize("then", ["time.sleep(600)", "os._exit(0)", "child.told()"])
+def test_a_file_that_spoilt_the_process_costs_the_next_one_nothing(monkeypatch, tmp_path, then):
+    """The first process answers once, and then hangs, ends, or says nothing; the next answers as it should."""
+    fault = "say({'fault': ['open', 'broken', 'in its turn']})"
+    mark = tmp_path / "one was here"
+    program = [*BEGUN, fault, f"if not os.path.exists({str(mark)!r}):", f"    open({str(mark)!r}, 'w'); {then}"]
+    with reading(monkeypatch, tmp_path, program) as model:
+        for _ in range(2):
+            with pytest.raises(MediaError, match="in its turn"):
+                model.label("x.wav")
+
+
 @dataclass
 class Touching:
     """Makes a file as it is unpickled."""

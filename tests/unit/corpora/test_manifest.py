@@ -49,6 +49,11 @@ def test_an_age_or_a_language_in_words_stays_as_it_is_written(write):
     assert found == [(None, None, worded), (None, "de", None), (None, "nld", [("age", "1.5")])]
 
 
+def test_raters_of_other_ages_leave_it_unknown_and_empty_segments_are_none(write):
+    (row,) = clips(write("path,emotion,age,language,segment_end_seconds\na.wav,sad,34,de,\na.wav,sad,51,de,\n"))
+    assert (row["age"], row["language"], row["segment_end_seconds"]) == (None, "de", None)
+
+
 def test_parquet_cells_become_strings(write, tmp_path):
     table = pa.table({"path": ["a.wav", "b.wav"], "actor": pa.array([1, None]), "emotion": ["sad", None]})
     pq.write_table(table, tmp_path / "m.parquet")
