@@ -93,13 +93,16 @@ def spread(values: Sequence[str], gender: dict[str, str], n: int, seed: int) -> 
 
 
 def _column(clips: pa.Table, column: str) -> list[str | None]:
-    if column in clips.column_names and _is_plain(clips.schema.field(column).type):
-        return [value or None for value in clips[column].cast(pa.string()).to_pylist()]
+    """Return the values of a column; where it has none, what a manifest says under that name in `extra`."""
+    typed, told = [""] * clips.num_rows, [""] * clips.num_rows
+    is_column = column in clips.column_names and _is_plain(clips.schema.field(column).type)
+    if is_column:
+        typed = clips[column].cast(pa.string()).to_pylist()
     if "extra" in clips.column_names:
-        values: list[str | None] = pc.map_lookup(clips["extra"], pa.scalar(column), "first").to_pylist()
-        if any(values):
-            return [value or None for value in values]
-    raise UserError(f"No clip has a column {column!r} to group by: expected one of {', '.join(_choices(clips))}.")
+        told = pc.map_lookup(clips["extra"], pa.scalar(column), "first").to_pylist()
+    if not is_column and not any(told):
+        raise UserError(f"No clip has a column {column!r} to group by: expected one of {', '.join(_choices(clips))}.")
+    return [one or other or None for one, other in zip(typed, told, strict=True)]
 
 
 def _choices(clips: pa.Table) -> list[str]:

@@ -1,6 +1,7 @@
 """Protocols: the published folds, and the law that nobody stands on both sides."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -298,3 +299,10 @@ def test_what_stands_on_both_sides_stops_the_run(left, right, same):
             f"Fold '3' trains on '/d/c1.wav' and tests on '/d/c3.wav', which {same}: "
             "leave one of them out, or put both on one side."
         )
+
+
+def test_what_a_manifest_says_in_words_groups_as_well_as_what_its_column_holds():
+    extra = pa.array([[("age", "twenties")], [], [("age", "twenties")]], pa.map_(pa.string(), pa.string()))
+    clips = pa.table({"clip": ["a", "b", "c"], "take": ["a", "b", "c"], "age": pa.array([None, 34, None], pa.int32())})
+    found = groups(clips.append_column("extra", extra), "age")
+    assert found.known and found.values.tolist() == ["twenties", "34", "twenties"]
