@@ -90,8 +90,9 @@ class Child:
 
     def kill(self) -> None:
         """End it at once; what it said before can still be had."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # with what it has started: that holds the pipe open
+        if self._process.returncode is None:  # once that is known, its number may be another's
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # with what it has started: that holds the pipe open
 
     def end(self) -> None:
         """End it, whatever it does."""

@@ -109,7 +109,7 @@ def _read(manifest: str) -> dict[int, dict[str, str]]:
     ours = {*KNOWN, *WHERE_WRITTEN_SO, *UNREAD}
     names = [name.lower() if name.lower() in ours else name for name in names]
     # Spreadsheets write columns that were once touched, without a name and without a cell.
-    kept = [place for place, name in enumerate(names) if name or any(row[place].strip() for row in filled.values())]
+    kept = [place for place, name in enumerate(names) if name or _is_filled(filled, place)]
     names = [names[place] for place in kept]
     if "path" not in names:
         raise UserError(f"Manifest {manifest!r} has no column 'path', only {names}: expected path, emotion, actor, ….")

@@ -11,7 +11,6 @@ from emocore.probabilities import softmax
 How = Literal["mean-log", "vote", "weighted"]
 HOW: tuple[How, ...] = get_args(How)
 
-
 LEAST = 1e-7  # a frame that is certain does not outvote all others
 MOST_OF_A_TIE = 1e-3
 

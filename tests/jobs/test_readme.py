@@ -1,8 +1,6 @@
 """What the README names and states is what the code has: limits, commands, options, models, protocols, states."""
 
 import dataclasses
-import importlib.util
-import inspect
 import re
 import shlex
 import shutil
@@ -25,20 +23,16 @@ from emocore.pipeline.options.search import Search
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text()
 README = " ".join(TEXT.split())
-JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("*.py"))
 COMMANDS = sorted(
     {line.split("#")[0].strip() for line in re.findall(r"^python (jobs/\w+\.py .*)$", TEXT, re.MULTILINE)}
 )
 OTHERS = {"--help", "--config", "--working-dir", "--head", "--block", "--generate"}  # of every job, and of Ray
 
 
-def options_of(job):
-    """The class of options of jobs/JOB.py."""
-    spec = importlib.util.spec_from_file_location(f"job_{job}", ROOT / "jobs" / f"{job}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    classes = [one for _, one in inspect.getmembers(module, inspect.isclass) if one.__module__ == spec.name]
-    return next(one for one in classes if dataclasses.is_dataclass(one))
+@pytest.fixture(scope="module")
+def options(job_modules):
+    """The class of options of each job."""
+    return {name: getattr(module, name.capitalize()) for name, module in job_modules.items()}
 
 
 def table(header):
@@ -48,20 +42,20 @@ def table(header):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_is_one(command):
+def test_every_command_is_one(options, command):
     job, *arguments = shlex.split(command)
-    parse(options_of(Path(job).stem), [one.replace("FILE", "file") for one in arguments])
+    parse(options[Path(job).stem], [one.replace("FILE", "file") for one in arguments])
 
 
-def test_every_option_is_one_of_a_job():
-    known = {f"--{field.name.replace('_', '-')}" for job in JOBS for field in dataclasses.fields(options_of(job))}
+def test_every_option_is_one_of_a_job(options):
+    known = {f"--{field.name.replace('_', '-')}" for of_job in options.values() for field in dataclasses.fields(of_job)}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT))
     assert sorted(named - known - OTHERS) == []
 
 
-def test_every_job_has_its_row():
+def test_every_job_has_its_row(job_modules):
     named = [re.match(r"jobs/(\w+)\.py", cell)[1] for cell in table("command")]
-    assert sorted(named) == JOBS
+    assert sorted(named) == sorted(job_modules)
 
 
 def test_every_model_protocol_and_search_is_there_once():

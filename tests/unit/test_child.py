@@ -74,3 +74,12 @@ def test_what_it_has_started_ends_with_it(beside):
     parent.kill()
     assert parent.answer() == {}  # nobody holds the pipe any more
     assert not Path(f"/proc/{other}").exists() or "Z" in Path(f"/proc/{other}/stat").read_text().split(")")[1]
+
+
+def test_a_process_whose_end_is_known_is_not_signalled_again(beside, monkeypatch):
+    """Its number may be another's by then."""
+    waiting = beside("child.told()")
+    waiting.end()
+    monkeypatch.setattr(child.os, "killpg", lambda *_: pytest.fail("signalled"))
+    waiting.kill()
+    waiting.end()
