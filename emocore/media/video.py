@@ -8,7 +8,6 @@ from fractions import Fraction
 from typing import Any, Literal
 
 import av
-import cv2
 import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import VideoReformatter
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from emocore.errors import MediaError
 from emocore.media.audio import MAX_SECONDS
 from emocore.media.container import MAX_PIXELS
+from emocore.media.light import grey_of
 from emocore.media.resize import DEFAULT_PIXELS, fit
 from emocore.media.upright import as_wide_as_shown, upright
 
@@ -197,23 +197,19 @@ def whole(pixels: int) -> Keep:
 
 
 class PictureMaker:
-    """Turns a stream's frames into pictures, upright and in grey.
-
-    By way of BGR, as OpenCV reads films, so that pictures equal those of cv2.VideoCapture.
-    """
+    """Turns a stream's frames into pictures, upright and in grey."""
 
     def __init__(self, stream: VideoStream, begins: Fraction, keep: Keep) -> None:
         self.stream = stream
         self.begins = begins
         self.keep = keep
         self.converter = VideoReformatter()  # keeps its tables from frame to frame
+        # What the container says: the decoder writes over it, also where the packets say nothing.
+        self.transfer = int(stream.codec_context.color_trc)
 
     def __call__(self, index: int, frame: Any) -> Picture:
         """Return the picture of the frame with this index."""
-        plane = self.converter.reformat(frame, format="bgr24", threads=1).planes[0]
-        rows: NDArray[np.uint8] = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-        bgr = rows[:, : 3 * plane.width].reshape(plane.height, plane.width, 3)
-        grey = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)
+        grey = grey_of(frame, self.transfer, self.converter)
         seconds = float(self.begins + _since_begin(index, frame, self.stream))
         return self.keep(
             index, seconds, upright(as_wide_as_shown(grey, self.stream.sample_aspect_ratio), _matrix(frame))
