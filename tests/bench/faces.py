@@ -34,7 +34,7 @@ def main() -> None:
     faces = _fer2013(Path(sys.argv[1]) / "PublicTest.zip") if len(sys.argv) > 1 else _drawn_faces()
     samples = {
         "FER2013 in 720p" if len(sys.argv) > 1 else "drawn in 720p": list(islice(_scenes(faces), PASTED)),
-        "no face": [(scene, None) for scene in islice(_textures(np.random.default_rng(1)), EMPTY)],
+        "no face": [(scene, None) for scene in islice(textures(np.random.default_rng(1)), EMPTY)],
         "drawn 192 × 192": list(islice(_drawn(), DRAWN)),
     }
     print(f"{'detector':20}" + "".join(f"{name:>36}" for name in samples))
@@ -68,7 +68,7 @@ def _measure(find: Callable[[Any], Rectangle | None], samples: list[Sample]) -> 
     answers = [find(grey) for grey, _ in samples]
     milliseconds = 1e3 * (time.process_time() - start) / len(samples)
     for answer, (_, face) in zip(answers, samples, strict=True):
-        right = answer is not None and face is not None and _overlap(answer, face) >= 0.4
+        right = answer is not None and face is not None and overlap(answer, face) >= 0.4
         found += right
         wrong += answer is not None and not right
     shares = f"{100 * found / len(samples):.1f} %", f"{100 * wrong / len(samples):.1f} %"
@@ -76,7 +76,7 @@ def _measure(find: Callable[[Any], Rectangle | None], samples: list[Sample]) -> 
     return f"{hits}, {milliseconds:.1f} ms".rjust(36)
 
 
-def _overlap(one: Rectangle, two: Rectangle) -> float:
+def overlap(one: Rectangle, two: Rectangle) -> float:
     width = min(one[0] + one[2], two[0] + two[2]) - max(one[0], two[0])
     height = min(one[1] + one[3], two[1] + two[3]) - max(one[1], two[1])
     common = max(0.0, width) * max(0.0, height)
@@ -115,22 +115,27 @@ def _drawn() -> Iterator[Sample]:
 
 
 def _scenes(faces: Iterator[Any]) -> Iterator[Sample]:
-    """Yield faces in scenes, their edges blended over a sixteenth of their width."""
+    """Yield faces in scenes."""
     random = np.random.default_rng(0)
-    for face, scene in zip(faces, _textures(random), strict=False):
+    for face, scene in zip(faces, textures(random), strict=False):
         side = int(random.integers(120, 401))
         left, top = int(random.integers(WIDTH - side)), int(random.integers(HEIGHT - side))
-        large = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
-        edge = side // 16
-        share = np.zeros((side, side), np.float32)
-        share[edge:-edge, edge:-edge] = 1
-        share = cv2.GaussianBlur(share, (0, 0), edge / 2)
-        under = scene[top : top + side, left : left + side]
-        scene[top : top + side, left : left + side] = (share * large + (1 - share) * under).astype(np.uint8)
+        paste(scene, face, left, top, side)
         yield scene, (left, top, side, side)
 
 
-def _textures(random: np.random.Generator) -> Iterator[Any]:
+def paste(scene: Any, face: Any, left: int, top: int, side: int) -> None:
+    """Write a face, so many pixels wide, over a scene; its edges are blended over a sixteenth of that."""
+    large = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
+    edge = side // 16
+    share = np.zeros((side, side), np.float32)
+    share[edge:-edge, edge:-edge] = 1
+    share = cv2.GaussianBlur(share, (0, 0), edge / 2)
+    under = scene[top : top + side, left : left + side]
+    scene[top : top + side, left : left + side] = (share * large + (1 - share) * under).astype(np.uint8)
+
+
+def textures(random: np.random.Generator) -> Iterator[Any]:
     """Yield grey scenes: clouds of all sizes, and before them boxes, discs, lines, letters and shelves."""
     while True:
         clouds = np.full((HEIGHT, WIDTH), random.uniform(70, 180), np.float32)
