@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from emocore.errors import UserError
 
+GridName = Literal["tiled", "speech"]
+
+LEAST_WINDOW_SECONDS, MOST_WINDOW_SECONDS = 0.1, 60.0  # that a user may ask for, and of a hop
 _MICROSECONDS = 1_000_000
 
 
@@ -20,11 +23,11 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowGrid:
-    """Where the windows of a clip lie. Times are whole microseconds: they are never joined on, `index` is.
+    """Where the windows of a clip lie. Times are whole ticks, microseconds: they are never joined on, `index` is.
 
     `length_seconds` None: one window, the whole clip. `hop_seconds` None: the first window alone. `tail` says what
     becomes of a last window that the clip does not fill: it is kept as it is, is padded to the whole length, or
-    dropped.
+    dropped. `ticks_per_second` of a sample rate: windows begin and end at samples.
 
     >>> [(w.start_seconds, w.end_seconds) for w in WindowGrid(2.0, 1.0).windows(3.5)]
     [(0.0, 2.0), (1.0, 3.0), (2.0, 3.5)]
@@ -35,6 +38,7 @@ class WindowGrid:
     length_seconds: float | None = None
     hop_seconds: float | None = None
     tail: Literal["keep", "pad", "drop"] = "keep"
+    ticks_per_second: int = _MICROSECONDS
 
     def __post_init__(self) -> None:
         for name, value in (("window", self.length_seconds), ("hop", self.hop_seconds)):
@@ -47,25 +51,28 @@ class WindowGrid:
         """Return the window at a place, whatever the clip's length. Raises ValueError where the grid has no length."""
         if self.length_seconds is None or (index and self.hop_seconds is None):
             raise ValueError(f"This grid has no window {index} without the clip's duration.")
-        start = index * _whole(self.hop_seconds or 0.0)
-        return Window(index, start / _MICROSECONDS, (start + _whole(self.length_seconds)) / _MICROSECONDS)
+        start = index * self._ticks(self.hop_seconds or 0.0)
+        ends = start + self._ticks(self.length_seconds)
+        return Window(index, start / self.ticks_per_second, ends / self.ticks_per_second)
 
     def windows(self, duration_seconds: float) -> Iterator[Window]:
         """Yield the windows of a clip in their order; the first that reaches the clip's end is the last."""
-        end = _whole(duration_seconds)
+        end = self._ticks(duration_seconds)
         if self.length_seconds is None:
-            yield Window(0, 0.0, end / _MICROSECONDS)
+            yield Window(0, 0.0, end / self.ticks_per_second)
             return
         index = 0
         while True:
             window = self.at(index)
-            is_full = _whole(window.end_seconds) <= end
+            if index and self._ticks(window.start_seconds) >= end:  # of windows with gaps between them
+                return
+            is_full = self._ticks(window.end_seconds) <= end
             if is_full or self.tail == "pad":
                 yield window
             elif self.tail == "keep":
-                yield Window(index, window.start_seconds, end / _MICROSECONDS)
+                yield Window(index, window.start_seconds, end / self.ticks_per_second)
             index += 1
-            if self.hop_seconds is None or _whole(window.end_seconds) >= end:
+            if self.hop_seconds is None or self._ticks(window.end_seconds) >= end:
                 return
 
     def covering(self, seconds: float) -> range:
@@ -74,22 +81,68 @@ class WindowGrid:
         >>> WindowGrid(2.0, 1.0).covering(2.5)
         range(1, 3)
         """
-        moment = _whole(seconds)
+        moment = self._ticks(seconds)
         if self.length_seconds is None:
             return range(1)
-        length = _whole(self.length_seconds)
+        length = self._ticks(self.length_seconds)
         if self.hop_seconds is None:
             return range(int(0 <= moment < length))
-        hop = _whole(self.hop_seconds)
+        hop = self._ticks(self.hop_seconds)
         return range(max(0, (moment - length) // hop + 1), max(0, moment // hop + 1))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return asdict(self)
+        """Return the fields as JSON values; the ticks only where they are others than microseconds."""
+        told = asdict(self)
+        if self.ticks_per_second == _MICROSECONDS:
+            del told["ticks_per_second"]
+        return told
+
+    def _ticks(self, seconds: float) -> int:
+        return round(seconds * self.ticks_per_second)
 
 
 WHOLE_CLIP = WindowGrid()
 
 
-def _whole(seconds: float) -> int:
-    return round(seconds * _MICROSECONDS)
+@dataclass(frozen=True)
+class HowCut:
+    """How a recording is cut into windows; what is None is as the features of the model say.
+
+    `grid` None: their own, one window a clip. `vad`: whether speech is looked for, and a window without it has no
+    answer.
+    """
+
+    grid: GridName | None = None
+    window_seconds: float | None = None  # None: as long as the features are made for
+    hop_seconds: float | None = None  # None: half of a window, and a whole one of films
+    vad: bool = False
+
+
+AS_FAMILIES_SAY = HowCut()
+
+
+def how_cut(
+    grid: GridName | None = None,
+    window_seconds: float | None = None,
+    hop_seconds: float | None = None,
+    *,
+    vad: bool = True,
+    sees: bool = False,
+) -> HowCut:
+    """Return how `label` cuts a recording for a model that hears or sees. Raises UserError.
+
+    >>> how_cut(), how_cut(vad=False).grid, how_cut(sees=True).grid
+    (HowCut(grid='speech', window_seconds=None, hop_seconds=None, vad=True), 'tiled', 'tiled')
+    """
+    for option, value in (("--window-seconds", window_seconds), ("--hop-seconds", hop_seconds)):
+        if value is not None and not LEAST_WINDOW_SECONDS <= value <= MOST_WINDOW_SECONDS:
+            least, most = LEAST_WINDOW_SECONDS, MOST_WINDOW_SECONDS
+            raise UserError(f"{option} must be from {least:g} to {most:g} seconds: got {value:g}.")
+    if grid not in (None, *get_args(GridName)):
+        raise UserError(f"--grid must be one of {', '.join(get_args(GridName))}: got {grid!r}.")
+    if grid == "speech" and not vad:
+        raise UserError("--grid speech places windows on speech, for which --no-vad does not look: leave one out.")
+    if sees and (grid == "speech" or not vad):
+        option = "--grid speech" if grid == "speech" else "--no-vad"
+        raise UserError(f"{option} is of sound, and the model reads pictures: leave it out.")
+    return HowCut(grid or ("speech" if vad and not sees else "tiled"), window_seconds, hop_seconds, vad and not sees)

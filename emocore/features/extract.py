@@ -1,27 +1,24 @@
-"""From a batch of listed files to a batch of features: one open per file, faults as columns."""
+"""From a batch of listed files to a batch of features: one open per file, faults as columns, windows as they come."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from emocore.errors import MediaError
-from emocore.features.family import Extractor, FeatureFamily, FrameInput, SoundInput, SoundWindow
-from emocore.media.audio import Sound, prepare, sound_state
-from emocore.media.bandwidth import bandwidth_hz
+from emocore.errors import MediaError, UserError
+from emocore.features.family import FeatureFamily, FrameInput, SoundInput
+from emocore.features.listen import Ear, Windows, loaded
+from emocore.media.audio import Take
 from emocore.media.limit import TimeLimit
-from emocore.media.reading import Media, Reading, read_media
+from emocore.media.reading import Media, Reading, stream_media
 from emocore.media.source import content_id, open_source
 from emocore.media.video import Picture
-from emocore.schema import CLIPS, LISTING, SHARES, features_schema, pictures_schema, soft_labels
-from emocore.timeline import Window
+from emocore.schema import CLIPS, LISTING, SHARES, soft_labels
+from emocore.timeline import AS_FAMILIES_SAY, HowCut
 from emocore.tracks.pictures import keeper
+from emocore.tracks.vad import is_installed, load_network, speaks
 
 # A file that cannot be used: these three say why, and are null for every other.
 FAULT = [pa.field("stage", pa.string()), pa.field("reason", pa.string()), pa.field("detail", pa.string())]
@@ -34,13 +31,40 @@ PLANNED = pa.schema(
     ]
 )
 
-Guard = Callable[[str], AbstractContextManager[object]]
-Sink = Callable[[list[str], list[Picture]], None]
+FEATURIZED = pa.schema(
+    [
+        *CLIPS,
+        *FAULT,
+        pa.field("speech_seconds", pa.float64()),  # null where nobody looked for speech
+        pa.field("broken_after_seconds", pa.float64()),  # where it cannot be read any further
+    ]
+)
+PICTURES_AT_ONCE = 64
+_OF_THE_FILE = ("broken", "truncated", "not_finite")  # faults before which there may be something to answer from
+
+Alive = Callable[[], None]
+"""Told now and then that a file is still being read."""
+Guard = Callable[[str], AbstractContextManager[Alive | None]]
 
 
-def featurized_schema(families: Sequence[FeatureFamily]) -> pa.Schema:
-    """Return what `featurize_batch` gives: a row a file, with its windows of each family of sound in a list."""
-    return pa.schema([*CLIPS, *FAULT, *(pa.field(family.name, _windows_type(family)) for family in heard_by(families))])
+class Sink(Protocol):
+    """Takes what is made of the clips of one file, those of equal bytes together, piece by piece."""
+
+    def windows(self, clips: list[str], family: FeatureFamily, windows: Windows) -> None:
+        """Take the next windows of a family."""
+
+    def pictures(self, clips: list[str], pictures: list[Picture]) -> None:
+        """Take the next pictures."""
+
+
+class Nothing:
+    """A sink for which nothing is kept."""
+
+    def windows(self, clips: list[str], family: FeatureFamily, windows: Windows) -> None:
+        """Keep nothing."""
+
+    def pictures(self, clips: list[str], pictures: list[Picture]) -> None:
+        """Keep nothing."""
 
 
 def reading_of(
@@ -60,47 +84,69 @@ def heard_by(families: Sequence[FeatureFamily]) -> list[FeatureFamily]:
     return [family for family in families if isinstance(family.reads, SoundInput)]
 
 
-def load_families(families: Sequence[FeatureFamily]) -> None:
+def load_families(families: Sequence[FeatureFamily], how: HowCut = AS_FAMILIES_SAY) -> None:
     """Load what takes long of these families, before a file's time runs; once a process."""
     for family in heard_by(families):
-        _loaded(family)
+        loaded(family)
+    if how.vad:
+        load_network()
 
 
 def featurize_batch(
     planned: pa.Table,
     families: Sequence[FeatureFamily],
     reading: Reading | None = None,
-    guard: Guard = nullcontext,
+    guard: Guard = lambda _: nullcontext(),
     sink: Sink | None = None,
+    how: HowCut = AS_FAMILIES_SAY,
 ) -> pa.Table:
-    """Return `featurized_schema` rows for PLANNED rows, in their order; equal bytes are computed once a batch.
+    """Return FEATURIZED rows for PLANNED rows, in their order; equal bytes are computed once a batch.
 
     A file that is not what was planned any more speaks for none of its copies: the next of them is read.
-    A row with a fault has no windows; nor has one without sound, whose state is "no_audio" where sound was asked for.
-    `guard(path)` is entered around each file, and may raise MediaError; `sink(clips, pictures)` takes the pictures of
-    a clip and of its copies, at once, so that they need not be held.
+    What is made of a file goes to the `sink` as it comes, and stays there where the file then has a fault: the row
+    says how far it was read. `guard(path)` is entered around each file, and may raise MediaError.
     """
-    reading = reading or reading_of(families)
-    heard = heard_by(families) if reading.sound else []
-    for family in heard:
-        _loaded(family)
+    job = _Job(heard_by(families), reading or reading_of(families), sink or Nothing(), how)
+    load_families(job.heard, how)
     paths, clips, ids = (planned[name].to_pylist() for name in ("path", "clip", "planned_id"))
     results = [_Result()] * planned.num_rows
     for rows in _copies(planned):
         while rows:
             first = rows[0]
+            taken = _Taken(clips, rows, ids[first])
             try:
-                with guard(paths[first]):
-                    result, pictures = _featurize_file(paths[first], heard, reading)
-                    alike = rows if result.content_id and result.content_id == ids[first] else [first]
-                    if sink and pictures:
-                        sink([clips[row] for row in alike], pictures)
+                with guard(paths[first]) as alive:
+                    result = _featurize_file(paths[first], job, taken, alive)
             except MediaError as fault:  # the guard's, of a file that ended processes: no copy is to end more
-                result, alike = _Result(fault=fault), rows
-            for row in alike:
+                result, taken.alike = _Result(fault=fault), rows
+            for row in taken.alike:
                 results[row] = result
-            rows = rows[len(alike) :]
-    return _to_table(planned, results, families)
+            rows = rows[len(taken.alike) :]
+    return _to_table(planned, results)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is to be made of every file of a batch."""
+
+    heard: list[FeatureFamily]
+    reading: Reading
+    sink: Sink
+    how: HowCut
+
+
+class _Taken:
+    """The rows that a file speaks for: its own, and those of its copies once its bytes are those that were planned."""
+
+    def __init__(self, clips: list[str], rows: list[int], planned_id: str | None) -> None:
+        self.clips, self.rows, self.planned_id = clips, rows, planned_id
+        self.alike = rows[:1]
+
+    def identify(self, content: str) -> list[str]:
+        """Return the clips of the rows that have these bytes."""
+        if content == self.planned_id:
+            self.alike = self.rows
+        return [self.clips[row] for row in self.alike]
 
 
 def _copies(planned: pa.Table) -> Iterable[list[int]]:
@@ -110,62 +156,6 @@ def _copies(planned: pa.Table) -> Iterable[list[int]]:
     for row, (path, first) in enumerate(zip(paths, firsts, strict=True)):
         rows_of.setdefault(first or path, []).append(row)
     return rows_of.values()
-
-
-def windows_of(featurized: pa.Table, family: FeatureFamily) -> pa.Table:
-    """Return the windows of all files as a table of features: keyed by clip, track and window."""
-    lists = featurized[family.name].combine_chunks()
-    rows, entries = pc.list_parent_indices(lists), pc.list_flatten(lists)
-    schema = features_schema(family.shape, family.columns)
-    made = {name: entries.field(name) for name in ("window", "start_seconds", "end_seconds", "state")}
-    made |= {"clip": featurized["clip"].take(rows), "track": pa.array(np.zeros(len(rows), np.int32))}
-    values = _numbers(entries.field("values"), family)
-    made |= value_columns(values, family)
-    return pa.table({name: made[name] for name in schema.names}, schema)
-
-
-def value_columns(values: NDArray[np.float32], family: FeatureFamily) -> dict[str, pa.Array]:
-    """Return float32[n, *shape] as the columns of a table of features: by name, or a tensor called values."""
-    if family.columns:
-        return {name: pa.array(values[:, i]) for i, name in enumerate(family.columns)}
-    kind = pa.fixed_shape_tensor(pa.float32(), list(family.shape))
-    storage = pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).ravel()), family.size)
-    return {"values": pa.ExtensionArray.from_storage(kind, storage)}
-
-
-def values_of(windows: pa.Table, family: FeatureFamily) -> NDArray[np.float32]:
-    """Return what a table of features holds, float32[n, *shape]."""
-    if family.columns:
-        return np.column_stack([windows[name].to_numpy() for name in family.columns]).astype(np.float32)
-    return np.asarray(windows["values"].combine_chunks().to_numpy_ndarray(), np.float32)
-
-
-def picture_rows(pictures: Sequence[tuple[str, Picture]], pixels: int) -> pa.Table:
-    """Return pictures, each with its clip, as rows of `pictures_schema`; `pixels` is their side."""
-    schema = pictures_schema(pixels)
-    images = np.stack([picture.image for _, picture in pictures])
-    storage = pa.FixedSizeListArray.from_arrays(pa.array(images.ravel()), pixels**2)
-    return pa.table(
-        {
-            "clip": [clip for clip, _ in pictures],
-            "track": np.zeros(len(pictures), np.int32),
-            "frame_index": [picture.frame_index for _, picture in pictures],
-            "time_seconds": [picture.time_seconds for _, picture in pictures],
-            "state": [picture.state for _, picture in pictures],
-            "box": [picture.box for _, picture in pictures],
-            "image": pa.ExtensionArray.from_storage(schema.field("image").type, storage),
-        },
-        schema,
-    )
-
-
-@dataclass(frozen=True)
-class _Windows:
-    """One family's windows of a clip: their states, and their values float32[n, *shape]."""
-
-    windows: list[Window]
-    states: list[str]
-    values: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -179,89 +169,134 @@ class _Result:
     sound_begin_seconds: float | None = None
     bandwidth_hz: float | None = None
     sound_tracks: int | None = None
-    windows: dict[str, _Windows] = field(default_factory=dict)
+    speech_seconds: float | None = None
+    broken_after_seconds: float | None = None
 
 
-def _featurize_file(path: str, heard: list[FeatureFamily], reading: Reading) -> tuple[_Result, list[Picture]]:
+def _featurize_file(path: str, job: _Job, taken: _Taken, alive: Alive | None) -> _Result:
     identity: str | None = None
-    limit = TimeLimit(reading.seconds_per_file)
+    limit = TimeLimit(job.reading.seconds_per_file, alive or (lambda: None))
+    work: _Work | None = None
     try:
         with open_source(path, limit) as stream:
             identity = content_id(stream, limit)
-            media = read_media(stream, replace(reading, limit=limit), keeper(reading))
-        return _compute(identity, media, heard, reading), media.pictures or []
+            work = _Work(job, taken.identify(identity))
+            media = stream_media(
+                stream,
+                replace(job.reading, limit=limit),
+                work.hear if job.heard else None,
+                work.show,
+                keeper(job.reading),
+                speaks if is_installed() else None,
+            )
+            work.finish()
+        return work.result(identity, media)
     except MediaError as fault:
-        return _Result(identity, fault=fault), []
-    except Exception as error:  # one strange file must not take the archive along
-        ours = MediaError("featurize", "internal", f"{type(error).__name__}: {error}")
-        return _Result(identity, fault=ours), []
+        if work is None or identity is None or fault.reason not in _OF_THE_FILE:
+            return _Result(identity, fault=fault)
+        return _broken(work, identity, fault)
+    except UserError:
+        raise
+    except Exception as error:
+        return _Result(identity, fault=_internal(error))
 
 
-def _compute(identity: str, media: Media, heard: list[FeatureFamily], reading: Reading) -> _Result:
-    sound = media.sound
-    if sound is None:
-        state = "no_audio" if reading.sound else "no_video" if media.pictures is None else "ok"
-        return _Result(identity, media.duration_seconds, state=state, sound_tracks=media.sound_tracks)
-    signals: dict[Any, NDArray[np.float32]] = {}  # families of one input share the resampling
-    windows = {family.name: _windows(sound, family, signals) for family in heard}
-    states = [state for found in windows.values() for state in found.states]
-    missing = "no_video" if reading.every and media.pictures is None else "ok"
-    return _Result(
-        identity,
-        sound.duration_seconds,
-        state=missing if not heard or "ok" in states else next(iter(states), "too_short"),
-        sound_begin_seconds=media.sound_begin_seconds,
-        bandwidth_hz=bandwidth_hz(sound.signal, sound.sample_rate_hz),
-        sound_tracks=media.sound_tracks,
-        windows=windows,
-    )
+def _broken(work: "_Work", identity: str, fault: MediaError) -> _Result:
+    """Return what a file gave before it broke; its end is no place for an exception either."""
+    try:
+        return work.broken(identity, fault)
+    except UserError:
+        raise
+    except Exception as error:
+        return _Result(identity, fault=_internal(error))
 
 
-def _windows(sound: Sound, family: FeatureFamily, signals: dict[Any, NDArray[np.float32]]) -> _Windows:
-    assert isinstance(family.reads, SoundInput)
-    rate = family.reads.sample_rate_hz
-    if family.reads not in signals:
-        signals[family.reads] = prepare(sound, rate, family.reads.level)
-    signal = signals[family.reads]
-    windows = list(family.grid.windows(sound.duration_seconds))
-    parts = [SoundWindow(window, _cut(signal, window, rate), rate) for window in windows]
-    own_rate = sound.sample_rate_hz
-    states: list[str] = [sound_state(_cut(sound.signal, window, own_rate), own_rate) for window in windows]
-    values = _loaded(family)(parts)
-    if not np.isfinite(values).all():
-        raise MediaError("featurize", "not_finite", f"the features {family.name} of its sound hold NaN or infinity")
-    # What a recipe pads a window with is none of the clip's time.
-    ended = [replace(window, end_seconds=min(window.end_seconds, sound.duration_seconds)) for window in windows]
-    return _Windows(ended, states, values)
+def _internal(error: Exception) -> MediaError:
+    return MediaError("featurize", "internal", f"{type(error).__name__}: {error}")
 
 
-def _cut(signal: NDArray[np.float32], window: Window, sample_rate_hz: int) -> NDArray[np.float32]:
-    return signal[round(window.start_seconds * sample_rate_hz) : round(window.end_seconds * sample_rate_hz)]
+class _Work:
+    """What is made of one file, as it is decoded."""
+
+    def __init__(self, job: _Job, clips: list[str]) -> None:
+        self.job, self.clips = job, clips
+        self.ear: Ear | None = None
+        self.waiting: list[Picture] = []
+        self.seen_seconds = 0.0
+        self.answerable = False
+
+    def hear(self, sample_rate_hz: int, begins: float) -> Take:
+        """Begin to listen to a sound track."""
+        self.ear = Ear(self.job.heard, self.job.how, self._give, sample_rate_hz, begins)
+        return self.ear.feed
+
+    def _give(self, family: FeatureFamily, windows: Windows) -> None:
+        self.answerable |= "ok" in windows.states
+        self.job.sink.windows(self.clips, family, windows)
+
+    def show(self, picture: Picture) -> None:
+        """Take a picture."""
+        self.waiting.append(picture)
+        self.seen_seconds = max(self.seen_seconds, picture.time_seconds)
+        if len(self.waiting) == PICTURES_AT_ONCE:
+            self._give_pictures()
+
+    def _give_pictures(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        self.answerable |= any(picture.state == "ok" for picture in waiting)
+        if waiting:
+            self.job.sink.pictures(self.clips, waiting)
+
+    def finish(self) -> None:
+        """Give what waits."""
+        if self.ear:
+            self.ear.finish()
+        self._give_pictures()
+
+    def result(self, identity: str, media: Media) -> _Result:
+        """Return what a file gave that was read to its end."""
+        if self.ear is None:
+            state = "no_audio" if self.job.reading.sound else "ok" if media.shown else "no_video"
+            found = _Result(identity, state=state)
+        else:
+            found = self._heard(identity)
+            if self.job.reading.every and not media.shown and found.state == "ok":
+                found = replace(found, state="no_video")
+        return replace(found, duration_seconds=media.duration_seconds, sound_tracks=media.sound_tracks)
+
+    def _heard(self, identity: str) -> _Result:
+        assert self.ear
+        return _Result(
+            identity,
+            state=self.ear.state,
+            sound_begin_seconds=self.ear.begins,
+            bandwidth_hz=self.ear.bandwidth_hz,
+            speech_seconds=self.ear.speech_seconds,
+        )
+
+    def broken(self, identity: str, fault: MediaError) -> _Result:
+        """Return what a file gave before it broke: that is answered for where there is something to answer from."""
+        try:
+            self.finish()
+        except MediaError as other:
+            fault = other
+        if not self.answerable:
+            return _Result(identity, fault=fault)
+        heard = self._heard(identity) if self.ear else _Result(identity, state="ok")
+        seconds = max(self.seen_seconds, self.ear.seconds if self.ear else 0.0)
+        return replace(heard, duration_seconds=seconds, broken_after_seconds=seconds, fault=fault)
 
 
-@lru_cache(maxsize=16)
-def _loaded(family: FeatureFamily) -> Extractor:
-    return family.load(family)
-
-
-def _windows_type(family: FeatureFamily) -> pa.DataType:
-    values = pa.list_(pa.float32(), family.size)
-    names = [("window", pa.int32()), ("start_seconds", pa.float64()), ("end_seconds", pa.float64())]
-    return pa.list_(pa.struct([*names, ("state", pa.string()), ("values", values)]))
-
-
-def _numbers(values: pa.FixedSizeListArray, family: FeatureFamily) -> NDArray[np.float32]:
-    return np.asarray(values.flatten().to_numpy(zero_copy_only=False), np.float32).reshape(-1, *family.shape)
-
-
-def _to_table(planned: pa.Table, results: list[_Result], families: Sequence[FeatureFamily]) -> pa.Table:
-    schema = featurized_schema(families)
+def _to_table(planned: pa.Table, results: list[_Result]) -> pa.Table:
+    schema = FEATURIZED
     made: dict[str, Any] = {
         "content_id": [r.content_id for r in results],
         "duration_seconds": [r.duration_seconds for r in results],
         "sound_begin_seconds": [r.sound_begin_seconds for r in results],
         "bandwidth_hz": [r.bandwidth_hz for r in results],
         "sound_tracks": [r.sound_tracks for r in results],
+        "speech_seconds": [r.speech_seconds for r in results],
+        "broken_after_seconds": [r.broken_after_seconds for r in results],
         "state": [r.state for r in results],
         "stage": [r.fault and r.fault.stage for r in results],
         "reason": [r.fault and r.fault.reason for r in results],
@@ -275,24 +310,5 @@ def _to_table(planned: pa.Table, results: list[_Result], families: Sequence[Feat
             columns.append(planned[column.name].combine_chunks())
         elif column.name in made:
             columns.append(pa.array(made[column.name], column.type))
-    columns += [_list_column(results, family) for family in heard_by(families)]
     place = schema.get_field_index(SOFT)
     return pa.Table.from_arrays(columns, schema=schema.set(place, pa.field(SOFT, columns[place].type)))
-
-
-def _list_column(results: list[_Result], family: FeatureFamily) -> pa.Array:
-    kind = _windows_type(family)
-    empty = _Windows([], [], np.zeros((0, *family.shape), np.float32))
-    found = [result.windows.get(family.name, empty) for result in results]
-    windows = [window for one in found for window in one.windows]
-    values = np.concatenate([empty.values, *(one.values for one in found)]).astype(np.float32)
-    fields = [
-        pa.array([window.index for window in windows], pa.int32()),
-        pa.array([window.start_seconds for window in windows], pa.float64()),
-        pa.array([window.end_seconds for window in windows], pa.float64()),
-        pa.array([state for one in found for state in one.states], pa.string()),
-        pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), family.size),
-    ]
-    entries = pa.StructArray.from_arrays(fields, fields=list(kind.value_type))
-    offsets = np.cumsum([0, *(len(one.windows) for one in found)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), entries, type=kind)

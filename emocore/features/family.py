@@ -15,11 +15,12 @@ from emocore.errors import UserError
 from emocore.timeline import WHOLE_CLIP, Window, WindowGrid
 
 Level = Literal["as-is", "peak"]
+LONGEST_SECONDS = 10.0  # of a window of a family of whole clips, where a clip is answered for in windows
 
 
 @dataclass(frozen=True)
 class SoundInput:
-    """Sound of one channel at this rate; with level "peak" its largest magnitude is 1."""
+    """Sound of one channel at this rate; with level "peak" the largest magnitude of each window is 1."""
 
     sample_rate_hz: int = 22_050
     level: Level = "as-is"
@@ -42,11 +43,17 @@ class FrameInput:
 
 @dataclass(frozen=True)
 class SoundWindow:
-    """A window of sound: float32[samples] within ±1 at the family's rate, shorter than the window where it ends."""
+    """A window of sound: float32[samples] within ±1 at the family's rate, shorter than the window where it ends.
+
+    Where `stretch` is there the samples stand in it from `first` on, and so do those of the other windows of a call:
+    what does not depend on a window may be computed of it once.
+    """
 
     window: Window
     samples: NDArray[np.float32]
     sample_rate_hz: int
+    stretch: NDArray[np.float32] | None = None
+    first: int = 0
 
 
 class Extractor(Protocol):
@@ -73,6 +80,7 @@ class FeatureFamily:
     hop_seconds: float | None = None  # between steps of a sequence
     grid: WindowGrid = WHOLE_CLIP
     window_samples: int | None = None  # of the only window, where the recipe counts it so: the grid follows the rate
+    hop_samples: int | None = None  # between its steps, where the recipe counts it so
     module: str | None = None  # of a family outside of the package: what `load_family` was given
     source_hash: str | None = None  # of that module's file
 
@@ -86,6 +94,17 @@ class FeatureFamily:
     def modality(self) -> Literal["audio", "video"]:
         """Which track of a file is read."""
         return "audio" if isinstance(self.reads, SoundInput) else "video"
+
+    @property
+    def step_samples(self) -> int:
+        """How many samples of its input lie between two of its steps: windows begin at multiples of it."""
+        rate = self.reads.sample_rate_hz if isinstance(self.reads, SoundInput) else 1
+        return self.hop_samples or max(1, round((self.hop_seconds or 0.0) * rate))
+
+    @property
+    def longest_seconds(self) -> float:
+        """How long a window of it may be."""
+        return self.grid.length_seconds or LONGEST_SECONDS
 
     @property
     def size(self) -> int:
@@ -116,6 +135,17 @@ class FeatureFamily:
         facts = [self.name, self.version, self.modality, dataclasses.asdict(self.reads), self.shape, self.columns]
         facts += [self.hop_seconds, self.grid.to_json(), self.source_hash]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def check_window(families: Sequence[FeatureFamily], window_seconds: float | None) -> None:
+    """Raise UserError for windows that are longer than what a family is made for: it would hear their begin alone."""
+    for family in families:
+        longest = family.grid.length_seconds
+        if window_seconds is not None and longest is not None and window_seconds > longest + 1e-6:
+            raise UserError(
+                f"--window-seconds {window_seconds:g} is longer than what {family.name} is made for: give "
+                f"{longest:.2f} at most."
+            )
 
 
 def first_window(samples: int, sample_rate_hz: int) -> WindowGrid:

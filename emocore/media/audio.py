@@ -1,6 +1,8 @@
-"""The sound track of a file, as one channel of samples at the rate that the features ask for."""
+"""The sound track of a file, as one channel of samples that is handed on as it is decoded, however long it is."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, Literal
 
 import av
@@ -10,11 +12,9 @@ from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
 from emocore.errors import MediaError
-from emocore.media.channels import Powers
-from emocore.media.container import missing_allowed
+from emocore.media.channels import Mixer
+from emocore.media.container import begin, missing_allowed
 
-MAX_SECONDS = 1_200.0
-MAX_SAMPLES = 2**26  # 256 MiB of one channel: 23 minutes at 48 kHz
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
 MAX_CHANNELS = 32
 MAX_AMPLITUDE = 1e4  # times full scale: what is louder is no sound, and its power has no finite float32
@@ -23,19 +23,13 @@ SILENCE_PEAK = 1e-3  # −60 dB of full scale
 # Of every sub-format that libsndfile writes, the ones where the two differ by more than rounding (see its test).
 CODECS_IN_DOUBT = frozenset({"g726", "g726le"})
 _PLANES_WITH_AN_END = 8  # PyAV 18 looks for the end of a frame's planes, and where there are 8 reads beyond it
+CHUNK_SAMPLES = 2**15  # that are handed on at once
+LEAST_GAP_SECONDS = 0.02  # between two frames' stamps: less is rounding and jitter
+MOST_GAP_SECONDS = 600.0  # more is a clock that was set anew
+MOST_DELAY_SECONDS = 1.0  # of a codec
+MOST_GAPS = 10  # times the sound that is there: stamps are claims, and silence costs time
 
-
-@dataclass(frozen=True)
-class Sound:
-    """A decoded sound track: `signal` float32[samples] within ±1 at `sample_rate_hz`, one channel."""
-
-    signal: NDArray[np.float32]
-    sample_rate_hz: int
-
-    @property
-    def duration_seconds(self) -> float:
-        """How long the sound lasts."""
-        return len(self.signal) / self.sample_rate_hz
+Take = Callable[[NDArray[np.float32]], None]
 
 
 def sound_state(signal: NDArray[np.float32], sample_rate_hz: int) -> Literal["ok", "silent", "too_short"]:
@@ -53,26 +47,24 @@ def sound_state(signal: NDArray[np.float32], sample_rate_hz: int) -> Literal["ok
     return "silent" if max(signal.max() - mean, mean - signal.min()) < SILENCE_PEAK else "ok"
 
 
-class SoundCollector:
-    """Takes the packets of a sound track, and gives the sound at the track's own rate.
+class SoundDecoder:
+    """Takes the packets of a sound track, and hands its samples on as they come, in one channel at its own rate.
 
-    Channels are averaged, or one is taken alone: `channel`, which `better_channel` names once all was fed. Raises
-    MediaError: unsupported, broken, truncated, no_samples, not_finite, or too_large.
+    Channels are averaged, unless one of them is to be taken alone: `Powers` says so of the first minute that can be
+    heard, which waits for it. Where the track's stamps leave a gap there is silence. `take` is given float32[samples].
+    Raises MediaError: unsupported, broken, truncated, no_samples, not_finite, or too_large.
     """
 
-    def __init__(self, stream: AudioStream, channel: int | None = None) -> None:
+    def __init__(self, stream: AudioStream, take: Take) -> None:
         if stream.codec_context is None:
             raise MediaError("open", "unsupported", "a sound track in a code that is not known")
         if stream.codec_context.name in CODECS_IN_DOUBT:
             detail = f"FFmpeg and libsndfile read {stream.codec_context.name} differently: write it as PCM"
             raise MediaError("decode", "unsupported", detail)
         self.stream = stream
-        self.channel = channel
-        self.powers = Powers()
+        self.take = take
+        self.samples = 0  # that were handed on, or wait
         self.rate = int(stream.rate or 0)
-        self.packer: AudioResampler | None = None
-        self.chunks: list[NDArray[np.float32]] = []
-        self.samples = 0
         if not self.rate or not stream.channels:
             raise MediaError("open", "unsupported", "a sound track without a sample rate or without channels")
         if stream.channels > MAX_CHANNELS:
@@ -82,55 +74,103 @@ class SoundCollector:
         if not MIN_RATE_HZ <= self.rate <= MAX_RATE_HZ:
             detail = f"{self.rate} samples a second: from {MIN_RATE_HZ} to {MAX_RATE_HZ} are read"
             raise MediaError("decode", "too_large", detail)
+        self._mixer = Mixer([channel.name for channel in stream.layout.channels])
+        self._packer: AudioResampler | None = None
+        self._first_pts: int | None = None
+        self._filled = 0  # samples of silence, in gaps
+        self._raw: list[NDArray[Any]] = []  # of one type and as many channels, [channels, samples]
+        self._waiting = 0
 
     def feed(self, packet: Any) -> None:
         """Decode one packet of the track."""
         try:
-            for frame in self.stream.codec_context.decode(packet):
-                self._take(frame)
+            frames = self.stream.codec_context.decode(packet)
+            planes = [[_planes(part) for part in self._packed(frame)] for frame in frames]
         except (av.error.FFmpegError, ValueError) as error:
             raise MediaError("decode", "broken", f"the sound track cannot be decoded ({error})") from error
+        for frame, parts in zip(frames, planes, strict=True):
+            self._keep_time(frame)
+            for part in parts:
+                self._add(part)
 
-    def _take(self, frame: av.AudioFrame) -> None:
+    def _keep_time(self, frame: av.AudioFrame) -> None:
+        """Fill the gap that the track's stamps leave before this frame; they are never believed to go back."""
+        if frame.pts is None or frame.time_base is None:
+            return
+        if self._first_pts is None:
+            self._first_pts = frame.pts
+            # Probing ends before a sound that begins late, and then its begin is said to be the file's.
+            late = float(frame.pts * frame.time_base - begin(self.stream))
+            if late > MOST_DELAY_SECONDS:
+                self._first_pts -= round(late / frame.time_base)
+        stamped = float((frame.pts - self._first_pts) * frame.time_base)
+        gap = stamped - self.samples / self.rate
+        left = round(gap * self.rate)
+        if not LEAST_GAP_SECONDS < gap < MOST_GAP_SECONDS or not self._may_fill(left):
+            return
+        self._filled += left
+        while left:
+            silence = np.zeros((len(frame.layout.channels), min(left, CHUNK_SAMPLES)), np.float32)
+            self._add(silence)
+            left -= silence.shape[1]
+
+    def _may_fill(self, samples: int) -> bool:
+        heard = self.samples - self._filled
+        return self._filled + samples <= MOST_GAPS * heard + MOST_GAP_SECONDS * self.rate
+
+    def _packed(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
         if frame.sample_rate != self.rate:
             detail = f"the sample rate changes from {self.rate} to {frame.sample_rate} Hz midway"
             raise MediaError("decode", "broken", detail)
-        for part in self._packed(frame):
-            channels = _channels(part)
-            if self.channel is not None and self.channel >= len(channels):
-                raise MediaError("decode", "broken", "the number of channels changes midway")
-            chunk = channels.mean(axis=0) if self.channel is None else channels[self.channel]
-            self.powers.add(channels, chunk)
-            self.samples += len(chunk)
-            self.chunks.append(np.asarray(chunk, np.float32))
-        if self.samples > MAX_SAMPLES:
-            detail = f"more than {MAX_SAMPLES:,} samples: cut the file into parts"
-            raise MediaError("decode", "too_large", detail)
-        if self.samples > MAX_SECONDS * self.rate:
-            raise MediaError("decode", "too_large", f"more than {MAX_SECONDS:.0f} s of sound: cut the file into parts")
-
-    def _packed(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
         if not frame.format.is_planar or len(frame.layout.channels) < _PLANES_WITH_AN_END:
             return [frame]
-        self.packer = self.packer or AudioResampler(frame.format.packed, frame.layout, self.rate)
-        return list(self.packer.resample(frame))
+        self._packer = self._packer or AudioResampler(frame.format.packed, frame.layout, self.rate)
+        return list(self._packer.resample(frame))
 
-    def finish(self, stated_seconds: float | None) -> Sound:
-        """Return the whole sound; `stated_seconds` is what the header says that it lasts."""
-        if not self.samples:
-            raise MediaError("decode", "no_samples", "the sound track holds no samples")
-        sound = Sound(np.concatenate(self.chunks), self.rate)
-        if not float(np.abs(sound.signal).max()) <= MAX_AMPLITUDE:  # nor is NaN
+    def _add(self, planes: NDArray[Any]) -> None:
+        if self._raw and (self._raw[0].dtype, len(self._raw[0])) != (planes.dtype, len(planes)):
+            self._flush()
+        self._raw.append(planes)
+        self._waiting += planes.shape[1]
+        self.samples += planes.shape[1]
+        if self._waiting >= CHUNK_SAMPLES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._raw:
+            return
+        channels = _within_one(np.concatenate(self._raw, axis=1))
+        self._raw, self._waiting = [], 0
+        # Neither is NaN below a number.
+        if not max(float(channels.max(initial=0)), -float(channels.min(initial=0))) <= MAX_AMPLITUDE:
             detail = f"the samples hold NaN, infinity, or more than {MAX_AMPLITUDE:,.0f} times full scale"
             raise MediaError("decode", "not_finite", detail)
-        check_whole("sound", sound.duration_seconds, stated_seconds)
-        return sound
+        for signal in self._mixer.feed(channels):
+            self.take(signal)
 
-    def better_channel(self) -> int | None:
-        """Return the channel to take alone in place of what was given; None where that is as good."""
-        if self.channel is not None:
-            return None
-        return self.powers.better_channel([channel.name for channel in self.stream.layout.channels])
+    @property
+    def seconds(self) -> float:
+        """How long the sound is so far, gaps among it."""
+        return self.samples / self.rate
+
+    @property
+    def decoded_seconds(self) -> float:
+        """How much sound was decoded."""
+        return (self.samples - self._filled) / self.rate
+
+    def stop(self) -> None:
+        """Hand on what waits: nothing more comes."""
+        self._flush()
+        for signal in self._mixer.finish():
+            self.take(signal)
+
+    def finish(self, stated_seconds: float | None) -> float:
+        """Hand on what waits, and return how long the sound is; `stated_seconds`: what the header says."""
+        self.stop()
+        if not self.samples:
+            raise MediaError("decode", "no_samples", "the sound track holds no samples")
+        check_whole("sound", self.seconds, stated_seconds)
+        return self.seconds
 
 
 def check_whole(what: str, seconds: float, stated_seconds: float | None) -> None:
@@ -140,11 +180,14 @@ def check_whole(what: str, seconds: float, stated_seconds: float | None) -> None
         raise MediaError("decode", "truncated", detail)
 
 
-def _channels(frame: av.AudioFrame) -> NDArray[np.float32]:
-    """Return a frame's samples within ±1, float32[channels, samples]."""
+def _planes(frame: av.AudioFrame) -> NDArray[Any]:
+    """Return a frame's samples as they are stored, [channels, samples]."""
     values: NDArray[Any] = frame.to_ndarray()
-    if not frame.format.is_planar:
-        values = values.reshape(-1, len(frame.layout.channels)).T
+    return values if frame.format.is_planar else values.reshape(-1, len(frame.layout.channels)).T
+
+
+def _within_one(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Return samples within ±1, float32[channels, samples]."""
     if values.dtype.kind == "u":  # 8-bit samples are the only unsigned ones, and rest at 128
         return np.asarray((values.astype(np.float32) - 128) / 128, np.float32)
     if values.dtype.kind == "i":
@@ -152,17 +195,30 @@ def _channels(frame: av.AudioFrame) -> NDArray[np.float32]:
     return values.astype(np.float32)
 
 
-def prepare(sound: Sound, sample_rate_hz: int, level: Literal["as-is", "peak"]) -> NDArray[np.float32]:
-    """Return the signal float32[samples] at `sample_rate_hz`; with level "peak" its largest magnitude is 1.
+class Resampler:
+    """Resamples float32 chunks of one channel as they come; all together are what librosa makes of the whole.
 
-    Resampling is librosa's default (soxr, high quality), so that `librosa.load` gives the same samples.
+    By librosa's default, soxr of high quality; and cut or filled up to ceil(n · to / from) samples, as it does.
     """
-    signal = sound.signal
-    if sound.sample_rate_hz != sample_rate_hz:
-        import librosa  # noqa: PLC0415 - a second, which a process that only lists does not have
 
-        signal = librosa.resample(signal, orig_sr=sound.sample_rate_hz, target_sr=sample_rate_hz)
-    peak = float(np.abs(signal).max(initial=0.0))
-    if level == "peak" and peak > 0:
-        signal = signal / np.float32(peak)
-    return np.asarray(signal, dtype=np.float32)
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        import soxr  # noqa: PLC0415 - a part of a second, which a process that only lists does not have
+
+        self.ratio = Fraction(to_hz, from_hz)
+        self._stream = None if from_hz == to_hz else soxr.ResampleStream(from_hz, to_hz, 1, "float32", "HQ")
+        self._taken = self._given = 0
+
+    def feed(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what is ready of float32[samples]."""
+        self._taken += len(signal)
+        made = signal if self._stream is None else self._stream.resample_chunk(signal)
+        self._given += len(made)
+        return np.asarray(made, np.float32)
+
+    def finish(self) -> NDArray[np.float32]:
+        """Return the rest."""
+        left = math.ceil(self._taken * self.ratio) - self._given
+        if self._stream is None or left <= 0:
+            return np.zeros(0, np.float32)
+        rest = self._stream.resample_chunk(np.zeros(0, np.float32), last=True)[:left]
+        return np.asarray(np.pad(rest, (0, left - len(rest))), np.float32)

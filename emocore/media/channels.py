@@ -1,6 +1,6 @@
 """Which channel of a sound track to take alone, where their mean would lose what is said."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +14,10 @@ MOST_LOSS = 0.062
 # loudest channel: then the film has none, or plays something else.
 LEAST_CENTRE = 0.1
 _CENTRE, _EFFECTS = "FC", "LFE"
+# Of all channels together, that are held until it is decided: 87 seconds of two channels at 48 kHz, from the first that
+# is not silent on.
+MOST_UNDECIDED = 2**23
+SILENCE = 1e-3  # −60 dB of full scale
 
 
 @dataclass
@@ -48,3 +52,39 @@ class Powers:
             if channels[centre] >= LEAST_CENTRE * channels[loudest] > 0:
                 return centre
         return loudest if mean < MOST_LOSS * channels[loudest] else None
+
+
+class Mixer:
+    """Makes one channel of several: their mean, or the one that says more, by MOST_UNDECIDED samples."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self.channel: int | None = None  # None: their mean
+        self._powers = Powers()
+        self._undecided: list[NDArray[np.float32]] | None = []
+        self._held = 0
+
+    def feed(self, channels: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+        """Take float32[channels, samples], and yield float32[samples] of what is decided."""
+        if self._undecided is None:
+            yield self._mixed(channels)
+            return
+        if len(channels) == 1 or (not self._undecided and np.abs(channels).max(initial=0) < SILENCE):
+            yield channels.mean(axis=0)
+            return
+        self._undecided.append(channels)
+        self._held += channels.size
+        if self._held >= MOST_UNDECIDED:
+            yield from self.finish()
+
+    def finish(self) -> Iterator[NDArray[np.float32]]:
+        """Decide, and yield what waited for it."""
+        waiting, self._undecided = self._undecided or [], None
+        for channels in waiting:
+            self._powers.add(channels, channels.mean(axis=0))
+        self.channel = self._powers.better_channel(self.names)
+        yield from map(self._mixed, waiting)
+
+    def _mixed(self, channels: NDArray[np.float32]) -> NDArray[np.float32]:
+        alone = self.channel is not None and self.channel < len(channels)
+        return channels[self.channel] if alone else channels.mean(axis=0)

@@ -26,6 +26,7 @@ EXACT_DURATION = frozenset({"wav", "w64", "flac", "mov", "matroska", "aiff", "as
 _MATROSKA_DURATION = re.compile(
     r"([0-9]{1,6}):([0-9]{2}):([0-9]{2}(?:\.[0-9]{1,9})?)"
 )  # where Matroska states a track's length
+MOST_SECONDS = 1e8  # three years
 MAX_PIXELS = 2**26  # 67 million; 8K has 33
 # Raw samples need no probing beyond their header; FFmpeg would read seconds of them.
 _WAV_PROBE_BYTES = 4_096
@@ -45,8 +46,28 @@ _OPTIONS = {
 _CODEC_OPTIONS = {"max_pixels": str(MAX_PIXELS)}
 
 
-def open_container(stream: Bytes) -> InputContainer:
-    """Open the container in the stream's bytes. Raises MediaError: unsupported, broken, or truncated."""
+def open_container(stream: Bytes, cut: list[MediaError] | None = None) -> InputContainer:
+    """Open the container in the stream's bytes. Raises MediaError: unsupported, broken, or truncated.
+
+    `cut`: takes the last, so that what is left can be read; unless that is nothing.
+    """
+    try:
+        _check_begin(stream)
+    except MediaError as fault:
+        if cut is None or fault.reason != "truncated":
+            raise
+        cut.append(fault)
+    try:
+        return _opened(stream)
+    except MediaError:
+        for missing in cut or ():
+            raise missing from None
+        raise
+
+
+def _check_begin(stream: Bytes) -> None:
+    """Raise MediaError for what FFmpeg would read otherwise than it is meant, and where bytes are missing."""
+    stream.seek(0)
     head = stream.read(12)
     if head[:4] == b"RIFX":  # FFmpeg takes its samples for little-endian ones, which makes noise of them
         raise MediaError("open", "unsupported", "a big-endian WAV (RIFX): write it as an ordinary WAV (RIFF)")
@@ -57,6 +78,11 @@ def open_container(stream: Bytes) -> InputContainer:
         _check_asf_whole(stream)
     if head[4:8] in _ISO_BEGIN:
         _check_iso_whole(stream)
+
+
+def _opened(stream: Bytes) -> InputContainer:
+    stream.seek(0)
+    head = stream.read(12)
     stream.seek(0)
     probe = {"probesize": str(_WAV_PROBE_BYTES)} if head[:4] == b"RIFF" and head[8:] == b"WAVE" else {}
     try:
@@ -177,6 +203,12 @@ def _check_iso_whole(stream: Bytes) -> None:
 
 def _is_placeholder(stated: int) -> bool:
     return stated <= 0 or abs(stated - 2**31) <= _NEAR_BYTES or abs(stated - 2**32) <= _NEAR_BYTES or stated >= 2**62
+
+
+def check_time(seconds: float) -> None:
+    """Raise MediaError for a time, on the clip's clock, that no recording has."""
+    if not seconds <= MOST_SECONDS:
+        raise MediaError("decode", "broken", f"its stamps make no sense: something is at {seconds:.0f} s")
 
 
 def missing_allowed(seconds: float) -> float:

@@ -1,27 +1,30 @@
-"""A media file's sound and sampled pictures, from one open and one pass."""
+"""A media file's sound and sampled pictures, handed on as they are decoded, from one open and one pass."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from typing import Any
 
 import av
+import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from emocore.errors import MediaError
-from emocore.media.audio import MAX_SECONDS, Sound, SoundCollector, check_whole, sound_state
-from emocore.media.container import begin, open_container, stated_seconds, states_length
+from emocore.media.audio import SoundDecoder, Take, check_whole, sound_state
+from emocore.media.container import begin, check_time, open_container, stated_seconds, states_length
 from emocore.media.limit import TimeLimit
 from emocore.media.resize import DEFAULT_PIXELS
 from emocore.media.source import Stream
 from emocore.media.stills import is_still, read_still
-from emocore.media.video import CannotSkip, Keep, Picture, PictureCollector, whole
+from emocore.media.video import CannotSkip, Keep, PictureDecoder, Show
 
 MOST_TRACKS = 8  # that are tried one after the other: languages and microphones
+HEAD_SECONDS = 120.0  # of each, by which they are compared
 
 
 @dataclass(frozen=True)
@@ -41,97 +44,126 @@ class Reading:
 SOUND_ONLY = Reading()
 
 
+Hear = Callable[[int, float], Take]
+"""Told the rate of a sound track and when it begins, on the clip's clock; returns what takes its samples."""
+Speaks = Callable[[NDArray[np.float32], int], bool]
+"""Whether somebody speaks in float32[samples] at a rate."""
+
+
 @dataclass(frozen=True)
 class Media:
-    """What a file held: None where it has no such track, or where pictures were not asked for.
+    """What a file held, as far as it was asked for.
 
-    Pictures are timed from the begin of the sound or of the film, whichever is earlier, as in players: in most files
-    both begin together. Features of the sound and its duration count from its own first sample, which is heard at
-    `sound_begin_seconds` of the pictures' times: 0 unless the film begins earlier. What is seen and heard at once has
-    one time to within 1 ms in mp4, mov and mkv, but for what a container does not state: AVI that a track begins late,
-    and MP3's delay in it (25 ms); mp4 without edit lists the delay of its codecs (AAC: 21 ms at 48 kHz), and with
-    them that of Opus where it begins late (7 ms).
+    The clip's clock begins with the sound or the film, whichever is earlier, as in players: in most files both begin
+    together. What is seen and heard at once has one time to within 1 ms in mp4, mov and mkv, but for what a container
+    does not state: AVI that a track begins late, and MP3's delay in it (25 ms); mp4 without edit lists the delay of its
+    codecs (AAC: 21 ms at 48 kHz), and with them that of Opus where it begins late (7 ms).
     """
 
-    sound: Sound | None
-    pictures: list[Picture] | None
-    film_seconds: float | None = None
-    sound_begin_seconds: float = 0.0  # when its first sample is heard, on the clock of the pictures' times
+    sound_seconds: float | None = None  # how long the sound lasts; None where there is none, or it was not asked for
+    film_seconds: float | None = None  # how long the film lasts; None where there is none
+    film_begin_seconds: float = 0.0  # when its first picture is shown, on the clip's clock
+    sound_begin_seconds: float = 0.0  # when its first sample is heard, on the clip's clock
     sound_tracks: int = 0
+    shown: bool = False  # whether there were pictures
 
     @property
     def duration_seconds(self) -> float | None:
-        """How long the sound lasts, or the film where there is none."""
-        return self.sound.duration_seconds if self.sound else self.film_seconds
+        """When the sound ends, or the film where there is none, on the clip's clock."""
+        if self.sound_seconds is not None:
+            return self.sound_begin_seconds + self.sound_seconds
+        return None if self.film_seconds is None else self.film_begin_seconds + self.film_seconds
 
 
-def read_media(stream: Stream, reading: Reading, keep: Keep | None = None) -> Media:
-    """Read a sound track and, where asked for, every n-th picture of the first film, or a still's only one.
+def stream_media(
+    stream: Stream,
+    reading: Reading,
+    hear: Hear | None = None,
+    show: Show | None = None,
+    keep: Keep | None = None,
+    speaks: Speaks | None = None,
+) -> Media:
+    """Hand on a sound track and, where asked for, every n-th picture of the first film, or a still's only one.
 
-    Unless the reading names a sound track it is the one that the file marks as its default, else the first; where that
-    is silent or cannot be decoded, the first that can be heard. Where the mean of its channels loses what is said, one
-    of them is taken alone. `keep` makes a picture of a frame: the whole of it unless given. Raises MediaError.
+    Unless the reading names a sound track it is the first of which the head speaks, else the first that can be heard,
+    those before others that the file marks as its default. `keep` makes a picture of a frame, and `show` takes it.
+    What was decoded before a MediaError has been handed on.
     """
-    keep = keep or whole(reading.pixels)
     limit = reading.limit or TimeLimit(reading.seconds_per_file)
-    if reading.every and is_still(stream):
-        still = Media(None, [keep(0, 0.0, read_still(stream))])
-        limit.check("decode")
-        return still
     reading = replace(reading, limit=limit)
+    if reading.every and is_still(stream):
+        assert show and keep
+        show(keep(0, 0.0, read_still(stream)))
+        limit.check("decode")
+        return Media(shown=True)
+    shown = _Shown(show)
     try:
-        media = _read_track(stream, reading, keep)
-    except MediaError as fault:
-        other = None if fault.reason == "too_slow" else _audible(stream, reading, keep)
-        if other is None:
-            raise
-        return other
-    if media.sound is None or media.sound_tracks < 2 or _is_heard(media.sound):
-        return media
-    other = _audible(stream, replace(reading, every=None), keep)
-    if other is None:
-        return media
-    return replace(media, sound=other.sound, sound_begin_seconds=other.sound_begin_seconds)
+        return _read(_rewound(stream), reading, hear, shown, keep)
+    except _SeveralTracks as several:
+        reading = replace(reading, sound_track=_preferred(stream, several.places, limit, speaks))
+    except CannotSkip:
+        return _read(_rewound(stream), reading, None, shown, keep, before=shown.media)
+    try:
+        return _read(_rewound(stream), reading, hear, shown, keep)
+    except CannotSkip:
+        return _read(_rewound(stream), reading, None, shown, keep, before=shown.media)
 
 
-def _audible(stream: Stream, reading: Reading, keep: Keep) -> Media | None:
-    """Read the first sound track after the preferred one that can be decoded and heard; None where there is none."""
-    if not reading.sound or reading.sound_track:
-        return None
+class _SeveralTracks(Exception):
+    """There are several sound tracks, at these places, the preferred first, and none was asked for."""
+
+    def __init__(self, places: list[int]) -> None:
+        self.places = places
+
+
+class _Shown:
+    """Counts the pictures that were handed on, so that a second reading goes on behind them."""
+
+    def __init__(self, show: Show | None) -> None:
+        self.show = show
+        self.last = -1
+        self.media: Media | None = None  # what the first reading found of the sound
+
+    def __call__(self, picture: Any) -> None:
+        assert self.show
+        self.show(picture)
+        self.last = picture.frame_index
+
+
+def _preferred(stream: Stream, places: list[int], limit: TimeLimit, speaks: Speaks | None) -> int:
+    """Return the number of the sound track to read, from 1 on, by the heads of those at these places."""
+    audible: int | None = None
+    whole: int | None = None
+    for place in places[:MOST_TRACKS]:
+        head = _head(stream, place, limit)
+        if head is None:
+            continue
+        signal, rate = head
+        whole = place + 1 if whole is None else whole
+        if sound_state(signal, rate) == "ok":
+            if speaks is None or speaks(signal, rate):
+                return place + 1
+            audible = place + 1 if audible is None else audible
+    return audible or whole or places[0] + 1
+
+
+def _head(stream: Stream, place: int, limit: TimeLimit) -> tuple[NDArray[np.float32], int] | None:
+    """Return the head of a sound track and its rate; None where it cannot be decoded."""
+    taken: list[NDArray[np.float32]] = []
     try:
         with closing(open_container(_rewound(stream))) as container:
-            places = _by_preference(container)
-    except MediaError:
+            track = container.streams.audio[place]
+            sound = SoundDecoder(track, taken.append)
+            for packet in _packets(container, [track.index], limit):
+                sound.feed(packet)
+                if sound.samples > HEAD_SECONDS * sound.rate:
+                    break
+            sound.stop()
+    except MediaError as fault:
+        if fault.reason == "too_slow":
+            raise
         return None
-    for place in places[1:MOST_TRACKS]:
-        try:
-            media = _read_track(stream, replace(reading, sound_track=place + 1), keep)
-        except MediaError as fault:
-            if fault.reason == "too_slow":
-                raise
-            continue
-        if media.sound and _is_heard(media.sound):
-            return media
-    return None
-
-
-def _is_heard(sound: Sound) -> bool:
-    return sound_state(sound.signal, sound.sample_rate_hz) == "ok"
-
-
-def _read_track(stream: Stream, reading: Reading, keep: Keep) -> Media:
-    """Read again where no picture may be skipped, and where a channel says more than the mean of all."""
-    found = _read(_rewound(stream), reading, keep)
-    if found is None:
-        found = _read(_rewound(stream), reading, keep, may_skip=False)
-    assert found is not None
-    media, channel = found
-    if channel is None:
-        return media
-    found, media = None, replace(media, sound=None)  # the second reading must not come on top of the first
-    alone = _read(_rewound(stream), replace(reading, every=None), keep, channel=channel)
-    assert alone is not None
-    return replace(media, sound=alone[0].sound)
+    return (np.concatenate(taken), sound.rate) if taken else None
 
 
 def _rewound(stream: Stream) -> Stream:
@@ -158,47 +190,89 @@ def _chosen(container: InputContainer, wanted: int | None) -> AudioStream | None
 
 
 def _read(
-    stream: Stream, reading: Reading, keep: Keep, may_skip: bool = True, channel: int | None = None
-) -> tuple[Media, int | None] | None:
-    """Return what was read, and the channel that would be better alone; None where no picture may be skipped.
+    stream: Stream,
+    reading: Reading,
+    hear: Hear | None,
+    shown: _Shown,
+    keep: Keep | None,
+    before: Media | None = None,
+) -> Media:
+    """Return what was read; `before`: pictures may not be skipped, and this was heard by the reading that skipped.
 
-    Not an exception: it would hold what was read until then, and the second reading would come on top of it.
+    Raises CannotSkip.
     """
     every, limit = reading.every, reading.limit
     assert limit is not None
     stated = partial(stated_seconds, states_length=states_length(stream))
-    with closing(open_container(stream)) as container:
+    cut: list[MediaError] = []
+    with closing(open_container(stream, cut)) as container:
         film = _film(container)
         track = _chosen(container, reading.sound_track)
-        heard = track if reading.sound else None
         if track is None and film is None:
             raise MediaError("open", "unsupported", "neither a sound track nor a film in the container")
-        _check_length([stated(container, stream) for stream in (heard, film if every else None) if stream])
+        if hear and reading.sound_track is None and len(container.streams.audio) > 1:
+            raise _SeveralTracks(_by_preference(container))
         first = min(begin(stream) for stream in (*container.streams.audio, film) if stream)
-        sound = SoundCollector(heard, channel) if heard else None
+        sound_begins = float(begin(track) - first) if track else 0.0
+        sound = _sound(track, hear, sound_begins) if track and hear else None
         pictures = (
-            PictureCollector(film, every, may_skip, begin(film) - first, reading.pixels, keep)
-            if film and every
+            PictureDecoder(
+                film, every, shown, keep, may_skip=before is None, begins=begin(film) - first, after=shown.last
+            )
+            if film and every and keep
             else None
         )
-        takers = {t.index: taker for t, taker in ((heard, sound), (film, pictures)) if t and taker}
-        try:
-            _feed(container, takers, limit)
-        except CannotSkip:
-            return None
-        media = Media(
-            sound.finish(stated(container, heard)) if heard and sound else None,
-            _finish(pictures, stated(container, film)) if film and pictures else None,
-            pictures.end_seconds if pictures else stated(container, film) if film else None,
-            float(begin(track) - first) if track else 0.0,
+        takers = {t.index: taker for t, taker in ((track, sound), (film, pictures)) if t and taker}
+        cannot_skip = _feed(container, takers, limit)
+        for fault in cut:  # what is left of the file is handed on
+            if sound:
+                sound.stop()
+            raise fault
+        heard = sound.finish(stated(container, track)) if sound and track else before.sound_seconds if before else None
+        lasts = pictures.end_seconds if pictures else stated(container, film) if film else None
+        shown.media = Media(
+            heard,
+            lasts,
+            float(begin(film) - first) if film else 0.0,
+            sound_begins,
             len(container.streams.audio),
+            pictures is not None,
         )
-        return media, sound.better_channel() if sound else None
+        if cannot_skip:
+            raise cannot_skip
+        if pictures:
+            check_whole("film", pictures.end_seconds, stated(container, film) if film else None)
+            pictures.finish()
+        return shown.media
 
 
-def _feed(container: InputContainer, takers: dict[int, Any], limit: TimeLimit) -> None:
-    for packet in _packets(container, list(takers), limit):
-        takers[packet.stream.index].feed(packet)
+def _sound(track: AudioStream, hear: Hear, begins: float) -> SoundDecoder:
+    check_time(begins)
+    sound = SoundDecoder(track, lambda signal: take(signal))
+    take = hear(sound.rate, begins)
+    return sound
+
+
+def _feed(container: InputContainer, takers: dict[int, Any], limit: TimeLimit) -> CannotSkip | None:
+    """Feed packets to what takes them; return the reason to read the film again, whose sound was read to its end."""
+    cannot_skip: CannotSkip | None = None
+    try:
+        for packet in _packets(container, list(takers), limit):
+            taker = takers.get(packet.stream.index)
+            try:
+                if taker:
+                    taker.feed(packet)
+                    limit.read(media_seconds=taker.decoded_seconds)
+            except CannotSkip as error:
+                cannot_skip = error
+                del takers[packet.stream.index]
+                if not takers:
+                    break
+    except MediaError:
+        for taker in takers.values():
+            taker.stop()
+        raise
+    return cannot_skip
 
 
 def _packets(container: InputContainer, tracks: list[int], limit: TimeLimit) -> Iterator[Any]:
@@ -210,19 +284,7 @@ def _packets(container: InputContainer, tracks: list[int], limit: TimeLimit) -> 
         raise MediaError("decode", "broken", f"the container cannot be read to its end ({error})") from error
 
 
-def _check_length(stated: list[float | None]) -> None:
-    for seconds in stated:
-        if seconds is not None and seconds > MAX_SECONDS:
-            detail = f"{seconds:.0f} s long: cut the file into parts of {MAX_SECONDS:.0f} s at most"
-            raise MediaError("decode", "too_large", detail)
-
-
 def _film(container: InputContainer) -> VideoStream | None:
     """Return the film that the file marks as its default, or else the first: not the picture of a cover."""
     films = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     return min(films, key=lambda film: not film.disposition & Disposition.default, default=None)
-
-
-def _finish(pictures: PictureCollector, stated: float | None) -> list[Picture]:
-    check_whole("film", pictures.end_seconds, stated)
-    return pictures.finish()

@@ -96,4 +96,5 @@ def content_id(stream: Stream, limit: TimeLimit = NO_LIMIT) -> str:
 def _chunks(file: IO[bytes], limit: TimeLimit) -> Iterator[bytes]:
     while chunk := file.read(CHUNK_BYTES):
         yield chunk
+        limit.read(n_bytes=len(chunk))
         limit.check("open")

@@ -15,17 +15,15 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from emocore.errors import MediaError
-from emocore.media.audio import MAX_SECONDS
-from emocore.media.container import MAX_PIXELS
+from emocore.media.container import MAX_PIXELS, check_time
 from emocore.media.light import grey_of
-from emocore.media.resize import DEFAULT_PIXELS, fit
+from emocore.media.resize import fit
 from emocore.media.upright import as_wide_as_shown, upright
 
 MOST_WAITING = 128  # packets whose place is unknown; H.264 and HEVC reorder 16 pictures at most
-MAX_PICTURES = 4_096
-MAX_PICTURES_BYTES = 2**28  # of a file, held until it was read to its end
 # Pictures that nothing refers to can be left undecoded in these codecs, and the others come out the same.
 _SKIPPING_CODECS = frozenset({"h264", "hevc", "mpeg4"})
+MOST_PACKET_SECONDS = 10.0  # of a film: its stamps are claims
 _MPEG4_PICTURE_BYTES = 20  # FFmpeg takes what is shorter for a picture that is not coded
 
 
@@ -187,6 +185,7 @@ class Picture:
     box: tuple[float, float, float, float] | None = None
 
 
+Show = Callable[[Picture], None]
 Keep = Callable[[int, float, NDArray[np.uint8]], Picture]
 """What is kept of an upright grey frame uint8[height, width]: its index, when it is shown, and itself are given."""
 
@@ -231,20 +230,23 @@ def _since_begin(index: int, frame: Any, stream: VideoStream) -> Fraction:
     raise MediaError("decode", "broken", "the pictures carry no times, and the stream no frame rate")
 
 
-class PictureCollector:
-    """Takes the packets of a film that begins after so many seconds, and gives every n-th picture.
+class PictureDecoder:
+    """Takes the packets of a film that begins after so many seconds, and hands every n-th picture on as it is shown.
 
-    Raises CannotSkip where the film must be read again without skipping; MediaError: broken, or too_large.
+    `after`: pictures up to this index were handed on before. Raises CannotSkip where the film must be read again
+    without skipping; MediaError: unsupported, broken, no_pictures, or too_large.
     """
 
     def __init__(
         self,
         stream: VideoStream,
         every: int,
+        show: Show,
+        keep: Keep,
+        *,
         may_skip: bool = True,
         begins: Fraction = Fraction(0),
-        pixels: int = DEFAULT_PIXELS,
-        keep: Keep | None = None,
+        after: int = -1,
     ) -> None:
         context = stream.codec_context
         if context is None:
@@ -257,32 +259,40 @@ class PictureCollector:
         # A film may change its size midway; and how a decoder mends what is missing depends on what it saw before.
         context.options = {"max_pixels": str(MAX_PIXELS)} | ({"err_detect": "explode"} if self.skipping else {})
         self.decoder = SkippingDecoder(stream, every) if self.skipping else PlainDecoder(stream, every)
-        self.make = PictureMaker(stream, begins, keep or whole(pixels))
-        self.most = min(MAX_PICTURES, MAX_PICTURES_BYTES // pixels**2)
+        self.make = PictureMaker(stream, begins, keep)
+        self.show = show
         self.stream = stream
+        self.packets = 0
         self.end_seconds = 0.0  # since the film's begin, as the header counts too
-        self.pictures: list[Picture] = []
+        self.last = after  # the index of the last picture that was handed on
 
     def feed(self, packet: Any) -> None:
         """Decode one packet of the film."""
+        self.packets += 1
         if packet.pts is not None and self.stream.time_base:
             ticks = packet.pts + (packet.duration or 0) - (self.stream.start_time or 0)
             self.end_seconds = max(self.end_seconds, float(ticks * self.stream.time_base))
-        if self.end_seconds > MAX_SECONDS:
-            raise MediaError("decode", "too_large", f"more than {MAX_SECONDS:.0f} s of film: cut the file into parts")
         try:
-            for index, frame in self.decoder.feed(packet):
-                if len(self.pictures) == self.most:
-                    detail = f"more than {self.most} pictures: take fewer (--every) or smaller ones (--pixels)"
-                    raise MediaError("decode", "too_large", detail)
-                self.pictures.append(self.make(index, frame))
+            new = [(index, frame) for index, frame in self.decoder.feed(packet) if index > self.last]
+            pictures = [self.make(index, frame) for index, frame in new]
         except (av.error.FFmpegError, ValueError) as error:
             if self.skipping:
                 raise CannotSkip from error
             raise MediaError("decode", "broken", f"the film cannot be decoded ({error})") from error
+        for picture in pictures:
+            check_time(picture.time_seconds)
+            self.last = picture.frame_index
+            self.show(picture)
 
-    def finish(self) -> list[Picture]:
-        """Return the pictures, in the order in which they are shown."""
-        if not self.pictures:
+    @property
+    def decoded_seconds(self) -> float:
+        """How much of the film was read, by its stamps as far as they make sense."""
+        return min(self.end_seconds, MOST_PACKET_SECONDS * self.packets)
+
+    def stop(self) -> None:
+        """Hand on what waits: nothing does."""
+
+    def finish(self) -> None:
+        """Raise MediaError where there was no picture."""
+        if self.last < 0:
             raise MediaError("decode", "no_pictures", "the film holds no picture")
-        return self.pictures

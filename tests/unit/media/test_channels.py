@@ -7,14 +7,23 @@ import librosa
 import numpy as np
 import pytest
 import soundfile
+from whole_media import read_media
 
 from emocore.errors import MediaError
 from emocore.media import audio
 from emocore.media.audio import sound_state
-from emocore.media.bandwidth import bandwidth_hz
+from emocore.media.bandwidth import Bandwidth
 from emocore.media.channels import Powers
-from emocore.media.reading import Reading, read_media
+from emocore.media.reading import Reading
 from emocore.media.source import open_source
+
+
+def bandwidth_hz(signal, rate):
+    band = Bandwidth(rate)
+    for at in range(0, len(signal), 5_000):
+        band.feed(signal[at : at + 5_000])
+    return band.hz()
+
 
 RATE = 48_000
 

@@ -1,14 +1,17 @@
 """One clock for what is seen and what is heard, whichever begins earlier; lengths count from each one's own begin."""
 
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import cv2
 import numpy as np
 import pytest
+from whole_media import read_media
 
 from emocore.media import reading, video
-from emocore.media.reading import Reading, read_media
+from emocore.media.limit import TimeLimit
+from emocore.media.reading import Reading
 from emocore.media.source import open_source
 
 FLASH_SECONDS = 0.6
@@ -98,9 +101,8 @@ def test_a_film_and_sound_that_begin_together_begin_at_zero(tmp_path, name, code
     assert (media.pictures[0].time_seconds, media.sound_begin_seconds) == (0.0, 0.0)
 
 
-def test_a_film_that_begins_after_its_sound_is_neither_longer_nor_cut(tmp_path, monkeypatch):
+def test_a_film_that_begins_after_its_sound_is_neither_longer_nor_cut(tmp_path):
     path = flash_and_beep(tmp_path / "a.mp4", "aac", 1.5, 0.0)
-    monkeypatch.setattr(video, "MAX_SECONDS", 1.01)
     media = read(path, 10)
     assert media.film_seconds == pytest.approx(1.0, abs=0.02)
     assert media.sound.duration_seconds == pytest.approx(2.5, abs=0.03)
@@ -110,7 +112,7 @@ def test_a_film_that_begins_after_its_sound_is_neither_longer_nor_cut(tmp_path, 
 def test_pictures_alone_have_the_same_times_and_ask_nothing_of_the_sound(tmp_path, monkeypatch):
     path = flash_and_beep(tmp_path / "a.mp4", "aac", 0.5, 0.0)
     whole = read(path, 10)
-    monkeypatch.setattr(reading, "SoundCollector", None)  # as broken as a track may be
+    monkeypatch.setattr(reading, "SoundDecoder", None)  # as broken as a track may be
     with open_source(path) as stream:
         seen = read_media(stream, Reading(10, sound=False))
     assert seen.sound is None
@@ -122,3 +124,36 @@ def test_the_sound_begins_at_one_time_whether_or_not_pictures_are_asked_for(tmp_
     begin = read(path, 10).sound_begin_seconds
     assert begin == pytest.approx(0.5, abs=0.025)
     assert read(path, None).sound_begin_seconds == begin
+
+
+def test_after_a_gap_in_its_stamps_a_sound_keeps_its_time(tmp_path):
+    """A recorder that wrote nothing for a second and a half: silence stands for it."""
+    path, rate = tmp_path / "gap.mkv", 48_000
+    with av.open(str(path), "w") as container:
+        track = container.add_stream("flac", rate=rate, layout="mono")
+        for at in (*range(0, 20), *range(35, 60)):  # tenths of a second
+            level = 20_000 if at >= 50 else 100
+            heard = av.AudioFrame.from_ndarray(np.full((1, rate // 10), level, np.int16), format="s16", layout="mono")
+            heard.sample_rate, heard.pts, heard.time_base = rate, at * rate // 10, Fraction(1, rate)
+            container.mux(track.encode(heard))
+        container.mux(track.encode(None))
+    media = read(str(path), None)
+    assert media.sound.duration_seconds == pytest.approx(6.0, abs=0.01)
+    assert np.argmax(media.sound.signal > 0.5) / rate == pytest.approx(5.0, abs=0.01)
+    assert not media.sound.signal[round(2.05 * rate) : round(3.45 * rate)].any()
+
+
+@pytest.mark.parametrize("late", [0.5, 4.0, 10.0, 60.0])
+def test_sound_that_begins_late_keeps_its_time(tmp_path, late):
+    """Beyond what is probed, FFmpeg says that it begins with the film."""
+    path = flash_and_beep(tmp_path / "late.mkv", "flac", 0.0, late)
+    media = read(path, 50)
+    assert beep_of(media) == pytest.approx(late + FLASH_SECONDS, abs=0.01)
+    assert media.duration_seconds == pytest.approx(late + FLASH_SECONDS + 0.4, abs=0.05)
+
+
+def test_stamps_do_not_buy_time():
+    limit = TimeLimit(600.0)
+    path_seconds = SimpleNamespace(end_seconds=9e7, packets=50)
+    limit.read(media_seconds=video.PictureDecoder.decoded_seconds.fget(path_seconds))
+    assert limit.allowed < 900

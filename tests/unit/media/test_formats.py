@@ -6,9 +6,10 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from whole_media import read_media
 
 from emocore.errors import MediaError
-from emocore.media.reading import Reading, read_media
+from emocore.media.reading import Reading
 from emocore.media.source import MEDIA_SUFFIXES, VIDEO_SUFFIXES, open_source
 
 OURS = ("AIFF", "AU", "CAF", "FLAC", "OGG", "RF64", "W64", "WAV", "WAVEX")  # of libsndfile's containers

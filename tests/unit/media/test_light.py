@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, ColorTrc
+from whole_media import read_media
 
 from emocore.media.light import hlg_light, levels, one_field, pq_light, pq_signal, shown_light
-from emocore.media.reading import Reading, read_media
+from emocore.media.reading import Reading
 from emocore.media.source import open_source
 from emocore.media.video import Picture
 

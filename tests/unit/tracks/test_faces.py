@@ -4,10 +4,11 @@ import av
 import cv2
 import numpy as np
 import pytest
+from whole_media import read_media
 
 from emocore.corpora.synthetic.acting import EMOTION_FACE, FaceStyle, make_actor
 from emocore.corpora.synthetic.face import FACE_SHARE, Pose, draw
-from emocore.media.reading import Reading, read_media
+from emocore.media.reading import Reading
 from emocore.media.resize import fit
 from emocore.tracks import faces
 from emocore.tracks.faces import Box, crop_face, largest_face

@@ -1,0 +1,229 @@
+"""A sound that is heard chunk by chunk, and what families make of its windows: nothing is kept of what has passed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emocore.errors import MediaError
+from emocore.features.family import Extractor, FeatureFamily, SoundInput, SoundWindow
+from emocore.features.windows import Cut, Cutter, Heard, SpeechCutter, TiledCutter
+from emocore.media.audio import LEAST_SECONDS, SILENCE_PEAK, Resampler, sound_state
+from emocore.media.bandwidth import Bandwidth
+from emocore.timeline import HowCut, Window, WindowGrid
+from emocore.tracks.vad import Speech, SpeechDetector
+
+LEAST_SPEECH_SECONDS = 0.2  # in a window that is answered for
+WINDOWS_AT_ONCE = 64
+STRETCH_SECONDS = 60.0  # that windows are computed together of
+
+
+def cutter_of(how: HowCut, family: FeatureFamily, begins: float = 0.0) -> Cutter:
+    """Return what cuts a sound for a family that begins at so many seconds of its clip."""
+    assert isinstance(family.reads, SoundInput)
+    if how.grid is None:
+        return TiledCutter(family.grid, round(begins * family.reads.sample_rate_hz))
+    longest = how.window_seconds or family.longest_seconds
+    hop = how.hop_seconds or longest / 2
+    if how.grid == "speech":
+        return SpeechCutter(longest, hop, family.step_samples, begins)
+    return TiledCutter(tiles_of(family, longest, hop), begins_seconds=begins)
+
+
+def tiles_of(family: FeatureFamily, window_seconds: float, hop_seconds: float) -> WindowGrid:
+    """Return the grid of a family, whose windows begin at multiples of the samples between its steps."""
+    assert isinstance(family.reads, SoundInput)
+    rate, step = family.reads.sample_rate_hz, family.step_samples
+    hop = max(1, round(hop_seconds * rate / step)) * step
+    return WindowGrid(window_seconds, hop / rate, "keep", rate)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """One family's windows of a clip, in their order: their states, how much of each is speech, and their values.
+
+    `speech_seconds` float64[n], NaN where nobody looked; `values` float32[n, *shape].
+    """
+
+    windows: list[Window]
+    states: list[str]
+    speech_seconds: NDArray[np.float64]
+    values: NDArray[np.float32]
+
+
+Give = Callable[[FeatureFamily, Windows], None]
+
+
+class Ear:
+    """Listens to one sound track for families, and gives their windows as they become whole."""
+
+    def __init__(
+        self, families: Sequence[FeatureFamily], how: HowCut, give: Give, sample_rate_hz: int, begins: float
+    ) -> None:
+        self.rate = sample_rate_hz
+        self.begins = begins
+        self.samples = 0
+        self.states: set[str] = set()
+        self._bandwidth = Bandwidth(sample_rate_hz)
+        self._detector = SpeechDetector(sample_rate_hz, begins) if how.vad else None
+        self._least = self._most = self._sum = 0.0  # of the samples
+        inputs = {family.reads for family in families}
+        self._inputs = [
+            _Input(reads, [family for family in families if family.reads == reads], how, give, self)  # type: ignore[arg-type] # of sound
+            for reads in inputs
+        ]
+
+    @property
+    def seconds(self) -> float:
+        """How far it was heard, on the clip's clock."""
+        return self.begins + self.samples / self.rate
+
+    @property
+    def bandwidth_hz(self) -> float:
+        """Up to which frequency the sound carries energy."""
+        return self._bandwidth.hz()
+
+    @property
+    def speech(self) -> Speech | None:
+        """Where somebody speaks; None where nobody looks."""
+        return self._detector.speech if self._detector else None
+
+    @property
+    def speech_seconds(self) -> float | None:
+        """How long somebody spoke; None where nobody looked."""
+        return self.speech.total_seconds if self.speech else None
+
+    @property
+    def state(self) -> str:
+        """What the clip's state is, by its windows or, where there are none, by the sound."""
+        for state in ("ok", "no_speech", "silent", "too_short"):
+            if state in self.states:
+                return state
+        if self.samples < round(LEAST_SECONDS * self.rate):
+            return "too_short"
+        mean = self._sum / self.samples
+        if max(self._most - mean, mean - self._least) < SILENCE_PEAK:
+            return "silent"
+        return "no_speech" if self._detector else "too_short"
+
+    def feed(self, signal: NDArray[np.float32]) -> None:
+        """Take float32[samples]."""
+        if not len(signal):
+            return
+        self._least = float(min(signal.min(), self._least if self.samples else np.inf))
+        self._most = float(max(signal.max(), self._most if self.samples else -np.inf))
+        self._sum += float(signal.sum(dtype=np.float64))
+        self.samples += len(signal)
+        self._bandwidth.feed(signal)
+        if self._detector:
+            self._detector.feed(signal)
+        for one in self._inputs:
+            one.feed(signal)
+        self._forget()
+
+    def finish(self) -> None:
+        """Give the windows that are left: nothing more comes."""
+        if self._detector:
+            self._detector.finish()
+        for one in self._inputs:
+            one.finish()
+
+    def _forget(self) -> None:
+        if self._detector:
+            self._detector.speech.forget(min(one.needed_seconds for one in self._inputs))
+
+
+class _Input:
+    """The families of one rate and level, and as much of the sound as their next windows need."""
+
+    def __init__(self, reads: SoundInput, families: list[FeatureFamily], how: HowCut, give: Give, ear: Ear) -> None:
+        self.reads, self.ear, self.give = reads, ear, give
+        self.rate = reads.sample_rate_hz
+        self.cutters: list[tuple[FeatureFamily, Cutter, list[Cut]]] = [
+            (one, cutter_of(how, one, ear.begins), []) for one in families
+        ]
+        self._resampler = Resampler(ear.rate, self.rate)
+        ahead = round(ear.begins * self.rate)
+        self._first, self._signal = ahead, np.zeros(0, np.float32)  # silence before the sound is not held
+        self._chunks: list[NDArray[np.float32]] = []  # behind the signal: joined where they are needed
+        self._ahead, self._samples = ahead, ahead
+
+    @property
+    def needed_seconds(self) -> float:
+        return self._first / self.rate
+
+    def feed(self, signal: NDArray[np.float32]) -> None:
+        self._add(self._resampler.feed(signal))
+        self._cut(None)
+
+    def finish(self) -> None:
+        self._add(self._resampler.finish())
+        self._cut(self.ear.seconds)
+
+    def _add(self, signal: NDArray[np.float32]) -> None:
+        self._chunks.append(signal)
+        self._samples += len(signal)
+
+    def _cut(self, end_seconds: float | None) -> None:
+        heard = Heard(self._samples, self.rate, self.ear.speech, end_seconds)
+        for family, cutter, waiting in self.cutters:
+            for cut in cutter.ready(heard):
+                waiting.append(cut)
+                if len(waiting) == WINDOWS_AT_ONCE or cut.last - waiting[0].first > STRETCH_SECONDS * self.rate:
+                    self._compute(family, waiting)
+            if heard.ended and waiting:
+                self._compute(family, waiting)
+        firsts = [cut.first for _, _, waiting in self.cutters for cut in waiting]
+        needed = min([heard.samples, *firsts, *(cutter.needed(heard) for _, cutter, _ in self.cutters)])
+        if needed - self._first > STRETCH_SECONDS * self.rate / 4:
+            self._join()
+            self._signal, self._first = self._signal[needed - self._first :].copy(), needed
+
+    def _join(self) -> None:
+        self._signal, self._chunks = np.concatenate([self._signal, *self._chunks]), []
+
+    def _compute(self, family: FeatureFamily, waiting: list[Cut]) -> None:
+        cuts = waiting[:]
+        waiting.clear()
+        start, end = min(cut.first for cut in cuts), max(cut.last for cut in cuts)
+        stretch = self._between(start, end)
+        parts = [self._part(cut, stretch, start) for cut in cuts]
+        speech = self.ear.speech
+        seconds = np.array(
+            [speech.seconds_in(cut.window.start_seconds, cut.window.end_seconds) if speech else np.nan for cut in cuts]
+        )
+        states = [_state(part, said) for part, said in zip(parts, seconds, strict=True)]
+        self.ear.states.update(states)
+        values = loaded(family)(parts)
+        if not np.isfinite(values).all():
+            raise MediaError("featurize", "not_finite", f"the features {family.name} of its sound hold NaN or infinity")
+        self.give(family, Windows([cut.window for cut in cuts], states, seconds, values))
+
+    def _between(self, start: int, end: int) -> NDArray[np.float32]:
+        """Return the samples [start, end); there is silence before the sound begins."""
+        self._join()
+        if max(start, self._ahead) < self._first:
+            raise IndexError(f"samples from {start} on are asked for, and {self._first} is the first that is held")
+        missing = max(0, min(self._ahead, end) - start)
+        found = self._signal[max(0, start - self._first) : max(0, end - self._first)]
+        return np.concatenate([np.zeros(missing, np.float32), found]) if missing else found
+
+    def _part(self, cut: Cut, stretch: NDArray[np.float32], start: int) -> SoundWindow:
+        samples = stretch[cut.first - start : cut.last - start]
+        if self.reads.level == "as-is":
+            return SoundWindow(cut.window, samples, self.rate, stretch, cut.first - start)
+        peak = float(np.abs(samples).max(initial=0.0))
+        return SoundWindow(cut.window, samples / np.float32(peak) if peak > 0 else samples, self.rate)
+
+
+def _state(part: SoundWindow, speech_seconds: float) -> str:
+    state = sound_state(part.samples, part.sample_rate_hz)
+    return "no_speech" if state == "ok" and speech_seconds < LEAST_SPEECH_SECONDS else state
+
+
+@lru_cache(maxsize=16)
+def loaded(family: FeatureFamily) -> Extractor:
+    """Load a family, once a process."""
+    return family.load(family)
