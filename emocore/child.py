@@ -25,7 +25,7 @@ _COMMAND = (
     "getattr(import_module({!r}), {!r})()"
 )
 _LAST_LINES, _LONGEST_LINE = 20, 4096  # of its stderr, bytes
-_LONGEST_ANSWER = 2**25  # bytes: some 60,000 windows
+_LONGEST_ANSWER = 2**28  # bytes: some 60,000 windows
 _SECONDS_TO_END, _SECONDS_TO_LISTEN = 5.0, 1.0  # its stderr outlasts it where a process of its own has it
 
 

@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -50,14 +50,6 @@ class MediaError(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason} ({self.stage}): {self.detail}"
-
-
-class UnansweredClips(Exception):
-    """A model has no answer for some clips of a shard, for reasons of theirs: the others keep their answers."""
-
-    def __init__(self, faults: Mapping[str, MediaError]) -> None:
-        super().__init__(faults)
-        self.faults = faults  # by clip
 
 
 def amount(n: int, unit: str) -> str:

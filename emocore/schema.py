@@ -226,6 +226,7 @@ def features_schema(shape: Sequence[int], columns: Sequence[str]) -> pa.Schema:
             ("window", pa.int32()),
             ("start_seconds", pa.float64()),
             ("end_seconds", pa.float64()),
+            ("speech_seconds", pa.float64()),  # null where nobody looked for speech
             ("state", pa.string()),  # ok | silent | too_short | no_speech
             *values,
         ]

@@ -6,11 +6,13 @@ Media are read in another process, which a hostile file may end, or keep: this o
 import io
 import os
 import threading
+import time
 import wave
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
 
 from emocore.child import Child
 from emocore.errors import MediaError, UserError
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ATTEMPTS = 2
+_BYTES_A_TIME = 2**20  # of a file, for which a process has as long again
 READER = "emocore.api.reader:work"
 
 
@@ -66,12 +69,24 @@ class Answer:
         return pd.DataFrame([_flat(window, self.emotions) for window in self.windows])
 
     def plot(self) -> Any:
-        """Return a matplotlib Figure of the clip's probabilities, the largest first. Raises UserError without any."""
-        from emocore.reports.plots import probability_figure  # noqa: PLC0415 - matplotlib takes a second to import
+        """Return a matplotlib Figure: the probabilities over time, and of one window its bars, the largest first.
+
+        Raises UserError where there is no answer.
+        """
+        from emocore.reports.curves import curve_of  # noqa: PLC0415 - matplotlib takes a second to import
+        from emocore.reports.plots import curve_figure, probability_figure  # noqa: PLC0415 - as above
 
         if not self.clip.probabilities:
             raise UserError(f"{self.clip.clip} has no answer to plot: its state is {self.clip.state}.")
-        return probability_figure(self.clip.clip, self.clip.probabilities)
+        answered = [window for window in self.windows if window.probabilities]
+        if len(answered) < 2:
+            return probability_figure(self.clip.clip, self.clip.probabilities)
+        said = [
+            (window.start_seconds, window.end_seconds, [window.probabilities[name] for name in self.emotions])
+            for window in answered
+        ]
+        end = max(self.clip.end_seconds, *(window.end_seconds for window in answered))
+        return curve_figure(curve_of(self.clip.clip, end, said, self.emotions))
 
 
 def _flat(prediction: Prediction, emotions: Sequence[str]) -> dict[str, Any]:
@@ -82,8 +97,14 @@ def _flat(prediction: Prediction, emotions: Sequence[str]) -> dict[str, Any]:
 class Model:
     """A trained model. Reading happens in a process that is kept between calls; `close`, or a `with`, ends it."""
 
-    def __init__(self, place: str, seconds_per_file: float = 600.0, emotions: Sequence[str] = EMOTIONS) -> None:
-        self.place, self.seconds_per_file, self.emotions = place, seconds_per_file, tuple(emotions)
+    def __init__(
+        self,
+        place: str,
+        seconds_per_file: float = 600.0,
+        emotions: Sequence[str] = EMOTIONS,
+        how: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        self.place, self.seconds_per_file, self.emotions, self.how = place, seconds_per_file, tuple(emotions), how
         self._child: Child | None = None
 
     def label(
@@ -113,8 +134,8 @@ class Model:
     def _ask(self, path: str) -> dict[str, Any]:
         """Return what the process says in the end: answer, fault or refused; died: the stage in which it did."""
         is_new = self._child is None
-        child = self._child = self._child or _start(self.place, self.seconds_per_file)
-        alarm = _Alarm(child, 2 * self.seconds_per_file)
+        child = self._child = self._child or _start(self.place, self.seconds_per_file, self.how)
+        alarm = _Alarm(child, 2 * self.seconds_per_file, _size(path))
         stage = ""
         try:
             child.tell(path)
@@ -122,6 +143,7 @@ class Model:
             said = child.answer() if is_new else {"stage": ""}
             with alarm:
                 while "stage" in said:
+                    alarm.set_anew()
                     stage, said = str(said["stage"]), child.answer()
         except BaseException:
             self.close()
@@ -153,24 +175,61 @@ class Model:
         self.close()
 
 
-def load_model(model: str | os.PathLike[str], seconds_per_file: float = 600.0) -> Model:
+def load_model(
+    model: str | os.PathLike[str],
+    seconds_per_file: float = 600.0,
+    *,
+    grid: Literal["tiled", "speech"] | None = None,
+    window_seconds: float | None = None,
+    hop_seconds: float | None = None,
+    vad: bool = True,
+) -> Model:
     """Return a model: of a RUN folder of `train` or `tune`, or one that is shipped, by its name, as "face-cnn".
 
-    One recording at a time is answered for on the CPU, by the numbers of a job. Raises UserError where there is none.
+    One recording at a time is answered for on the CPU, by the numbers of a job with the same options (`--grid`,
+    `--window-seconds`, `--hop-seconds`, `--no-vad`). Raises UserError where there is none, and as the job does.
     """
-    from emocore.models.bundle import read_card  # noqa: PLC0415 - pyarrow takes a part of a second to import
+    from emocore.features.catalogue import families_of  # noqa: PLC0415 - as above
+    from emocore.features.family import check_window  # noqa: PLC0415 - as above
+    from emocore.models.bundle import read_card  # noqa: PLC0415 - as above
+    from emocore.models.catalogue import find_model  # noqa: PLC0415 - as above
+    from emocore.timeline import how_cut  # noqa: PLC0415 - pyarrow takes a part of a second to import
 
     place = os.fspath(model)
-    return Model(place, seconds_per_file, read_card(place)["emotions"])
+    card = read_card(place)
+    sees = find_model(card["model"]).sees
+    how = how_cut(grid, window_seconds, hop_seconds, vad=vad, sees=sees)
+    check_window([] if sees else list(families_of(card["families"]).values()), window_seconds)
+    return Model(place, seconds_per_file, card["emotions"], asdict(how))
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)  # noqa: PTH202 - of a link what it points to, and a member of a zip has none
+    except OSError:
+        return 0
 
 
 class _Alarm:
-    """Ends a process after so many seconds."""
+    """Ends a process that was silent for so many seconds, or that goes on for longer than its file's bytes are for."""
 
-    def __init__(self, child: Child, seconds: float) -> None:
+    def __init__(self, child: Child, seconds: float, n_bytes: int = 0) -> None:
         self.seconds, self.rang, self._child = seconds, False, child
-        self._timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), self._ring)
-        self._timer.daemon = True
+        # What the process says may be what a file makes it say.
+        self._last = time.monotonic() + seconds * (1 + n_bytes / _BYTES_A_TIME)
+        self._timer = self._new()
+
+    def _new(self) -> threading.Timer:
+        left = max(0.0, min(self.seconds, self._last - time.monotonic()))
+        timer = threading.Timer(min(left, threading.TIMEOUT_MAX), self._ring)
+        timer.daemon = True
+        return timer
+
+    def set_anew(self) -> None:
+        """Begin again: what was waited for goes on."""
+        self._timer.cancel()
+        self._timer = self._new()
+        self._timer.start()
 
     def _ring(self) -> None:
         self.rang = True
@@ -183,9 +242,9 @@ class _Alarm:
         self._timer.cancel()
 
 
-def _start(place: str, seconds_per_file: float) -> Child:
+def _start(place: str, seconds_per_file: float, how: Mapping[str, Any]) -> Child:
     child = Child(READER)
-    child.tell((place, seconds_per_file))
+    child.tell((place, seconds_per_file, dict(how)))
     return child
 
 

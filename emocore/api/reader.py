@@ -2,37 +2,40 @@
 
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from emocore import child
-from emocore.errors import MediaError, UnansweredClips, UserError
+from emocore.errors import MediaError, UserError
 from emocore.features.extract import PLANNED, featurize_batch, reading_of
-from emocore.media.video import Picture
 from emocore.models.bundle import Bundle, bundle_folder, load_bundle, readable
-from emocore.models.labelling import label_heard, label_seen
-from emocore.models.predictions import FRAMES_AT_ONCE, answer_frames, answers_of
-from emocore.schema import FRAME_LABELS, of_emotions
+from emocore.models.labelling import WINDOWS_FOLDER, HeardSink
+from emocore.models.labelling_films import SeenSink, seen_grid
+from emocore.timeline import HowCut
 
+TOLD_SECONDS = 1.0  # between two words that all is well
 Row = dict[str, Any]
 
 
 def work() -> None:
     """Answer for one path after the other, which it is told, until that ends."""
     paths: SimpleQueue[str] = SimpleQueue()
-    place, seconds_per_file = child.told()
+    place, seconds_per_file, how = child.told()
     threading.Thread(target=_take_in, args=(paths,), daemon=True).start()
     with child.answering() as say:
         label: Callable[[str], list[Row]] | None = None
         while True:
             path = paths.get()
             try:
-                label = label or partial(_label, _load(place), seconds_per_file, lambda stage: say({"stage": stage}))
+                label = label or partial(
+                    _label, _load(place), seconds_per_file, HowCut(**how), lambda stage: say({"stage": stage})
+                )
                 say(_answer(label, path))
             except UserError as error:
                 say({"refused": str(error)})
@@ -72,58 +75,71 @@ def _load(place: str) -> tuple[Bundle, Callable[[Any], Any]]:
 
 
 def _label(
-    model: tuple[Bundle, Callable[[Any], Any]], seconds_per_file: float, tell: Callable[[str], None], path: str
+    model: tuple[Bundle, Callable[[Any], Any]],
+    seconds_per_file: float,
+    how: HowCut,
+    tell: Callable[[str], None],
+    path: str,
 ) -> list[Row]:
     """Return the Predictions of the clip and of its windows, as rows; tell the stage that begins. Raises MediaError."""
     bundle, probabilities = model
     tell("decode")
-    pictures: list[Picture] = []
+    windows: list[pa.Table] = []
+
+    def write(table: str, rows: pa.Table) -> None:
+        if table == WINDOWS_FOLDER:
+            windows.append(rows)
+
+    watch = _Watch(tell)
+    told: tuple[Any, ...] = (probabilities, bundle.family, bundle.emotions, write, watch)
+    sink = (
+        SeenSink(*told, how=bundle.combine, temperature=bundle.temperature, grid=seen_grid(how))
+        if bundle.spec.sees
+        else HeardSink(*told)
+    )
     planned = pa.Table.from_pylist([{"path": path, "clip": path}], PLANNED)
     reading = reading_of(bundle.families, seconds_per_file)
-    read = featurize_batch(planned, bundle.families, reading, sink=lambda _, shown: pictures.extend(shown))
-    fault = read.slice(0, 1).select(["stage", "reason", "detail"]).to_pylist()[0]
-    if fault["reason"]:
+    read = featurize_batch(planned, bundle.families, reading, watch.reading, sink, how)
+    fault = read.select(["stage", "reason", "detail"]).to_pylist()[0]
+    if fault["reason"] and read["broken_after_seconds"][0].as_py() is None:
         raise MediaError(**fault)
-    tell("predict")
-    windows, labels = _seen(read, pictures, bundle, probabilities) if bundle.spec.sees else _heard(read, bundle)
-    (clip,) = labels.to_pylist()
+    sink.finish()
+    for unanswered in sink.faults.values():
+        raise unanswered
+    (clip,) = sink.rows(read).to_pylist()
     duration = clip["duration_seconds"] or 0.0
     whole = {**clip, "track": 0, "start_seconds": 0.0, "end_seconds": duration}
-    return [_prediction(row) for row in (whole, *windows.to_pylist())]
+    return [_prediction(row) for row in (whole, *(row for rows in windows for row in rows.to_pylist()))]
 
 
-def _heard(read: pa.Table, bundle: Bundle) -> tuple[pa.Table, pa.Table]:
-    try:
-        return label_heard(read, bundle)
-    except UnansweredClips as unanswered:
-        raise next(iter(unanswered.faults.values())) from None
+class _Watch:
+    """Tells what the process is at."""
 
+    suspects: frozenset[str] = frozenset()
 
-def _seen(
-    read: pa.Table, pictures: list[Picture], bundle: Bundle, probabilities: Callable[[Any], Any]
-) -> tuple[pa.Table, pa.Table]:
-    (clip,) = read["clip"].to_pylist()
-    used = [picture for picture in pictures if picture.state == "ok"]
-    parts = [used[i : i + FRAMES_AT_ONCE] for i in range(0, len(used), FRAMES_AT_ONCE)]
-    nothing = of_emotions(FRAME_LABELS, bundle.emotions).empty_table()
-    frames = pa.concat_tables([nothing, *(_answer_part(clip, part, bundle, probabilities) for part in parts)])
-    shown = [clip] if pictures else []
-    return label_seen(read, frames, shown, bundle.combine, bundle.temperature, bundle.family.name)
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell, self._told = tell, time.monotonic()
 
+    def tell(self, stage: str) -> None:
+        """Say which stage goes on."""
+        self._told = time.monotonic()
+        self._tell(stage)
 
-def _answer_part(clip: str, pictures: list[Picture], bundle: Bundle, probabilities: Callable[[Any], Any]) -> pa.Table:
-    """Return FRAME_LABELS rows. Raises MediaError where the model has no answer for one."""
-    images = np.stack([picture.image for picture in pictures])
-    given, faults = answers_of(lambda rows: probabilities(images[rows]), len(images), len(bundle.emotions))
-    for fault in faults.values():
-        raise fault
-    frames = {
-        "clip": [clip] * len(pictures),
-        "track": [0] * len(pictures),
-        "frame_index": [picture.frame_index for picture in pictures],
-        "time_seconds": [picture.time_seconds for picture in pictures],
-    }
-    return answer_frames(frames, given, bundle.emotions)
+    @contextmanager
+    def answering(self, clips: Sequence[str]) -> Iterator[None]:  # noqa: ARG002 - there is one
+        """Say that the model answers, and then that the file is read again."""
+        self.tell("predict")
+        yield
+        self.tell("decode")
+
+    @contextmanager
+    def reading(self, path: str) -> Iterator[Callable[[], None]]:  # noqa: ARG002 - as above
+        """Say now and then that a file is still being read."""
+        yield self._alive
+
+    def _alive(self) -> None:
+        if time.monotonic() > self._told + TOLD_SECONDS:
+            self.tell("decode")
 
 
 def _prediction(row: Row) -> Row:

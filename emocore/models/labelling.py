@@ -1,64 +1,210 @@
-"""A bundle's answers for clips that were read: jobs and the API have them from the same functions."""
+"""A model's answers for clips while they are read: jobs and the API have them from the same sinks."""
 
-from collections.abc import Collection
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from emocore.errors import UnansweredClips
-from emocore.features.extract import values_of, windows_of
-from emocore.models.aggregation import How, tempered
-from emocore.models.bundle import Bundle
-from emocore.models.predictions import answer_clips, answers_of, clips_from_windows, label_rows, window_rows
-from emocore.schema import emotions_of
+from emocore.errors import MediaError
+from emocore.features.family import FeatureFamily
+from emocore.features.listen import Windows
+from emocore.media.video import Picture
+from emocore.models.answers import ClipSum
+from emocore.models.predictions import (
+    FRAMES_AT_ONCE,
+    answers_of,
+    label_rows,
+    shares_of,
+    window_rows,
+)
+from emocore.schema import FRAME_LABELS, WINDOWS, of_emotions
+from emocore.timeline import Window
+
+WINDOWS_FOLDER, FRAMES_FOLDER = "windows", "frames"
+
+Answer = Callable[[NDArray[Any]], NDArray[np.float64]]
+"""What a model says, float64[n, k], of what it reads of n windows or frames."""
+Write = Callable[[str, pa.Table], None]
+"""Takes rows of a table, by its name."""
 
 
-def label_heard(featurized: pa.Table, bundle: Bundle) -> tuple[pa.Table, pa.Table]:
-    """Return WINDOWS and LABELS rows for FEATURIZED rows without faults; where a state is not ok, no answer.
+class Watch(Protocol):
+    """Watches over answers: clips that may have ended a process are answered for alone."""
 
-    Raises UnansweredClips.
+    @property
+    def suspects(self) -> set[str]:
+        """The clips that are to be answered for alone."""
+
+    def answering(self, clips: Sequence[str]) -> AbstractContextManager[None]:
+        """Enter while a model answers for these clips. Raises MediaError for one alone that it must not answer for."""
+
+
+class Unwatched:
+    """Nothing has happened before."""
+
+    suspects: frozenset[str] = frozenset()
+
+    def answering(self, clips: Sequence[str]) -> AbstractContextManager[None]:
+        """Watch nothing."""
+        return nullcontext()
+
+
+class Sink(ABC):
+    """Takes what a model reads of one clip after the other, and answers for many pieces at a time, for copies once.
+
+    `faults`: of the clips that the model has no answer for.
     """
-    family, emotions = bundle.family, bundle.emotions
-    windows = windows_of(featurized, family)
-    heard = pc.equal(windows["state"], "ok").to_numpy(zero_copy_only=False)
-    probabilities = np.zeros((windows.num_rows, len(emotions)))
-    if heard.any():
-        mine = windows.filter(pa.array(heard))
-        x = values_of(mine, family)
-        given, faults = answers_of(lambda rows: bundle.probabilities(x[rows]), len(x), len(emotions))
-        if faults:
-            raise UnansweredClips({mine["clip"][row].as_py(): fault for row, fault in faults.items()})
-        probabilities[heard] = given
-    answers = window_rows(windows, probabilities, family.name, emotions)
-    clips, answered = clips_from_windows(answers, featurized["clip"].to_pylist())
-    return answers, label_rows(featurized, clips, answered, featurized["state"].to_pylist(), answers)
+
+    def __init__(
+        self, answer: Answer, family: FeatureFamily, emotions: Sequence[str], write: Write, watch: Any
+    ) -> None:
+        self.answer, self.family, self.emotions = answer, family, tuple(emotions)
+        self.write, self.watch = write, watch
+        self.faults: dict[str, MediaError] = {}
+        self.sums: dict[str, ClipSum] = {}  # by the first of several copies
+        self._first: dict[str, str] = {}  # of each clip
+        self._waiting: list[tuple[str, Any]] = []
+
+    def _take(self, clips: list[str], pieces: Sequence[Any]) -> None:
+        for clip in clips:
+            self._first[clip] = clips[0]
+        alone = not self.watch.suspects.isdisjoint(clips)
+        if alone:
+            self.finish()
+        for piece in pieces:
+            self._waiting.append((clips[0], piece))
+            if len(self._waiting) == FRAMES_AT_ONCE:
+                self.finish()
+        if alone:
+            self.finish()
+
+    def windows(self, clips: list[str], family: FeatureFamily, windows: Windows) -> None:
+        """Take windows of sound. Raises TypeError of a model that sees."""
+        raise TypeError(f"{type(self).__name__} takes no windows")
+
+    def pictures(self, clips: list[str], pictures: list[Picture]) -> None:
+        """Take pictures. Raises TypeError of a model that hears."""
+        raise TypeError(f"{type(self).__name__} takes no pictures")
+
+    def finish(self) -> None:
+        """Answer for what waits."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        try:
+            self._answer(waiting)
+        except MediaError as fault:  # of the only one, which is not tried again
+            self._fail(waiting[0][0], fault)
+
+    def _given(self, clips: Sequence[str], values: NDArray[Any]) -> NDArray[np.float64]:
+        """Return what the model says, float64[n, k]; of a clip that it has no answer for there is a fault."""
+        if not len(values):
+            return np.zeros((0, len(self.emotions)))
+        with self.watch.answering(list(dict.fromkeys(clips))):
+            given, faults = answers_of(lambda rows: self.answer(values[rows]), len(values), len(self.emotions))
+        for row, fault in faults.items():
+            self._fail(clips[row], fault)
+        return np.nan_to_num(given)
+
+    def _fail(self, first: str, fault: MediaError) -> None:
+        for clip in self._copies(first):
+            self.faults.setdefault(clip, fault)
+
+    def _copies(self, first: str) -> list[str]:
+        return [clip for clip, its in self._first.items() if its == first]
+
+    def _write(self, table: str, rows: pa.Table) -> None:
+        """Write rows under the names of all copies."""
+        firsts = rows["clip"].to_pylist()
+        several = {first: names for first in dict.fromkeys(firsts) if len(names := self._copies(first)) > 1}
+        self.write(table, rows)
+        for first, names in several.items():
+            mine = rows.filter(pa.array([clip == first for clip in firsts]))
+            for name in names:
+                if name != first:
+                    named = pa.array([name] * mine.num_rows, pa.string())
+                    self.write(table, mine.set_column(mine.column_names.index("clip"), "clip", named))
+
+    def _sum(self, clip: str) -> ClipSum:
+        return self.sums.setdefault(self._first.get(clip, clip), ClipSum(self.emotions))
+
+    @abstractmethod
+    def _answer(self, waiting: list[tuple[str, Any]]) -> None:
+        """Answer for pieces, each with its clip."""
+
+    @abstractmethod
+    def rows(self, featurized: pa.Table) -> pa.Table:
+        """Return the LABELS rows of FEATURIZED rows, all of whose pieces were taken."""
 
 
-def label_seen(
-    featurized: pa.Table, frames: pa.Table, shown: Collection[str], how: How, temperature: float, family: str
-) -> tuple[pa.Table, pa.Table]:
-    """Return WINDOWS and LABELS rows for FEATURIZED rows without faults, from the FRAME_LABELS rows of their clips.
+class HeardSink(Sink):
+    """The answers of a model that hears: of each window, and of them together."""
 
-    A clip is one window. Without a usable picture its state is no_face, or no_video where it is not among the `shown`,
-    which have pictures.
-    """
-    clips, emotions = featurized["clip"].to_pylist(), emotions_of(frames.schema)
-    answered = pc.is_in(featurized["clip"], frames["clip"].unique()).to_numpy(zero_copy_only=False)
-    rows = np.flatnonzero(answered)
-    probabilities = np.zeros((len(clips), len(emotions)))
-    probabilities[rows] = tempered(answer_clips(frames, [clips[row] for row in rows], how), temperature)
-    unanswered = {clip: "no_face" if clip in shown else "no_video" for clip in clips}
-    states = ["ok" if there else unanswered[clip] for clip, there in zip(clips, answered, strict=True)]
-    whole = pa.table(
+    def windows(self, clips: list[str], family: FeatureFamily, windows: Windows) -> None:
+        """Take windows of the family that the model reads."""
+        assert family == self.family
+        self._take(
+            clips, list(zip(windows.windows, windows.states, windows.speech_seconds, windows.values, strict=True))
+        )
+
+    def _answer(self, waiting: list[tuple[str, Any]]) -> None:
+        clips = [clip for clip, _ in waiting]
+        ok = np.array([state == "ok" for _, (_, state, _, _) in waiting])
+        values = [value for is_ok, (_, (_, _, _, value)) in zip(ok, waiting, strict=True) if is_ok]
+        heard = [clip for is_ok, clip in zip(ok, clips, strict=True) if is_ok]
+        given = np.zeros((len(waiting), len(self.emotions)))
+        given[ok] = self._given(heard, np.stack(values) if values else np.zeros((0, *self.family.shape), np.float32))
+        seconds = [speech for _, (_, _, speech, _) in waiting]
+        rows = window_rows(
+            window_heads(
+                clips, [window for _, (window, _, _, _) in waiting], [state for _, (_, state, _, _) in waiting], seconds
+            ),
+            given,
+            self.family.name,
+            self.emotions,
+        )
+        said = shares_of(rows)
+        for (clip, (window, state, speech, _)), probabilities in zip(waiting, said, strict=True):
+            total = self._sum(clip)
+            total.windows += 1
+            if state == "ok":
+                start, end = window.start_seconds, window.end_seconds
+                weight = end - start if np.isnan(speech) else speech
+                total.add(probabilities, start, end, weight, self.family.name)
+        self._write(WINDOWS_FOLDER, rows)
+
+    def rows(self, featurized: pa.Table) -> pa.Table:
+        """Return the LABELS rows of FEATURIZED rows, all of whose windows were taken."""
+        sums = [self._sum(clip) for clip in featurized["clip"].to_pylist()]
+        for total in sums:
+            total.finish()
+        answers = [total.answer if total.answered else None for total in sums]
+        return label_rows(featurized, sums, answers, featurized["state"].to_pylist())
+
+
+def window_heads(
+    clips: Sequence[str], windows: Sequence[Window], states: Sequence[str], speech: Sequence[float]
+) -> pa.Table:
+    """Return what is known of windows before a model answers for them: their clips, places, speech and states."""
+    n = len(clips)
+    return pa.table(
         {
-            "clip": featurized["clip"],
-            "track": np.zeros(len(clips), np.int32),
-            "window": np.zeros(len(clips), np.int32),
-            "start_seconds": np.zeros(len(clips)),
-            "end_seconds": pc.fill_null(featurized["duration_seconds"], 0.0),
+            "clip": pa.array(clips, pa.string()),
+            "track": pa.array(np.zeros(n, np.int32)),
+            "window": pa.array([window.index for window in windows], pa.int32()),
+            "start_seconds": pa.array([window.start_seconds for window in windows], pa.float64()),
+            "end_seconds": pa.array([window.end_seconds for window in windows], pa.float64()),
+            "speech_seconds": pa.array(speech, pa.float64(), from_pandas=True),
             "state": pa.array(states, pa.string()),
         }
     )
-    windows = window_rows(whole, probabilities, family, emotions)
-    return windows, label_rows(featurized, probabilities, answered, states, windows)
+
+
+def tables_of(emotions: Sequence[str], sees: bool) -> dict[str, pa.Schema]:
+    """Return the tables that the answers for clips stand in beside the labels, by name."""
+    frames = {FRAMES_FOLDER: of_emotions(FRAME_LABELS, emotions)} if sees else {}
+    return {**frames, WINDOWS_FOLDER: of_emotions(WINDOWS, emotions)}

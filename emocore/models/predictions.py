@@ -1,6 +1,5 @@
 """From probabilities to the answer columns that predictions and labels share, of clips and of their frames."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from emocore.errors import MediaError, UserError
 from emocore.labels import EMOTIONS
 from emocore.models.aggregation import How, combine
+from emocore.models.answers import ClipSum
 from emocore.schema import FRAME_LABELS, LABELS, WINDOWS, emotions_of, of_emotions
 
 FRAMES_AT_ONCE = 256  # a network's last digits are those of its batch: jobs and the API give it as many
@@ -86,7 +86,7 @@ def _no_number() -> MediaError:
 def window_rows(
     windows: pa.Table, probabilities: NDArray[np.float64], family: str, emotions: Sequence[str] = EMOTIONS
 ) -> pa.Table:
-    """Return WINDOWS rows for windows (clip, track, window, their seconds and state) and their probabilities [n, k].
+    """Return WINDOWS rows for windows (clip, track, window, their seconds, speech and state) and probabilities [n, k].
 
     Where the state is another than ok there is no answer, and the row of `probabilities` is not looked at.
     """
@@ -96,66 +96,22 @@ def window_rows(
     return _of_schema(of_emotions(WINDOWS, emotions), columns, windows)
 
 
-def clips_from_windows(windows: pa.Table, clips: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the probabilities float64[n, k] of n clips from their WINDOWS rows, and whether there was one, bool[n].
-
-    A clip of one window has its answer; of several, the mean of their log-probabilities weighted by their seconds.
-    """
-    rows = pc.index_in(windows["clip"], pa.array(clips, pa.string()))
-    used = pc.and_(pc.is_valid(rows), pc.is_valid(windows["predicted"])).to_numpy(zero_copy_only=False)
-    mine, clip_of = windows.filter(pa.array(used)), rows.filter(pa.array(used)).to_numpy().astype(np.int64)
-    counts = np.bincount(clip_of, minlength=len(clips))
-    single = counts[clip_of] == 1
-    found = shares_of(mine)
-    shares = np.zeros((len(clips), found.shape[1]))
-    shares[clip_of[single]] = found[single]
-    several = np.flatnonzero(counts > 1)
-    if len(several):
-        place = np.full(len(clips), -1)
-        place[several] = np.arange(len(several))
-        seconds = (mine["end_seconds"].to_numpy() - mine["start_seconds"].to_numpy())[~single]
-        shares[several] = combine(found[~single], place[clip_of[~single]], len(several), "mean-log", seconds)
-    return shares, counts > 0
-
-
 def label_rows(
-    featurized: pa.Table,
-    probabilities: NDArray[np.float64],
-    answered: NDArray[np.bool_],
-    states: Sequence[str],
-    windows: pa.Table,
+    featurized: pa.Table, sums: Sequence[ClipSum], answers: Sequence[NDArray[np.float64] | None], states: Sequence[str]
 ) -> pa.Table:
-    """Return LABELS rows for FEATURIZED rows without faults; where not `answered` [n] the answer is null.
-
-    `windows`: the clips' WINDOWS rows, which say how much of each was heard and what of it was which emotion.
-    """
-    emotions = emotions_of(windows.schema)
+    """Return LABELS rows for FEATURIZED rows, by what their windows say together; None: there is no answer."""
+    emotions = sums[0].emotions if sums else EMOTIONS
+    nothing = np.zeros(len(emotions))
+    told = np.array([nothing if answer is None else answer for answer in answers]).reshape(-1, len(emotions))
     columns = {
-        **answer_columns(probabilities, ~answered, emotions),
-        **_summed_up(featurized["clip"].to_pylist(), windows),
+        **answer_columns(told, np.array([answer is None for answer in answers], bool), emotions),
+        "windows": pa.array([one.windows for one in sums], pa.int32()),
+        "heard_seconds": pa.array([one.heard_seconds for one in sums], pa.float64()),
+        "shares": pa.array([list(one.shares.items()) for one in sums], LABELS.field("shares").type),
+        "answered_by": pa.array([one.answered_by for one in sums], pa.list_(pa.string())),
         "state": pa.array(states, pa.string()),
     }
     return _of_schema(of_emotions(LABELS, emotions), columns, featurized)
-
-
-def _summed_up(clips: list[str], windows: pa.Table) -> dict[str, pa.Array]:
-    """Return what the windows of each clip say together."""
-    seconds: dict[str, Counter[str]] = {}
-    families: dict[str, list[str]] = {}
-    number = Counter(windows["clip"].to_pylist())
-    names = ("clip", "start_seconds", "end_seconds", "predicted", "answered_by")
-    for row in windows.select(names).to_pylist():
-        if row["predicted"] is not None:
-            told = seconds.setdefault(row["clip"], Counter())
-            told[row["predicted"]] += row["end_seconds"] - row["start_seconds"]
-            families.setdefault(row["clip"], row["answered_by"])
-    shares = [list(seconds.get(clip, {}).items()) for clip in clips]
-    return {
-        "windows": pa.array([number[clip] for clip in clips], pa.int32()),
-        "heard_seconds": pa.array([sum(seconds.get(clip, {}).values(), 0.0) for clip in clips], pa.float64()),
-        "shares": pa.array(shares, LABELS.field("shares").type),
-        "answered_by": pa.array([families.get(clip, []) for clip in clips], pa.list_(pa.string())),
-    }
 
 
 def _of_schema(schema: pa.Schema, columns: dict[str, Any], other: pa.Table) -> pa.Table:

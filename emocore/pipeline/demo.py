@@ -9,7 +9,7 @@ from rich.table import Table
 
 from emocore.cli import options_to_json
 from emocore.corpora.listing import list_corpora
-from emocore.corpora.synthetic.corpus import ClipPlan, DemoSettings, plan, write_clip, write_notice
+from emocore.corpora.synthetic.corpus import ClipPlan, DemoSettings, plan, write_clip, write_notice, write_recording
 from emocore.errors import amount
 from emocore.features.article import ARTICLE
 from emocore.features.pictures import PICTURES
@@ -30,6 +30,7 @@ _HEARING = ("svc", "random-forest")
 _SEEING = "cnn"
 _FAMILIES = (ARTICLE, PICTURES.with_input(every=10, pixels=48))  # small, and many: the corpus is
 _EPOCHS = 15
+RECORDING = "recording.wav"  # of a minute, in the archive
 _SCORED_ON = {"test": "each actor in turn", "validation": "validation actors"}
 _CHUNK = 5
 
@@ -76,7 +77,7 @@ def _train_and_label(
 
 
 def _generate(options: DemoOptions, corpus: Path, archive: Path) -> None:
-    """Write the labelled corpus, and an archive of other actors with one broken file in it."""
+    """Write the labelled corpus, and an archive of other actors with a minute of them all and one broken file in it."""
     cluster.connect()
     settings = DemoSettings(actors=options.actors + ARCHIVE_ACTORS, seed=options.seed)
     plans = plan(settings)
@@ -91,6 +92,7 @@ def _generate(options: DemoOptions, corpus: Path, archive: Path) -> None:
             (task,), tasks = ray.wait(tasks, num_returns=1)
             with cluster.plainly():
                 counter.add(ray.get(task))
+    write_recording([clip for clip in plans if clip.actor > options.actors], archive / RECORDING)
     write_text(archive / "broken.wav", "This is no sound: it becomes a row in failures/.\n")
 
 

@@ -1,9 +1,7 @@
 """Media to feature tables, on many workers."""
 
-import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,21 +12,24 @@ from emocore.corpora.listing import Listing
 from emocore.corpora.scan import Row
 from emocore.corpora.synthetic.notice import is_synthetic
 from emocore.datasets.examples import FEATURES, MANIFEST
+from emocore.errors import MediaError
 from emocore.features.catalogue import to_json
-from emocore.features.extract import Sink, heard_by, picture_rows, reading_of, windows_of
+from emocore.features.extract import heard_by, load_families, reading_of
 from emocore.features.family import FeatureFamily
+from emocore.features.listen import Windows
+from emocore.features.rows import picture_rows, window_table
 from emocore.media.reading import Reading
 from emocore.media.video import Picture
+from emocore.models.labelling import FRAMES_FOLDER, Write
 from emocore.pipeline.archive.database import Archive
 from emocore.pipeline.archive.update import Update
 from emocore.pipeline.options.files import FREE_OPTIONS, ArchiveOptions
-from emocore.schema import CLIPS, SCHEMA_VERSION, pictures_schema
+from emocore.schema import CLIPS, SCHEMA_VERSION, features_schema, pictures_schema
 from emocore.storage.files import read_json, write_json
 from emocore.storage.folder import output_folder
-from emocore.storage.tables import count_rows, table_writer
+from emocore.storage.tables import count_rows
+from emocore.timeline import AS_FAMILIES_SAY, HowCut
 from emocore.versions import versions
-
-_BYTES_AT_ONCE = 2**23  # of pictures: they are copied, twice
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def featurize(
     sound_track: int | None = None,
     max_failures: int | None = None,
     archive_options: ArchiveOptions = ArchiveOptions(),  # noqa: B008 - frozen
+    how: HowCut = AS_FAMILIES_SAY,
 ) -> Featurized:
     """Write the FEATURES folder of a listing, shard by shard; the same call goes on where it stopped.
 
@@ -61,12 +63,13 @@ def featurize(
         "options": options,
         "families": to_json(families),
         "schema_version": SCHEMA_VERSION,
+        **({"how": asdict(how)} if how != AS_FAMILIES_SAY else {}),
     }
     data = fingerprint(listing)
     with output_folder(out, config, MANIFEST, FREE_OPTIONS) as folder:
         facts = {"fingerprint": data, **listing.unlisted.to_json(), "sound_track": sound_track}
         before = read_json(folder.path / MANIFEST) if folder.finished else {}
-        stage = Featurizing(tuple(families), reading_of(families, seconds_per_file, sound_track))
+        stage = Featurizing(tuple(families), reading_of(families, seconds_per_file, sound_track), how)
         update = Update(stage, folder.path, MANIFEST, archive_options, max_failures)
         same = folder.finished and before["fingerprint"] == data
         with Archive(folder.path) as archive:
@@ -103,52 +106,53 @@ class Featurizing:
 
     families: tuple[FeatureFamily, ...]
     reading: Reading
+    how: HowCut = AS_FAMILIES_SAY
     name: ClassVar[str] = "featurize"
     main: ClassVar[str] = "clips"
+    keeps_broken: ClassVar[bool] = False
 
     @property
-    def by_clip(self) -> tuple[str, ...]:
+    def tables(self) -> Mapping[str, pa.Schema]:
         """The tables with none or several rows a clip."""
-        frames = ("frames",) if self.reading.every else ()
-        return (*(_table(family) for family in heard_by(self.families)), *frames)
+        frames = {FRAMES_FOLDER: pictures_schema(self.reading.pixels)} if self.reading.every else {}
+        heard = {_table(one): features_schema(one.shape, one.columns) for one in heard_by(self.families)}
+        return {**heard, **frames}
 
     def load(self) -> None:
-        """Load nothing."""
+        """Load what takes long."""
+        load_families(self.families, self.how)
 
-    def pictures(self, file: Path, signed: dict[bytes, bytes], journal: object) -> AbstractContextManager[Sink | None]:  # noqa: ARG002
-        """Write pictures as they come."""
-        return _pictures_file(file, self.reading, signed)
+    def take(self, write: Write, journal: object) -> "_Writing":  # noqa: ARG002 - nothing is answered for
+        """Return what writes features."""
+        return _Writing(write, self.reading.pixels)
 
-    def tables(self, good: pa.Table, sink: Sink | None) -> Iterator[tuple[str, pa.Table]]:  # noqa: ARG002 - written
-        """Yield the windows of each family, and the clips."""
-        for family in heard_by(self.families):
-            yield _table(family), windows_of(good, family)
-        yield self.main, good.select(CLIPS.names)
+
+class _Writing:
+    """Writes windows and pictures as they come."""
+
+    def __init__(self, write: Write, pixels: int) -> None:
+        self.write, self.pixels = write, pixels
+        self.faults: dict[str, MediaError] = {}
+
+    def windows(self, clips: list[str], family: FeatureFamily, windows: Windows) -> None:
+        """Write windows."""
+        self.write(_table(family), window_table(clips, family, windows))
+
+    def pictures(self, clips: list[str], pictures: list[Picture]) -> None:
+        """Write pictures."""
+        for clip in clips:
+            self.write(FRAMES_FOLDER, picture_rows([(clip, picture) for picture in pictures], self.pixels))
+
+    def finish(self) -> None:
+        """Nothing waits."""
+
+    def rows(self, good: pa.Table) -> pa.Table:
+        """Return the clips."""
+        return good.select(CLIPS.names)
 
 
 def _table(family: FeatureFamily) -> str:
     return f"{FEATURES}/{family.name}"
-
-
-@contextmanager
-def _pictures_file(path: Path, reading: Reading, signed: dict[bytes, bytes]) -> Iterator[Sink | None]:
-    if reading.every is None:
-        yield None
-        return
-    most = max(1, _BYTES_AT_ONCE // reading.pixels**2)
-    waiting: list[tuple[str, Picture]] = []  # a still is one picture: a part of the file for each would be slow
-    with table_writer(pictures_schema(reading.pixels).with_metadata(signed), path) as write:
-
-        def sink(clips: list[str], pictures: list[Picture]) -> None:
-            for clip, picture in itertools.product(clips, pictures):
-                waiting.append((clip, picture))
-                if len(waiting) == most:
-                    write(picture_rows(waiting, reading.pixels))
-                    waiting.clear()
-
-        yield sink
-        if waiting:
-            write(picture_rows(waiting, reading.pixels))
 
 
 def _counts(out: Path) -> dict[str, int]:

@@ -16,6 +16,7 @@ from emocore.datasets.examples import (
     emotions_in,
     is_features,
     load_examples,
+    load_windows,
     read_manifest,
     with_actors,
 )
@@ -28,6 +29,7 @@ from emocore.labels import EMOTIONS
 from emocore.models.base import ModelSpec
 from emocore.pipeline.featurize import featurize
 from emocore.pipeline.options.corpus import CorpusOptions
+from emocore.timeline import AS_FAMILIES_SAY, HowCut, how_cut
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,28 @@ def _check_no_corpus(options: CorpusOptions, path: str) -> None:
 
 
 def load_inputs(
-    data: Data, out: Path, options: CorpusOptions, channel: Channel, families: Sequence[FeatureFamily]
+    data: Data,
+    out: Path,
+    options: CorpusOptions,
+    channel: Channel,
+    families: Sequence[FeatureFamily],
+    windows: bool = False,
 ) -> Examples:
-    """Featurize the corpora into OUT/features for these families, and load everything that can be used."""
+    """Featurize the corpora into OUT/features for these families, and load everything that can be used.
+
+    `windows`: those by which `label` answers too. Raises UserError where the data are feature tables, which lack them.
+    """
+    if windows and data.features:
+        raise UserError(
+            f"--clips-from windows reads media, and {data.features[0]} holds the first window of each clip: give the "
+            "corpus."
+        )
     sees = any(isinstance(family.reads, FrameInput) for family in families)
     folders = _featurize(data, out, options, channel, "frames" if sees else "audio", families)
     examples = load_frame_examples(folders, channel, families[0]) if sees else load_examples(folders, families, channel)
+    if windows:
+        (folder,) = _featurize(data, out, options, channel, "audio", families, how_cut())
+        examples = replace(examples, windows=load_windows(folder, families[0], examples.clips))
     return with_actors(examples, options.actor_from) if options.actor_from else examples
 
 
@@ -131,11 +149,12 @@ def _featurize(
     channel: Channel,
     media: Media,
     families: Sequence[FeatureFamily],
+    how: HowCut = AS_FAMILIES_SAY,
 ) -> list[str]:
     """Return all FEATURES folders, the last of them that of the corpora."""
     if data.listing is None:
         return list(data.features)
-    folder = str(out / "features")
+    folder = str(out / ("features" if how == AS_FAMILIES_SAY else "windows"))
     featurize(
         replace(data.listing, clips=select(data.listing.clips, channel=channel, media=media)),
         folder,
@@ -143,5 +162,6 @@ def _featurize(
         options={"seed": options.seed},
         seconds_per_file=options.seconds_per_file,
         max_failures=options.max_failures,
+        how=how,
     )
     return [*data.features, folder]

@@ -3,14 +3,10 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
-
-import pyarrow as pa
+from typing import Any
 
 from emocore.cli import command_line, options_to_json
 from emocore.corpora.catalogue import licences
@@ -20,27 +16,28 @@ from emocore.corpora.scan import Row
 from emocore.corpora.synthetic.notice import is_synthetic
 from emocore.datasets.frames import FRAMES
 from emocore.errors import UserError
-from emocore.features.extract import load_families, reading_of
-from emocore.features.family import FeatureFamily, FrameInput
-from emocore.media.reading import Reading
+from emocore.features.extract import reading_of
+from emocore.features.family import FeatureFamily, FrameInput, check_window
 from emocore.models.bundle import Bundle, load_bundle, open_bundle
 from emocore.models.catalogue import SHIPPED
-from emocore.models.labelling import label_heard
+from emocore.models.labelling import WINDOWS_FOLDER
 from emocore.pipeline.archive import here
 from emocore.pipeline.archive.database import Archive
 from emocore.pipeline.archive.dry_run import describe_run
-from emocore.pipeline.archive.stage import TIMINGS, TIMINGS_FOLDER, Stage
+from emocore.pipeline.archive.stage import TIMINGS, TIMINGS_FOLDER
 from emocore.pipeline.archive.update import Update
-from emocore.pipeline.label_frames import WINDOWS_FOLDER, FrameLabelling
+from emocore.pipeline.label_stage import BundlePlace, Labelling
 from emocore.pipeline.options.files import FREE_OPTIONS, NOT_OF_THE_TABLES
 from emocore.pipeline.options.frames import PictureOptions, check_read_by
 from emocore.pipeline.options.label import LabelOptions
-from emocore.pipeline.training.score_frames import finished_network
+from emocore.pipeline.training.score_frames import NetworkPlace, finished_network
+from emocore.reports.curves import curves_of
 from emocore.reports.labels import count_labels, summarize_timings
-from emocore.schema import FAILURES, LABELS, SCHEMA_VERSION, of_emotions
+from emocore.schema import FAILURES, LABELS, SCHEMA_VERSION, WINDOWS, of_emotions
 from emocore.storage.files import read_json, write_json, write_text
 from emocore.storage.folder import check_config, output_folder
 from emocore.storage.tables import count_rows, each_table, read_tables_if_any
+from emocore.timeline import how_cut
 from emocore.versions import versions
 
 SUMMARY = "summary.json"
@@ -55,50 +52,11 @@ class Labelled:
     already_finished: bool
 
 
-@lru_cache(maxsize=1)
-def _loaded(model_dir: str, model_hash: str) -> Bundle:
-    """Load a model of sound once a process. Raises UserError where it is not the one of this hash any more."""
-    bundle = load_bundle(model_dir)
-    if bundle.hash != model_hash:
-        raise UserError(f"{model_dir} changed while it was in use: label with a finished model.")
-    return bundle
-
-
 def prepare(model: str) -> None:
     """Load in this process what labelling by this model takes. Raises UserError where it cannot be loaded."""
     bundle = open_bundle(model)
-    if bundle.spec.sees:
-        finished_network(model, bundle.model).load()
-    else:
-        _loaded(str(bundle.folder), bundle.hash)
-        load_families(bundle.families)
-
-
-@dataclass(frozen=True)
-class SoundLabelling:
-    """A model of sound answers for clips."""
-
-    model_dir: str
-    model_hash: str
-    families: tuple[FeatureFamily, ...]
-    reading: Reading
-    name: ClassVar[str] = "label"
-    main: ClassVar[str] = "labels"
-    by_clip: ClassVar[tuple[str, ...]] = (WINDOWS_FOLDER,)
-
-    def load(self) -> None:
-        """Load the model, where this process has not."""
-        _loaded(self.model_dir, self.model_hash)
-
-    def pictures(self, *_: object) -> AbstractContextManager[None]:
-        """Take in nothing."""
-        return nullcontext()
-
-    def tables(self, good: pa.Table, sink: None) -> Iterator[tuple[str, pa.Table]]:  # noqa: ARG002 - as above
-        """Yield the windows and the labels."""
-        windows, labels = label_heard(good, _loaded(self.model_dir, self.model_hash))
-        yield WINDOWS_FOLDER, windows
-        yield self.main, labels
+    how = how_cut(None, None, None, vad=True, sees=bundle.spec.sees)
+    Labelling(_place(model, bundle), bundle.families, reading_of(bundle.families), how).load()
 
 
 def label(options: LabelOptions) -> Labelled:
@@ -154,6 +112,8 @@ def _checked(options: LabelOptions) -> Bundle:
     bundle = open_bundle(options.model)
     check_read_by(bundle.model, options, PictureOptions)
     check_media(options.media, stills=bundle.spec.sees)
+    options.how(bundle.spec.sees)
+    check_window([] if bundle.spec.sees else bundle.families, options.window_seconds)
     if options.sound_track and bundle.spec.sees:
         raise UserError(
             f"--sound-track {options.sound_track} chooses a sound, and {bundle.model} listens to none: leave it out."
@@ -176,21 +136,26 @@ def _config(options: LabelOptions, model_hash: str) -> dict[str, Any]:
     }
 
 
-def _stage(options: LabelOptions, bundle: Bundle) -> Stage:
+def _stage(options: LabelOptions, bundle: Bundle) -> Labelling:
     """Return what labels a shard."""
+    families = _families(options, bundle)
+    reading = reading_of(families, options.seconds_per_file, options.sound_track)
+    told = (_place(options.model, bundle), families, reading, options.how(bundle.spec.sees), bundle.emotions)
+    if not bundle.spec.sees:
+        return Labelling(*told)
+    return Labelling(*told, options.combine or bundle.combine, bundle.temperature)
+
+
+def _place(model: str, bundle: Bundle) -> BundlePlace | NetworkPlace:
     if bundle.spec.sees:
-        families = _families(options, bundle)
-        network = finished_network(options.model, bundle.model)
-        reading = reading_of(families, options.seconds_per_file)
-        how = options.combine or bundle.combine
-        return FrameLabelling(network, how, bundle.temperature, reading, families, bundle.emotions)
-    reading = reading_of(bundle.families, options.seconds_per_file, options.sound_track)
-    return SoundLabelling(str(bundle.folder), bundle.hash, bundle.families, reading)
+        return finished_network(model, bundle.model)
+    return BundlePlace(str(bundle.folder), bundle.hash)
 
 
 def _families(options: LabelOptions, bundle: Bundle) -> tuple[FeatureFamily, ...]:
-    """Return what a model that sees looks at: what its bundle says, and other frames where they were asked for."""
-    assert isinstance(bundle.family.reads, FrameInput)
+    """Return what the model reads: what its bundle says, and other frames where they were asked for."""
+    if not isinstance(bundle.family.reads, FrameInput):
+        return bundle.families
     return (replace(bundle.family, reads=options.pictures(bundle.family.reads)),)
 
 
@@ -216,6 +181,8 @@ def _conclude(
         **unlisted,
         "states": dict(counts.states.most_common()),
         "predicted": dict(counts.predicted.most_common()),
+        "media_seconds": round(counts.media_seconds, 2),
+        "seconds_by_emotion": {name: round(seconds, 2) for name, seconds in counts.seconds.most_common()},
         **(_seen(out, options, bundle) if bundle.spec.sees else {}),
         "model": bundle.model,
         "model_hash": bundle.hash,
@@ -231,7 +198,9 @@ def _conclude(
         "synthetic": is_synthetic(archive.paths()) or bool(bundle.card.get("synthetic")),
         "versions": versions(),
     }
-    write_text(out / "report.html", render_labels(page, summary, counts, failures, timings))
+    windows = each_table(out / WINDOWS_FOLDER, of_emotions(WINDOWS, bundle.emotions))
+    curves = curves_of(windows, counts.longest.durations, bundle.emotions) if counts.longest.durations else []
+    write_text(out / "report.html", render_labels(page, summary, counts, failures, timings, curves))
     write_json(out / SUMMARY, summary)
 
 

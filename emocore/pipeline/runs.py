@@ -127,8 +127,9 @@ def _fitter(options: RunOptions, model: str, card: dict[str, Any]) -> ArrayFitte
     if spec.network is None:
         given = {**card.get("settings", {}), **read_settings(model, options.set)}
         return ArrayFitter(options, replace(recipe, settings=given), families)
-    unread = {"--level": options.level, "--sample-rate-hz": options.sample_rate_hz}
+    unread: dict[str, Any] = {"--level": options.level, "--sample-rate-hz": options.sample_rate_hz}
     unread["--cpus-per-fit"] = options.cpus_per_fit if options.cpus_per_fit > 1 else None
+    unread["--clips-from"] = "windows" if options.by_windows else None
     for option, value in unread.items():
         if value is not None:
             raise UserError(f"{option} {value} changes nothing for {model}, which sees: leave it out.")

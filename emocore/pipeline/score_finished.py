@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from emocore.datasets.examples import in_emotions
+from emocore.datasets.examples import answer_from, in_emotions
 from emocore.datasets.leakage import check_unseen, unseen
 from emocore.errors import UserError
 from emocore.features.family import FrameInput
@@ -46,16 +46,20 @@ def score_as_is(options: EvaluateOptions, model_hash: str, out: Path, data: Data
     if bundle.spec.sees:
         return _score_seen(options, bundle, model_hash, known, out, data)
     families = heard_families(data, options, bundle.spec, {family.name: family for family in bundle.families})
-    heard = in_emotions(load_inputs(data, out, options, options.channel, families), bundle.emotions)
+    heard = in_emotions(load_inputs(data, out, options, options.channel, families, options.by_windows), bundle.emotions)
     check_unseen(known, heard.clips)
     rows = np.arange(heard.clips.num_rows)
-    result = FoldResult("as-is", rows, bundle.probabilities(heard.x), bundle.temperature, {}, {}, None)
+    result = FoldResult(
+        "as-is", rows, answer_from(bundle.probabilities, heard.x, heard.windows), bundle.temperature, {}, {}, None
+    )
     return Outcome(bundle.model, "as-is", heard, [result], {"estimate": "test", "model_hash": model_hash})
 
 
 def _score_seen(
     options: EvaluateOptions, bundle: Bundle, model_hash: str, known: pa.Table, out: Path, data: Data
 ) -> Outcome:
+    if options.by_windows:
+        raise UserError(f"--clips-from windows changes nothing for {bundle.model}, which sees: leave it out.")
     network = finished_network(options.model, bundle.model)
     check_network(network)
     assert isinstance(bundle.family.reads, FrameInput)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from emocore.errors import amount
 from emocore.labels import EMOTIONS
+from emocore.reports.curves import Longest
 from emocore.reports.tables import Table, percent, plain
 from emocore.schema import emotions_of
 
@@ -43,6 +44,8 @@ class LabelCounts:
     media_seconds: float = 0.0
     n_duplicates: int = 0
     confidence: NDArray[np.int64] = field(default_factory=lambda: np.zeros(CONFIDENCE_BINS, np.int64))
+    seconds: Counter[str] = field(default_factory=Counter)  # that were answered for, by emotion
+    longest: Longest = field(default_factory=Longest)
     answers: list[Answer] = field(default_factory=list)  # MOST_ANSWERS of them, the most confident first
 
     @property
@@ -73,6 +76,9 @@ def count_labels(parts: Iterable[pa.Table]) -> LabelCounts:
         counts.states.update(plain(value) for value in part["state"].to_pylist())
         seconds = part["duration_seconds"].to_pylist()
         counts.media_seconds += sum(value for value in seconds if value is not None and np.isfinite(value))
+        counts.longest.add(part)
+        for shares in part["shares"].to_pylist():
+            counts.seconds.update({plain(name): seconds for name, seconds in shares or ()})
         counts.n_duplicates += part.num_rows - part["duplicate_of"].null_count
         counts.confidence += confidence_histogram(part["confidence"].to_pylist())
         counts.answers = heapq.nsmallest(MOST_ANSWERS, [*counts.answers, *_answers(part)], key=_by_confidence)

@@ -15,6 +15,7 @@ from emocore.arrays import Ints
 from emocore.evaluation.bias import by_group, largest_gap
 from emocore.evaluation.calibration import reliability, selective_accuracy
 from emocore.reports import plots, tables
+from emocore.reports.curves import Curve
 from emocore.reports.labels import LabelCounts, Timings, answer_table, confidence_histogram, slowest_table
 from emocore.reports.sections import SECTIONS, Section
 from emocore.schema import emotions_of
@@ -49,7 +50,7 @@ _NOT_SETTINGS = ("versions", "licences", "people", "protocol_words", "settings")
 # What a labelled archive's page shows in its tiles and tables.
 _ON_THE_PAGE = (
     *("files", "labels", "failures", "failures_by_reason", "states", "predicted", "versions", "model"),
-    *("passed_over", "left_out", "links_left_out", "links_out"),
+    *("passed_over", "left_out", "links_left_out", "links_out", "media_seconds", "seconds_by_emotion"),
 )
 
 VALIDATION = (
@@ -126,6 +127,7 @@ def render_labels(
     counts: LabelCounts,
     failures: pa.Table,
     timings: Timings,
+    curves: Sequence[Curve] = (),
 ) -> str:
     """Return the page of a labelled archive. `config` as in `render_run`; `summary`: what else to list."""
     failed = failures.to_pylist()
@@ -140,6 +142,7 @@ def render_labels(
         "n_duplicates": counts.n_duplicates,
         "hours": counts.media_seconds / 3600,
         "emotion_table": tables.count_table("Predicted emotions", "emotion", emotions),
+        "time_table": tables.time_table({name: counts.seconds[name] for name in counts.emotions}),
         "state_table": tables.count_table("State of the files read", "state", dict(counts.states.most_common())),
         "unlisted_tables": _unlisted_tables(summary),
         "links": {"left_out": summary.get("links_left_out"), "followed": summary.get("links_out")},
@@ -148,6 +151,7 @@ def render_labels(
         "n_shown": len(counts.answers),
         "emotion_plot": plots.emotion_plot(emotions) if counts.predicted else None,
         "confidence_plot": plots.confidence_plot(counts.confidence.tolist()) if counts.predicted else None,
+        "curves": [(tables.plain(curve.clip), plots.curve_plot(curve, i)) for i, curve in enumerate(curves)],
         "throughput_plot": plots.throughput_plot(timings.stretches, timings.stretch_seconds / 3600)
         if len(timings.stretches) > 1
         else None,

@@ -13,9 +13,11 @@ from matplotlib.ticker import PercentFormatter
 
 from emocore.arrays import Floats
 from emocore.evaluation.calibration import Bin
+from emocore.reports.curves import Curve
 
 # Okabe & Ito's palette: told apart with any colour vision.
 BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#767676", "#222222"
+PALETTE = ("#999999", "#56B4E9", "#F0E442", BLUE, ORANGE, "#CC79A7", "#009E73", "#E69F00")  # of eight emotions
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "emocore",
@@ -191,6 +193,32 @@ def probability_figure(title: str, probabilities: Mapping[str, float]) -> Figure
     axes.set_title(title.rpartition("/")[2])
     axes.set_xlim(0, 1)
     _percent_axis(axes, "x", "probability")
+    return figure
+
+
+@rc_context(STYLE)
+def curve_plot(curve: Curve, number: int) -> Markup:
+    """Draw a recording over time: the shares of its emotions, one above the other; white where nothing was answered."""
+    return _svg(curve_figure(curve), f"curve{number}")
+
+
+def curve_figure(curve: Curve) -> Figure:
+    """Return the shares of a recording's emotions over time, one above the other."""
+    figure, axes = _canvas(260)
+    unit, scale = ("seconds", 1.0) if curve.seconds[-1] < 180 else ("minutes", 60.0)
+    if curve.seconds[-1] >= 3 * 3600:
+        unit, scale = "hours", 3600.0
+    edges = np.append(curve.seconds, curve.seconds[-1] + curve.step_seconds) / scale
+    tops = np.cumsum(curve.shares, axis=1)
+    tops = np.vstack([tops, tops[-1:]])  # a step's value holds to its end
+    below = np.zeros(len(edges))
+    for place, emotion in enumerate(curve.emotions):
+        colour = PALETTE[place % len(PALETTE)]
+        axes.fill_between(edges, below, tops[:, place], step="post", color=colour, linewidth=0, label=emotion)
+        below = tops[:, place]
+    axes.set(xlim=(0, edges[-1]), xlabel=unit)
+    _percent_axis(axes, "y", "probability")
+    figure.legend(loc="outside lower center", ncols=4, fontsize=9, handlelength=1)
     return figure
 
 

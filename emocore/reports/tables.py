@@ -8,6 +8,7 @@ from typing import Any
 from emocore.evaluation.bias import Gap
 from emocore.evaluation.calibration import Bin
 from emocore.evaluation.metrics import Interval
+from emocore.progress import duration
 
 ABSENT = "–"
 SPACE = "\N{NO-BREAK SPACE}"
@@ -201,3 +202,10 @@ def count_table(caption: str, column: str, counts: Mapping[str, int]) -> Table:
     total = max(sum(counts.values()), 1)
     rows = [[plain(name), f"{n:,}", percent(n / total)] for name, n in counts.items()]
     return Table(caption, [column, "files", "share"], rows)
+
+
+def time_table(seconds: Mapping[str, float]) -> Table:
+    """How long each emotion was answered, with its share of all that was."""
+    total = max(sum(seconds.values()), 1e-9)
+    rows = [[plain(name), duration(value), percent(value / total)] for name, value in seconds.items()]
+    return Table("Time by emotion", ["emotion", "time", "share"], rows)

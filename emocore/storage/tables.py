@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from emocore.errors import UserError
@@ -99,6 +100,24 @@ def each_table(folder: Path, declared: pa.Schema) -> Iterator[pa.Table]:
 def read_tables_if_any(folder: Path, schema: pa.Schema) -> pa.Table:
     """Read all Parquet files of a folder with this schema; no rows where nothing was written."""
     return read_tables(folder, schema) if folder.is_dir() else schema.empty_table()
+
+
+def take_out(file: Path, column: str, gone: pa.Array) -> None:
+    """Take the rows of these values out of a file, a row group at a time: pictures are large."""
+    if not len(gone) or not file.exists():
+        return
+    with open_table(file) as rows:
+        if not pc.any(pc.is_in(rows.read(columns=[column])[column], gone)).as_py():
+            return
+        with table_writer(rows.schema_arrow, file) as write:
+            for group in row_groups(rows):
+                write(group.filter(pc.invert(pc.is_in(group[column], gone))))
+
+
+def row_groups(rows: pq.ParquetFile) -> Iterator[pa.Table]:
+    """Yield the row groups of a file."""
+    for number in range(rows.num_row_groups):
+        yield rows.read_row_group(number).replace_schema_metadata()
 
 
 def parts_of(folder: Path) -> list[Path]:

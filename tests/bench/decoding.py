@@ -16,9 +16,10 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from whole_media import read_media
 
 from emocore.corpora.synthetic.corpus import DemoSettings, perform_clip, plan
-from emocore.media.reading import Reading, read_media
+from emocore.media.reading import Reading
 
 EVERY, FRAMES, WIDTH, HEIGHT = 20, 105, 1280, 720
 # name → codec, its options, and how long each frame lasts, in milliseconds

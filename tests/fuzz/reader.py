@@ -22,8 +22,9 @@ import numpy as np
 from mutate import FILES, Mutations, name_of
 
 from emocore.errors import MediaError
-from emocore.media.reading import Reading, read_media
+from emocore.media.reading import Reading, stream_media
 from emocore.media.source import open_source
+from emocore.media.video import whole
 
 MEMORY_BYTES = 4 * 2**30
 SECONDS = 20
@@ -41,6 +42,11 @@ def watch(event, arguments):
         forbidden.append(f"opened {arguments[0]}")
     elif event.startswith(REACHES):
         forbidden.append(event)
+
+
+def read_media(stream, reading):
+    """Read as `featurize` does, to its last sample and picture."""
+    stream_media(stream, reading, lambda *_: lambda _: None, lambda _: None, whole(reading.pixels))
 
 
 def descriptors():

@@ -13,9 +13,13 @@ import pytest
 from emocore.cli import parse
 from emocore.corpora.synthetic.corpus import DemoSettings, plan
 from emocore.datasets.protocols import PROTOCOLS
+from emocore.features.article import ARTICLE
+from emocore.features.listen import LEAST_SPEECH_SECONDS
 from emocore.labels import SETS
-from emocore.media import audio, container, source, stills, video
+from emocore.media import audio, container, limit, source, stills
+from emocore.media.reading import HEAD_SECONDS
 from emocore.models.catalogue import MODELS, network_spec
+from emocore.models.labelling_films import SEEN_SECONDS
 from emocore.pipeline.options.demo import ARCHIVE_ACTORS, DemoOptions
 from emocore.pipeline.options.files import FileOptions
 from emocore.pipeline.options.search import Search
@@ -48,7 +52,9 @@ def test_every_command_is_one(options, command):
 
 
 def test_every_option_is_one_of_a_job(options):
-    known = {f"--{field.name.replace('_', '-')}" for of_job in options.values() for field in dataclasses.fields(of_job)}
+    fields = [field for of_job in options.values() for field in dataclasses.fields(of_job)]
+    known = {f"--{field.name.replace('_', '-')}" for field in fields}
+    known |= {f"--no-{field.name.replace('_', '-')}" for field in fields if field.default is True}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT))
     assert sorted(named - known - OTHERS) == []
 
@@ -70,20 +76,26 @@ def test_a_file_is_too_large_where_the_readme_says_so():
     stated = README.split("a file is `too_large`: ")[1].split(". ")[0]
     numbers = {unit: int(number.replace(",", "")) for number, unit in re.findall(r"([0-9,]+) ([A-Za-z]+)", stated)}
     assert numbers == {
-        "minutes": audio.MAX_SECONDS / 60,
-        "million": audio.MAX_SAMPLES // 10**6,
-        "pictures": video.MAX_PICTURES,
-        "MiB": video.MAX_PICTURES_BYTES >> 20,
+        "million": container.MAX_PIXELS // 10**6,
+        "MiB": stills.MAX_STILL_BYTES >> 20,
         "scans": stills.MAX_SCANS,
         "channels": audio.MAX_CHANNELS,
         "GiB": source.MAX_MEMBER_BYTES >> 30,
     }
-    assert "256 MiB for a still" in stated and stills.MAX_STILL_BYTES == video.MAX_PICTURES_BYTES
-    assert "million samples or pixels" in stated and container.MAX_PIXELS == audio.MAX_SAMPLES
 
 
 def test_a_file_gets_the_time_that_the_readme_says():
-    assert f"`--seconds-per-file` ({FileOptions().seconds_per_file:.0f} s)" in README
+    minutes = limit.MEDIA_SECONDS / 60
+    assert f"`--seconds-per-file` ({FileOptions().seconds_per_file:.0f} s) for each {minutes:.0f} minutes" in TEXT
+
+
+def test_windows_are_as_long_as_the_readme_says():
+    assert f"({ARTICLE.longest_seconds:.2f} s for the\narticle's features" in README or (
+        f"({ARTICLE.longest_seconds:.2f} s for the article's features" in TEXT
+    )
+    assert f"windows of {SEEN_SECONDS:.0f} s from their frames" in TEXT
+    assert f"less than {LEAST_SPEECH_SECONDS} s of speech is `no_speech`" in TEXT
+    assert HEAD_SECONDS == 120 and "first two minutes" in TEXT
 
 
 def test_every_kind_of_file_that_is_read_is_named():
@@ -105,7 +117,7 @@ def test_the_counts_of_the_demo_are_those_of_its_corpus():
     takes = len(plan(DemoSettings(actors=actors + ARCHIVE_ACTORS)))
     each = takes // (actors + ARCHIVE_ACTORS)
     assert f"{takes} of {takes} takes" in TEXT and f"featurize: {2 * actors * each} of" in TEXT
-    archived = 2 * ARCHIVE_ACTORS * each + 1  # sound and film of each take, and a broken file
+    archived = 2 * ARCHIVE_ACTORS * each + 2  # sound and film of each take, a recording and a broken file
     assert TEXT.count(f"label: {archived} of {archived} files") == 2
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from ray._raylet import PlacementGroupID
 from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
+from whole_media import spoken
 
 from emocore.features.article import ARTICLE, COLUMNS
 from emocore.features.catalogue import to_json
@@ -84,13 +85,14 @@ def write_features():
 
 @pytest.fixture(scope="session")
 def tone():
-    """A chord as int16[samples]: `pitch_hz` decides the bytes."""
+    """Somebody speaks over a chord, int16[samples]: `pitch_hz` decides the bytes."""
 
     def samples(pitch_hz, seconds=1.0, sample_rate_hz=16_000, peak=8_000):
         time = np.arange(round(seconds * sample_rate_hz)) / sample_rate_hz
         wobble = np.sin(2 * np.pi * 3 * time)
         wave_ = np.sin(2 * np.pi * pitch_hz * time) + 0.5 * np.sin(4 * np.pi * pitch_hz * time + wobble)
-        return np.rint(wave_ / 1.5 * peak).astype(np.int16)
+        voice = np.resize(spoken(sample_rate_hz), len(time))
+        return np.rint((wave_ / 3 + voice / 2) * peak).astype(np.int16)
 
     return samples
 

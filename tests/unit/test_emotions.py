@@ -10,12 +10,12 @@ from emocore.errors import UserError
 from emocore.evaluation.bias import by_group, largest_gap
 from emocore.evaluation.metrics import summarize
 from emocore.labels import EMOTIONS, SETS, check_emotions, check_set, emotion_set, parse_emotion
+from emocore.models.answers import ClipSum
 from emocore.models.predictions import (
     answer_clips,
     answer_columns,
     answer_frames,
     answers_of,
-    clips_from_windows,
     label_rows,
     shares_of,
     window_rows,
@@ -138,10 +138,13 @@ def test_windows_clips_and_frames_of_three_emotions():
     rows = [{"clip": c, "track": 0, "window": 0, "start_seconds": 0.0, "end_seconds": 1.0, "state": "ok"} for c in "ab"]
     windows = window_rows(pa.Table.from_pylist(rows), shares, "article", OWN)
     assert windows.schema == of_emotions(WINDOWS, OWN)
-    clips, answered = clips_from_windows(windows, ["b", "none", "a"])
-    assert answered.tolist() == [True, False, True]
-    np.testing.assert_allclose(clips[[2, 0]], shares, atol=1e-7)
-    labels = label_rows(pa.table({"clip": ["b", "none", "a"]}), clips, answered, ["ok"] * 3, windows)
+    sums = [ClipSum(OWN) for _ in range(3)]
+    for total, said in ((sums[0], shares[1]), (sums[2], shares[0])):
+        total.add(said, 0.0, 1.0, 1.0, "article")
+        total.finish()
+    answers = [one.answer if one.answered else None for one in sums]
+    labels = label_rows(pa.table({"clip": ["b", "none", "a"]}), sums, answers, ["ok"] * 3)
+    assert labels["shares"].to_pylist() == [[("angry", 1.0)], [], [("boredom", 1.0)]]
     assert labels.schema == of_emotions(LABELS, OWN)
     assert labels["predicted"].to_pylist() == ["angry", None, "boredom"]
     assert count_labels([labels]).emotions == OWN

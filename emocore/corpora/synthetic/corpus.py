@@ -5,7 +5,7 @@ Voices and faces are synthetic: they show that the software works, never how wel
 
 import io
 import wave
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,6 +111,21 @@ def write_clip(clip: ClipPlan, destination: Path) -> list[Path]:
         paths.append(folder / f"{clip.name('audio-video')}.mp4")
         _write(paths[1], _mp4(samples, pictures, clip.settings.frame_size_pixels))
     return paths
+
+
+def write_recording(clips: Sequence[ClipPlan], path: Path, seconds: float = 60.0) -> None:
+    """Write a recording of so many seconds: takes in an order by the seed, with pauses between them."""
+    settings = clips[0].settings
+    rng = np.random.default_rng([settings.seed, 3])
+    parts, samples = [], 0
+    for place in rng.permutation(len(clips)):
+        speech, _ = perform_clip(clips[place])
+        pause = np.zeros(round(SAMPLE_RATE_HZ * rng.uniform(0.4, 1.2)))
+        parts += [pause, speech]
+        samples += len(pause) + len(speech)
+        if samples >= seconds * SAMPLE_RATE_HZ:
+            break
+    _write(path, _wav(np.rint(np.concatenate(parts)[: round(seconds * SAMPLE_RATE_HZ)] * 32767).astype(np.int16)))
 
 
 def perform_clip(clip: ClipPlan) -> tuple[Floats, Iterable[Picture]]:

@@ -1,6 +1,6 @@
 """What is read of a shard, on its way to the process that answers for it: typed columns, whose sizes Ray sees."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -8,21 +8,50 @@ import numpy as np
 import pyarrow as pa
 
 from emocore.datasets.frames import images_of
-from emocore.features.extract import featurized_schema, picture_rows
+from emocore.features.extract import FEATURIZED, Sink
+from emocore.features.family import FeatureFamily
+from emocore.features.listen import Windows
+from emocore.features.rows import picture_rows
 from emocore.media.video import Picture
 from emocore.pipeline.archive.stage import ReadShard, Stage
 from emocore.schema import FAILURES, pictures_schema
+from emocore.timeline import Window
 
 DONE = pa.schema([("files", pa.int64()), ("failed", pa.int64()), ("fault", pa.string())])
-Taken = tuple[list[str], list[Picture]]
 _BY_PATH = {"seconds": pa.map_(pa.string(), pa.float64()), "attempts_before": pa.map_(pa.string(), pa.int32())}
-_COPIES = pa.map_(pa.string(), pa.list_(pa.string()))  # of clips with pictures: their names, by the first
+_COPIES = pa.map_(pa.string(), pa.list_(pa.string()))  # the names of clips of equal bytes, by the first
+_WINDOWS = pa.schema(
+    [
+        *(("clip", pa.string()), ("family", pa.string()), ("index", pa.list_(pa.int32()))),
+        *((name, pa.list_(pa.float64())) for name in ("start", "end", "speech")),
+        *(("states", pa.list_(pa.string())), ("values", pa.list_(pa.float32()))),
+    ]
+)
 
 
-def pack(read: ReadShard, taken: Sequence[Taken], pixels: int) -> pa.Table:
-    """Return the row of a shard that was read, with its pictures, of this side, each with its clip and copies."""
-    pictures = [(clips[0], picture) for clips, found in taken for picture in found]
-    rows = picture_rows(pictures, pixels) if pictures else pictures_schema(pixels).empty_table()
+class Taken:
+    """A sink that keeps what is made of a shard's files, in its order."""
+
+    def __init__(self) -> None:
+        self.copies: dict[str, list[str]] = {}  # the clips of equal bytes, by the first
+        self.heard: list[tuple[str, str, Windows]] = []  # clip, family
+        self.seen: list[tuple[str, Picture]] = []
+
+    def windows(self, clips: list[str], family: FeatureFamily, windows: Windows) -> None:
+        """Keep windows."""
+        self.copies[clips[0]] = clips
+        self.heard.append((clips[0], family.name, windows))
+
+    def pictures(self, clips: list[str], pictures: list[Picture]) -> None:
+        """Keep pictures."""
+        self.copies[clips[0]] = clips
+        self.seen += [(clips[0], picture) for picture in pictures]
+
+
+def pack(read: ReadShard, taken: Taken, stage: Stage) -> pa.Table:
+    """Return the row of a shard that was read, with all that was made of its files."""
+    pixels = stage.reading.pixels
+    rows = picture_rows(taken.seen, pixels) if taken.seen else pictures_schema(pixels).empty_table()
     columns: dict[str, pa.Array] = {
         "number": pa.array([read.number], pa.int64()),
         "round_id": pa.array([read.round_id]),
@@ -30,15 +59,16 @@ def pack(read: ReadShard, taken: Sequence[Taken], pixels: int) -> pa.Table:
         "failures": _nested(read.failures),
         **{name: pa.array([list(getattr(read, name).items())], kind) for name, kind in _BY_PATH.items()},
         "pictures": _nested(rows),
-        "copies": pa.array([[(clips[0], clips) for clips, _ in taken]], _COPIES),
+        "windows": _nested(pa.Table.from_pylist(list(map(_packed, taken.heard)), _WINDOWS)),
+        "copies": pa.array([list(taken.copies.items())], _COPIES),
     }
     return pa.table(columns | _columns({}))
 
 
 def pack_done(done: Mapping[str, Any], stage: Stage) -> pa.Table:
     """Return the row of a shard with which there is nothing to do any more, beside those of others."""
-    nothing = ReadShard(0, featurized_schema(stage.families).empty_table(), FAILURES.empty_table(), {}, {}, "")
-    row = pack(nothing, [], stage.reading.pixels).drop_columns(DONE.names)
+    nothing = ReadShard(0, FEATURIZED.empty_table(), FAILURES.empty_table(), {}, {}, "")
+    row = pack(nothing, Taken(), stage).drop_columns(DONE.names)
     return pa.table(dict(zip(row.column_names, row.columns, strict=True)) | _columns(done))
 
 
@@ -47,24 +77,54 @@ def is_done(row: pa.Table) -> bool:
     return any(row[name][0].is_valid for name in DONE.names)
 
 
-def unpack(row: pa.Table) -> tuple[ReadShard, Iterator[Taken]]:
-    """Return what was packed into a row, and the clips with their pictures."""
+def unpack(row: pa.Table, stage: Stage) -> tuple[ReadShard, Callable[[Sink], None]]:
+    """Return what was packed into a row, and what gives a sink all that was made of its files."""
     plain = row.select(["number", "round_id", *_BY_PATH, "copies"]).to_pylist()[0]
     by_path: dict[str, Any] = {name: dict(plain[name]) for name in _BY_PATH}
-    good, failures, pictures = (_flat(row[name]) for name in ("good", "failures", "pictures"))
+    good, failures, pictures, windows = (_flat(row[name]) for name in ("good", "failures", "pictures", "windows"))
     read = ReadShard(plain["number"], good, failures, round_id=plain["round_id"], **by_path)
-    return read, _taken(pictures, dict(plain["copies"]))
+    copies, families = dict(plain["copies"]), {family.name: family for family in stage.families}
+
+    def replay(sink: Sink) -> None:
+        for one in windows.to_batches(max_chunksize=1):
+            told = one.drop_columns(["values"]).to_pylist()[0]
+            family = families[told["family"]]
+            sink.windows(copies[told["clip"]], family, _unpacked(told, one.column("values"), family))
+        for clip, found in _pictures_of(pictures):
+            sink.pictures(copies[clip], found)
+
+    return read, replay
+
+
+def _packed(heard: tuple[str, str, Windows]) -> dict[str, Any]:
+    clip, family, windows = heard
+    return {
+        "clip": clip,
+        "family": family,
+        "index": [window.index for window in windows.windows],
+        "start": [window.start_seconds for window in windows.windows],
+        "end": [window.end_seconds for window in windows.windows],
+        "states": windows.states,
+        "speech": windows.speech_seconds,
+        "values": windows.values.ravel(),
+    }
+
+
+def _unpacked(told: dict[str, Any], values: pa.Array, family: FeatureFamily) -> Windows:
+    windows = [Window(*place) for place in zip(told["index"], told["start"], told["end"], strict=True)]
+    numbers = np.asarray(values.flatten(), np.float32).reshape(len(windows), *family.shape)
+    return Windows(windows, told["states"], np.array(told["speech"], np.float64), numbers)
 
 
 def _columns(done: Mapping[str, Any]) -> dict[str, pa.Array]:
     return {field.name: pa.array([done.get(field.name)], field.type) for field in DONE}
 
 
-def _taken(pictures: pa.Table, copies: dict[str, list[str]]) -> Iterator[Taken]:
+def _pictures_of(pictures: pa.Table) -> Iterator[tuple[str, list[Picture]]]:
     images = images_of(pictures)
     told = pictures.select(["clip", "frame_index", "time_seconds", "state", "box"]).to_pylist()
     for clip, rows in groupby(zip(told, images, strict=True), lambda pair: pair[0]["clip"]):
-        yield copies[clip], [_picture(row, image) for row, image in rows]
+        yield clip, [_picture(row, image) for row, image in rows]
 
 
 def _picture(row: dict[str, Any], image: Any) -> Picture:

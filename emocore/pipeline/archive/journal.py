@@ -21,6 +21,7 @@ UNEXPLAINED_ALLOWED = 5
 HANG_FACTOR = 2.0
 _HUNG = "Timeout ("  # how Python's faulthandler begins what it writes before it ends a process
 _LONGEST_ALARM = 1e6
+_REARMS = 20  # within the time of an alarm, at most
 
 
 class Journal:
@@ -45,6 +46,7 @@ class Journal:
         self._bury(is_lost)
         self.seconds: dict[str, float] = {}  # that each file took
         self._alarms: list[tuple[float, Any]] = []  # the innermost last
+        self._armed = 0.0
         self._write("start", here)
 
     def _bury(self, is_lost: Callable[[str], bool]) -> None:
@@ -76,8 +78,8 @@ class Journal:
             deaths[name] += 1
 
     @contextmanager
-    def guard(self, path: str) -> Iterator[None]:
-        """Note that this file is being read.
+    def guard(self, path: str) -> Iterator[Callable[[], None]]:
+        """Note that this file is being read; what is yielded is called while that goes on well, however long.
 
         Raises MediaError where it ended two processes already, or took so long that our alarm ended one.
         """
@@ -89,7 +91,7 @@ class Journal:
         started = time.perf_counter()
         try:
             with self._alarm(self.hang_seconds):
-                yield
+                yield self._alive
         finally:
             self.seconds[path] = time.perf_counter() - started
             self._write("end", path)
@@ -132,7 +134,13 @@ class Journal:
                 self._alarms.pop()
                 self._arm()
 
+    def _alive(self) -> None:
+        """Set the alarm anew, now and then: a decoder that goes on does not hang."""
+        if time.monotonic() > self._armed + self.hang_seconds / _REARMS:
+            self._arm()
+
     def _arm(self) -> None:
+        self._armed = time.monotonic()
         faulthandler.cancel_dump_traceback_later()
         if self._alarms:
             seconds, file = self._alarms[-1]

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from emocore.features.extract import PLANNED, SOFT
 from emocore.pipeline.archive.plan import shard_table, signature
@@ -13,7 +12,7 @@ from emocore.pipeline.archive.rows import Carry, Planned
 from emocore.pipeline.archive.stage import TIMINGS_FOLDER
 from emocore.schema import CLIPS, soft_labels
 from emocore.storage.files import delete
-from emocore.storage.tables import open_table, read_table, table_writer, write_table
+from emocore.storage.tables import open_table, read_table, row_groups, table_writer, take_out, write_table
 
 
 def carry_rows(out: Path, carries: Sequence[Carry], main: str, by_clip: Iterable[str], round_id: str = "") -> None:
@@ -51,33 +50,21 @@ def drop_rows(out: Path, shard: int, paths: set[str], main: str, by_clip: Iterab
     name = f"{shard:06d}.parquet"
     gone = pa.array(sorted(paths), pa.string())
     for table in ("failures", TIMINGS_FOLDER):
-        _filter(out / table / name, "path", gone)
+        take_out(out / table / name, "path", gone)
     file = out / main / name
     if not file.exists():
         return
     rows = read_table(file, pa.schema([CLIPS.field("path"), CLIPS.field("clip")]))
     clips = rows.filter(pc.is_in(rows["path"], gone))["clip"].combine_chunks()
     for table in by_clip:
-        _filter(out / table / name, "clip", clips)
-    _filter(file, "path", gone)
+        take_out(out / table / name, "clip", clips)
+    take_out(file, "path", gone)
 
 
 def forget_shard(out: Path, shard: int, tables: Iterable[str]) -> None:
     """Remove what is left of a shard, its main table first where that is the first: then it is lost, and not cut."""
     for table in tables:
         delete(out / table / f"{shard:06d}.parquet")
-
-
-def _filter(file: Path, column: str, gone: pa.Array) -> None:
-    """Take rows out of a file, a row group at a time: pictures are large."""
-    if not len(gone) or not file.exists():
-        return
-    with open_table(file, pa.schema([CLIPS.field(column)])) as rows:
-        if not pc.any(pc.is_in(rows.read(columns=[column])[column], gone)).as_py():
-            return
-        with table_writer(rows.schema_arrow, file) as write:
-            for group in _groups(rows):
-                write(group.filter(pc.invert(pc.is_in(group[column], gone))))
 
 
 def _rename(
@@ -93,7 +80,7 @@ def _rename(
     with table_writer(schema.with_metadata(dict(signed)), target) as write:
         for file in there:
             with open_table(file, schema) as rows:
-                for group in _groups(rows):
+                for group in row_groups(rows):
                     for one in _renamed(group.filter(pc.is_in(group["clip"], wanted)), names):
                         write(one)
 
@@ -103,11 +90,6 @@ def _renamed(rows: pa.Table, names: Mapping[str, Sequence[str]]) -> Iterator[pa.
         found = rows.filter(pc.equal(rows["clip"], clip))
         for name in names[clip]:
             yield found.set_column(0, rows.field("clip"), pa.array([name] * found.num_rows, pa.string()))
-
-
-def _groups(rows: pq.ParquetFile) -> Iterator[pa.Table]:
-    for number in range(rows.num_row_groups):
-        yield rows.read_row_group(number).replace_schema_metadata()
 
 
 def _read(folder: Path, shards: Iterable[int], column: str, values: list[str]) -> pa.Table | None:

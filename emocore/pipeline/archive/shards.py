@@ -7,15 +7,14 @@ from typing import Any, cast
 import pyarrow as pa
 
 from emocore.errors import TooManyFailures, UserError, said_to_user
-from emocore.media.video import Picture
 from emocore.pipeline import cluster
 from emocore.pipeline.archive import here
 from emocore.pipeline.archive.handover import DONE, Taken, is_done, pack, pack_done, unpack
 from emocore.pipeline.archive.journal import clear_journals
-from emocore.pipeline.archive.plan import Plan, signature
+from emocore.pipeline.archive.plan import Plan
 from emocore.pipeline.archive.stage import (
     Stage,
-    commit_shard,
+    answer_shard,
     number_of,
     open_journal,
     read_shard,
@@ -152,17 +151,13 @@ def _read_task(table: pa.Table, stage: Stage, plan: Plan, out: Path) -> Iterator
 
 
 def _read_once(shard: pa.Table, stage: Stage, out: Path) -> pa.Table:
-    taken: list[Taken] = []
-
-    def take(clips: list[str], pictures: list[Picture]) -> None:
-        taken.append((clips, pictures))
-
+    taken = Taken()
     try:
         journal = open_journal(f"{number_of(shard):06d}", out, stage.reading.seconds_per_file)
-        read = read_shard(shard, stage, journal, take if stage.reading.every else None)
+        read = read_shard(shard, stage, journal, taken)
     except Exception as error:
         return pack_done(_told(error, out), stage)
-    return pack(read, taken, stage.reading.pixels)
+    return pack(read, taken, stage)
 
 
 class _Answering:
@@ -190,19 +185,13 @@ class _Answering:
         return self.fault or self._answer(row)
 
     def _answer(self, row: pa.Table) -> dict[str, Any]:
-        read, pictures = unpack(row)
+        read, replay = unpack(row, self.stage)
         files = len(read.good) + len(read.failures)
         done = _committed(read.number, files, self.stage, self.out)
         if done:
             return done
         try:
-            # Ray Data starts such a process again and again: the journal counts how often.
-            journal = open_journal(f"{read.number:06d}-answer", self.out, self.stage.reading.seconds_per_file)
-            frames = shard_file(self.out / "frames", read.number)
-            with self.stage.pictures(frames, signature(read.round_id), journal) as sink:
-                for taken in pictures:
-                    sink(*taken)
-            failed = commit_shard(read, self.stage, self.out, journal, sink)
+            failed = answer_shard(read, replay, self.stage, self.out)
         except Exception as error:
             return _told(error, self.out)
         return {"files": files, "failed": failed}

@@ -8,26 +8,28 @@ table of a shard is its commit: the file is there whole, under a name that no se
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from emocore.errors import MediaError, UnansweredClips
+from emocore.errors import MediaError
 from emocore.features.extract import PLANNED, Sink, featurize_batch
 from emocore.features.family import FeatureFamily
 from emocore.media.reading import Reading
+from emocore.models.labelling import Write
 from emocore.pipeline import cluster
 from emocore.pipeline.archive.journal import DEATHS_ALLOWED, Journal
 from emocore.pipeline.archive.plan import ATTEMPTS_BEFORE, ROUND_KEY, SHARD, signature
+from emocore.pipeline.archive.writing import Parts
 from emocore.schema import FAILURES, rows_to_table
 from emocore.storage.files import delete
 from emocore.storage.folder import JOURNALS
-from emocore.storage.tables import read_table, write_table
+from emocore.storage.tables import read_table, take_out, write_table
+from emocore.timeline import HowCut
 
 TIMINGS = pa.schema([("path", pa.string()), ("seconds", pa.float32()), ("finished", pa.float64())])
 TIMINGS_FOLDER = ".timings"
@@ -45,6 +47,20 @@ class ReadShard(NamedTuple):
     round_id: str
 
 
+class Taking(Sink, Protocol):
+    """Takes what is made of a shard's files, and writes the tables that have several rows a clip as they come."""
+
+    @property
+    def faults(self) -> Mapping[str, MediaError]:
+        """Of the clips that there is no answer for."""
+
+    def finish(self) -> None:
+        """Take in that nothing more comes."""
+
+    def rows(self, good: pa.Table) -> pa.Table:
+        """Return the rows of the main table for FEATURIZED rows without faults."""
+
+
 class Stage(Protocol):
     """What becomes of a shard: it is sent to workers, and loads there what it needs."""
 
@@ -57,7 +73,11 @@ class Stage(Protocol):
         """The table with one row a path, which is written last."""
 
     @property
-    def by_clip(self) -> tuple[str, ...]:
+    def keeps_broken(self) -> bool:
+        """Whether a file has a row that breaks after something was found in it; else it is a failure."""
+
+    @property
+    def tables(self) -> Mapping[str, pa.Schema]:
         """The tables with none or several rows a clip; every shard has a part of each."""
 
     @property
@@ -68,20 +88,23 @@ class Stage(Protocol):
     def reading(self) -> Reading:
         """What is read of a file."""
 
+    @property
+    def how(self) -> HowCut:
+        """How a sound is cut into windows."""
+
     def load(self) -> None:
         """Load what takes long, before a file's time runs; once a process."""
 
-    def pictures(self, file: Path, signed: dict[bytes, bytes], journal: Journal) -> AbstractContextManager[Any]:
-        """Take in a shard's pictures: a Sink, or None; `file` is where a table of them goes, with this metadata.
+    def take(self, write: Write, journal: Journal) -> Taking:
+        """Return what takes in a shard's files, and writes rows.
 
-        A sink that answers for clips says so to the journal, whose suspects are answered for alone.
+        Where it answers for clips it says so to the journal, whose suspects are answered for alone.
         """
 
-    def tables(self, good: pa.Table, sink: Any) -> Iterator[tuple[str, pa.Table]]:
-        """Yield the tables of FEATURIZED rows without faults; the main one comes last.
 
-        Raises UnansweredClips, and is called again with the other clips.
-        """
+def by_clip(stage: Stage) -> tuple[str, ...]:
+    """Return the names of the tables with none or several rows a clip."""
+    return tuple(stage.tables)
 
 
 def run_shard(shard: pa.Table, stage: Stage, out: Path) -> int:
@@ -89,67 +112,57 @@ def run_shard(shard: pa.Table, stage: Stage, out: Path) -> int:
     number = number_of(shard)
     journal = open_journal(f"{number:06d}", out, stage.reading.seconds_per_file)
     stage.load()  # behind the journal, which counts the processes that this ends
-    with stage.pictures(shard_file(out / "frames", number), signature(round_of(shard)), journal) as sink:
-        read = read_shard(shard, stage, journal, sink)
-    return commit_shard(read, stage, out, journal, sink)
+    with Parts(out, f"{number:06d}.parquet", stage.tables, signature(round_of(shard))) as parts:
+        taking = stage.take(parts.write, journal)
+        read = read_shard(shard, stage, journal, taking)
+        read, rows = _conclude(read, taking, journal)
+    return commit_shard(read, rows, stage, out, parts)
 
 
-def read_shard(shard: pa.Table, stage: Stage, journal: Journal, sink: Sink | None) -> ReadShard:
-    """Read the files of a shard of SHARDED rows."""
+def read_shard(shard: pa.Table, stage: Stage, journal: Journal, sink: Sink) -> ReadShard:
+    """Read the files of a shard of SHARDED rows; what is made of them goes to the sink."""
     planned = shard.select(PLANNED.names)
-    table = featurize_batch(planned, stage.families, stage.reading, journal.guard, sink)
-    failures = failure_rows(table, journal.deaths, shard[ATTEMPTS_BEFORE])
+    table = featurize_batch(planned, stage.families, stage.reading, journal.guard, sink, stage.how)
+    is_good = pc.is_null(table["reason"])
+    if stage.keeps_broken:
+        is_good = pc.or_(is_good, pc.is_valid(table["broken_after_seconds"]))
+    failures = failure_rows(
+        table.filter(pc.invert(is_good)), journal.deaths, shard[ATTEMPTS_BEFORE].filter(pc.invert(is_good))
+    )
     before = dict(zip(shard["path"].to_pylist(), shard[ATTEMPTS_BEFORE].to_pylist(), strict=True))
-    good = table.filter(pc.is_null(table["reason"]))
-    return ReadShard(number_of(shard), good, failures, journal.seconds, before, round_of(shard))
+    return ReadShard(number_of(shard), table.filter(is_good), failures, journal.seconds, before, round_of(shard))
 
 
-def commit_shard(read: ReadShard, stage: Stage, out: Path, journal: Journal, sink: Any) -> int:
-    """Write a shard's tables, the main one last; return how many files failed."""
-    tables, faults = _answer(read.good, stage, journal, sink)
-    read = without(read, faults, journal.answers_deaths)
+def _conclude(read: ReadShard, taking: Taking, journal: Journal) -> tuple[ReadShard, pa.Table]:
+    """Return the shard without the clips that there is no answer for, and the rows of its main table."""
+    taking.finish()
+    read = without(read, taking.faults, journal.answers_deaths)
+    return read, taking.rows(read.good)
+
+
+def answer_shard(read: ReadShard, replay: Callable[[Sink], None], stage: Stage, out: Path) -> int:
+    """Answer for what another process has read, and commit it; return how many files failed."""
+    # Ray Data starts such a process again and again: the journal counts how often.
+    journal = open_journal(f"{read.number:06d}-answer", out, stage.reading.seconds_per_file)
+    with Parts(out, f"{read.number:06d}.parquet", stage.tables, signature(read.round_id)) as parts:
+        taking = stage.take(parts.write, journal)
+        replay(taking)
+        read, rows = _conclude(read, taking, journal)
+    return commit_shard(read, rows, stage, out, parts)
+
+
+def commit_shard(read: ReadShard, rows: pa.Table, stage: Stage, out: Path, parts: Parts) -> int:
+    """Write what is left of a shard's tables, the main one last; return how many files failed."""
     signed = signature(read.round_id)
+    clips = set(rows["clip"].to_pylist())
+    for table, found in parts.clips.items():  # of a file that failed in its midst
+        take_out(shard_file(out / table, read.number), "clip", pa.array(sorted(found - clips), pa.string()))
     _write_failures(read.failures.replace_schema_metadata(signed), shard_file(out / "failures", read.number))
-    for name, rows in ((TIMINGS_FOLDER, _timings(read.seconds)), *tables.items()):
-        write_table(rows.replace_schema_metadata(signed), shard_file(out / name, read.number))
+    for name, written in ((TIMINGS_FOLDER, _timings(read.seconds)), (stage.main, rows)):
+        write_table(written.replace_schema_metadata(signed), shard_file(out / name, read.number))
     for done in (out / JOURNALS).glob(f"{read.number:06d}*"):
         delete(done)
     return len(read.failures)
-
-
-def _answer(
-    good: pa.Table, stage: Stage, journal: Journal, sink: Any
-) -> tuple[dict[str, pa.Table], dict[str, MediaError]]:
-    """Return the tables of what was read, and the faults of the clips that there is no answer for.
-
-    All are answered for together; a clip alone only where a process ended that answered for it and others.
-    """
-    alone = _among(good, journal.suspects)
-    suspects = good.filter(alone)
-    parts = [good.filter(pc.invert(alone)), *(suspects.slice(row, 1) for row in range(suspects.num_rows))]
-    tables: dict[str, list[pa.Table]] = {}
-    faults: dict[str, MediaError] = {}
-    for part in parts:
-        for name, rows in _answer_together(part, stage, journal, sink, faults):
-            tables.setdefault(name, []).append(rows)
-    return {name: pa.concat_tables(found) for name, found in tables.items()}, faults
-
-
-def _answer_together(
-    part: pa.Table, stage: Stage, journal: Journal, sink: Any, faults: dict[str, MediaError]
-) -> list[tuple[str, pa.Table]]:
-    """Return the tables of these rows, without those for which there is no answer; their faults are added."""
-    clips = part["clip"].to_pylist()
-    try:
-        with journal.answering(clips):
-            try:
-                return list(stage.tables(part, sink))
-            except UnansweredClips as unanswered:
-                faults |= unanswered.faults
-                return list(stage.tables(part.filter(pc.invert(_among(part, faults))), sink))
-    except MediaError as fault:  # of the only one, which is not tried again
-        faults |= dict.fromkeys(clips, fault)
-        return list(stage.tables(part.slice(0, 0), sink))
 
 
 def _among(rows: pa.Table, clips: Iterable[str]) -> pa.ChunkedArray:
@@ -196,12 +209,11 @@ def shard_file(folder: Path, number: int) -> Path:
 
 
 def failure_rows(featurized: pa.Table, deaths: Mapping[str, int], before: pa.ChunkedArray) -> pa.Table:
-    """Return the FAILURES rows of a batch whose faults stand in columns.
+    """Return the FAILURES rows of FEATURIZED rows that have a fault.
 
     `deaths`: how many processes each path ended; `before`: how often each file failed in earlier runs.
     """
-    bad = pc.is_valid(featurized["reason"])
-    failed = featurized.filter(bad)
+    failed = featurized
     paths = failed["path"].to_pylist()
     firsts = pc.coalesce(failed["duplicate_of"], failed["path"]).to_pylist()
     of_copies: dict[str, int] = {}  # of which only one is read, unless it changed
@@ -209,7 +221,7 @@ def failure_rows(featurized: pa.Table, deaths: Mapping[str, int], before: pa.Chu
         of_copies[first] = max(of_copies.get(first, 0), deaths.get(path, 0))
     rows = zip(firsts, paths, failed["reason"].to_pylist(), strict=True)
     attempts = [of_copies[first] if reason == "killed" else deaths.get(path, 0) + 1 for first, path, reason in rows]
-    total = np.array(attempts, np.int32) + before.filter(bad).to_numpy().astype(np.int32)
+    total = np.array(attempts, np.int32) + before.to_numpy().astype(np.int32)
     return failed.append_column("attempts", pa.array(total, pa.int32())).select(FAILURES.names).cast(FAILURES)
 
 

@@ -54,6 +54,11 @@ class RunOptions(NetworkOptions, CorpusOptions):
 
             find_sections(self.section)
 
+    @property
+    def by_windows(self) -> bool:
+        """Whether clips are tested by all of their windows."""
+        return False
+
     def is_balanced(self, model: str) -> bool:
         """Whether every emotion weighs the same in training, where no earlier run says so."""
         return find_model(model).balanced if self.class_weight == "auto" else self.class_weight == "balanced"
@@ -95,11 +100,19 @@ class EvaluateOptions(SearchOptions, RunOptions):
         RunOptions.__post_init__(self)
         SearchOptions.__post_init__(self)
 
+    clips_from: Literal["first", "windows"] = "first"
+    """models that hear: how a clip is tested; first: by its first window, as the article has it and as models are
+    trained; windows: by all of its windows on speech, as jobs/label.py answers"""
     model: str
     """svc, svc-linear, random-forest, xgboost, mlp, audio-conv1d, cnn, transfer, face-cnn, or the RUN folder of a
     finished model; as-is: such a RUN, or face-cnn as it is shipped"""
     protocol: str
     """article, article-video, luna5, emobox6, sequential6, loso, grouped5, given; as-is: a finished model as it is"""
+
+    @property
+    def by_windows(self) -> bool:
+        """Whether clips are tested by all of their windows."""
+        return self.clips_from == "windows"
 
 
 def protocol_of(options: TrainOptions | EvaluateOptions, clips: "pa.Table") -> str:

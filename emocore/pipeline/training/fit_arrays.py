@@ -10,7 +10,7 @@ import ray
 from numpy.typing import NDArray
 
 from emocore.arrays import Rows
-from emocore.datasets.examples import Examples
+from emocore.datasets.examples import Examples, WindowsOfClips, answer_from
 from emocore.datasets.groups import groups
 from emocore.datasets.protocols import Fold, draw_validation, inner_folds
 from emocore.models.base import exhaust
@@ -45,13 +45,14 @@ def run_folds(
     cluster.connect()
     cluster.check_room(threads, gpus=0)
     data = (ray.put(examples.x), ray.put(examples.soft))
+    windows = ray.put(examples.windows)
     inner_task, final_task = _inner_task.options(num_cpus=threads), _final_task.options(num_cpus=threads)
     inner, final = [], {}
     for fold, parts in zip(waiting, splits, strict=True):
         fits = [inner_task.remote(recipe, *data, split, threads) for split in parts]
         inner += fits
         independent = actors_apart(examples.clips, _sides(fold, parts))
-        final[final_task.remote(recipe, *data, fold, threads, independent, *fits)] = fold.name
+        final[final_task.remote(recipe, *data, windows, fold, threads, independent, *fits)] = fold.name
     for result in _gather(inner, list(final), recipe.model):
         kept[result.name] = result
         keep_result(keep, result)
@@ -116,6 +117,7 @@ def _final_task(
     recipe: Recipe,
     x: NDArray[np.float32],
     soft: NDArray[np.float32],
+    windows: WindowsOfClips | None,
     fold: Fold,
     threads: int,
     independent: bool | None,
@@ -123,7 +125,12 @@ def _final_task(
 ) -> FoldResult:
     fitted = fit_final(recipe, x, soft, fold.train, list(inner), threads)
     if len(fold.test):
-        rows, probabilities = fold.test, softmax(fitted.classifier.logits(x[fold.test]), fitted.temperature)
+        rows = fold.test
+
+        def model(values: NDArray[np.float32]) -> NDArray[np.float64]:
+            return softmax(fitted.classifier.logits(values), fitted.temperature)
+
+        probabilities = answer_from(model, x[rows], windows.take(rows) if windows else None)
     else:
         rows, probabilities = _score_inner(soft, inner)
     with scratch() as folder, writing(folder):

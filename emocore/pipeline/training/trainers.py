@@ -90,7 +90,7 @@ class ArrayFitter:
     def load(self, data: Data, out: Path) -> Examples:
         """Return the examples, with arrays."""
         families = heard_families(data, self.options, find_model(self.recipe.model), self.families)
-        return load_inputs(data, out, self.options, self.options.channel, families)
+        return load_inputs(data, out, self.options, self.options.channel, families, self.options.by_windows)
 
     def part(self, protocol: str, clips: pa.Table) -> Parts:
         """Return the protocol's folds."""

@@ -63,7 +63,7 @@ def test_the_folder_has_the_parts_and_columns_of_the_contract(features, corpus):
     assert visible(features / "features") == {"article", "article-frames"}
     clips, audio, mfcc = (read(features, part) for part in ("clips", AUDIO, MFCC))
     assert set(clips.column_names) >= CONTRACT and clips.schema.remove_metadata() == CLIPS
-    keys = ["clip", "track", "window", "start_seconds", "end_seconds", "state"]
+    keys = ["clip", "track", "window", "start_seconds", "end_seconds", "speech_seconds", "state"]
     assert audio.column_names == [*keys, *COLUMNS] and len(COLUMNS) == 160
     assert set(audio["window"].to_pylist()) == set(audio["track"].to_pylist()) == {0}
     ends = dict(zip(clips["clip"].to_pylist(), clips["duration_seconds"].to_pylist(), strict=True))

@@ -58,19 +58,19 @@ def stumbling():
         from emocore.features import extract as stage  # noqa: PLC0415
         from emocore.pipeline.archive import shards  # noqa: PLC0415
 
-        original = stage.read_media
+        original = stage.stream_media
 
-        def read_media(stream, reading, keep=None):
+        def stream_media(stream, *rest):
             if stream.name.endswith("a.wav-0.wav"):
                 (Path(stream.name).parents[1] / "elsewhere" / ".bait.ts").read_bytes()
                 raise ZeroDivisionError
-            return original(stream, reading, keep)
+            return original(stream, *rest)
 
-        stage.read_media = read_media
+        stage.stream_media = stream_media
         try:
             yield from shards._run_task(table, **arguments)
         finally:
-            stage.read_media = original
+            stage.stream_media = original
 
     return run_task
 

@@ -31,9 +31,9 @@ def deadly(fates):
         from emocore.features import extract as stage  # noqa: PLC0415
         from emocore.pipeline.archive import shards  # noqa: PLC0415
 
-        original = stage.read_media
+        original = stage.stream_media
 
-        def read_media(stream, reading, keep=None):
+        def stream_media(stream, *rest):
             fate = fates.get(Path(stream.name).name)
             tries = arguments["out"] / f".tries-{Path(stream.name).name}"
             with tries.open("a") as file:
@@ -42,16 +42,16 @@ def deadly(fates):
                 while True:
                     pass
             if fate == "die after decoding":
-                stage.prepare = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+                stage.Ear.finish = lambda _: os.kill(os.getpid(), signal.SIGKILL)
             if fate == "die" or (fate == "die once" and tries.read_text() == "x"):
                 os.kill(os.getpid(), signal.SIGKILL)
-            return original(stream, reading, keep)
+            return original(stream, *rest)
 
-        stage.read_media = read_media
+        stage.stream_media = stream_media
         try:
             yield from shards._run_task(table, **arguments)
         finally:
-            stage.read_media = original
+            stage.stream_media = original
 
     return run_task
 

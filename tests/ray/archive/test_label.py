@@ -99,7 +99,7 @@ def test_the_summary_counts_what_the_tables_hold(labelled, archive, zoo_names):
     assert summary["failures_by_reason"] == dict(Counter(zoo_names[1].values()))
     assert summary["states"] == dict(Counter(labels["state"].to_pylist()))
     assert summary["states"]["silent"] == summary["states"]["no_audio"] == 1
-    assert sum(summary["predicted"].values()) == labels.num_rows - 2
+    assert sum(summary["predicted"].values()) == summary["states"]["ok"] > 10
     assert summary["seconds"] > 0 and summary["versions"]["emocore"] and len(summary["model_hash"]) == 64
     report = (out / "report.html").read_text()
     assert str(summary["files"]) in report and all(reason in report for reason in summary["failures_by_reason"])

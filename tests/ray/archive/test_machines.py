@@ -26,16 +26,16 @@ def slow_task(table, **arguments):
     from emocore.features import extract as stage
     from emocore.pipeline.archive import shards
     here = ray.get_runtime_context().get_node_id()
-    original = stage.read_media
-    def read_media(stream, reading, keep=None):
+    original = stage.stream_media
+    def stream_media(stream, *rest):
         (arguments["out"] / f".begun-{here}").touch()
         time.sleep(0.3)  # so that the machine goes while it reads a file
-        return original(stream, reading, keep)
-    stage.read_media = read_media
+        return original(stream, *rest)
+    stage.stream_media = stream_media
     try:
         yield from shards._run_task(table, **arguments)
     finally:
-        stage.read_media = original
+        stage.stream_media = original
 
 corpus, out, model = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})

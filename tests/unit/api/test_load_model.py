@@ -4,7 +4,7 @@ import os
 import pickle
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -136,6 +136,9 @@ def test_an_answer_has_tracks_and_a_plot_and_a_frame(monkeypatch):
     assert answer.tracks == {0: [CLIP]}
     (axes,) = answer.plot().axes
     assert [text.get_text() for text in axes.get_yticklabels()] == ["happy", "sad"]
+    later = replace(CLIP, start_seconds=3.0, end_seconds=6.0)
+    (over_time,) = replace(answer, windows=[CLIP, later], emotions=tuple(CLIP.probabilities)).plot().axes
+    assert over_time.get_xlabel() == "seconds" and over_time.get_ylabel() == "probability"
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(UserError, match="pip install pandas"):
         answer.to_pandas()

@@ -5,12 +5,14 @@ import pyarrow as pa
 import pytest
 
 from emocore.features.article import ARTICLE, ARTICLE_FRAMES
-from emocore.features.extract import PLANNED, featurize_batch, featurized_schema, reading_of
+from emocore.features.extract import FEATURIZED, PLANNED, featurize_batch, reading_of
+from emocore.features.listen import Windows
 from emocore.media.video import Picture
-from emocore.pipeline.archive.handover import DONE, is_done, pack, pack_done, unpack
+from emocore.pipeline.archive.handover import DONE, Taken, is_done, pack, pack_done, unpack
 from emocore.pipeline.archive.stage import ReadShard
 from emocore.pipeline.featurize import Featurizing
 from emocore.schema import FAILURES, rows_to_table
+from emocore.timeline import Window
 
 FAMILIES = (ARTICLE, ARTICLE_FRAMES)
 STAGE = Featurizing(FAMILIES, reading_of(FAMILIES))
@@ -39,30 +41,57 @@ def same(one, other):
     return all(getattr(one, name) == getattr(other, name) for name in ReadShard._fields)
 
 
-def test_a_shard_arrives_as_it_was(read):
-    taken = [(["a", "a too"], pictures(3, 250)), (["b"], pictures(9))]
-    row = pack(read, taken, PIXELS)
-    assert len(row) == 1 and not is_done(row)
-    arrived, found = unpack(row)
-    assert same(arrived, read) and arrived.good.schema == featurized_schema(FAMILIES)
-    found = list(found)
-    assert [clips for clips, _ in found] == [clips for clips, _ in taken]
-    for (_, sent), (_, got) in zip(taken, found, strict=True):
-        for one, other in zip(sent, got, strict=True):
-            np.testing.assert_array_equal(one.image, other.image)
-            assert (one.frame_index, one.time_seconds, one.state, one.box) == (
-                other.frame_index,
-                other.time_seconds,
-                other.state,
-                other.box,
+def taken(**by_clip):
+    """What a sink took: of each clip windows of both families, and pictures."""
+    found = Taken()
+    rng = np.random.default_rng(1)
+    for clip, clips, values in ((name, [name, *copies], values) for name, (copies, values) in by_clip.items()):
+        for family in FAMILIES:
+            numbers = rng.normal(size=(2, *family.shape)).astype("f4")
+            windows = Windows(
+                [Window(0, 0.0, 3.6), Window(1, 1.8, 5.0)], ["ok", "silent"], np.array([2.0, np.nan]), numbers
             )
+            found.windows(clips, family, windows)
+        found.pictures(clips, pictures(*values))
+        assert clip == clips[0]
+    return found
+
+
+def check_replayed(replay, sent):
+    again = Taken()
+    replay(again)
+    assert again.copies == sent.copies
+    assert [(clip, name) for clip, name, _ in again.heard] == [(clip, name) for clip, name, _ in sent.heard]
+    for (_, _, one), (_, _, other) in zip(again.heard, sent.heard, strict=True):
+        assert (one.windows, one.states) == (other.windows, other.states)
+        np.testing.assert_array_equal(one.values, other.values)
+        np.testing.assert_array_equal(one.speech_seconds, other.speech_seconds)
+    for (clip, one), (other_clip, other) in zip(again.seen, sent.seen, strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+        assert (clip, one.frame_index, one.time_seconds, one.state, one.box) == (
+            other_clip,
+            other.frame_index,
+            other.time_seconds,
+            other.state,
+            other.box,
+        )
+
+
+def test_a_shard_arrives_as_it_was(read):
+    sent = taken(a=(["a too"], [3, 250]), b=([], [9]))
+    row = pack(read, sent, STAGE)
+    assert len(row) == 1 and not is_done(row)
+    arrived, replay = unpack(row, STAGE)
+    assert same(arrived, read) and arrived.good.schema == FEATURIZED
+    check_replayed(replay, sent)
 
 
 def test_rows_of_shards_are_joined_and_cut_apart(read):
     """As Ray does with blocks: through its store, too."""
     nothing = read._replace(number=8, good=read.good.slice(0, 0), failures=read.failures.slice(0, 0))
-    rows = [pack(read, [(["a"], pictures(1, 2))], PIXELS), pack_done({"files": 5, "failed": 1}, STAGE)]
-    rows += [pack(nothing, [], PIXELS), pack(read, [(["b"], pictures(3))], PIXELS), pack_done({"fault": "No."}, STAGE)]
+    first, second = taken(a=([], [1, 2])), taken(b=([], [3]))
+    rows = [pack(read, first, STAGE), pack_done({"files": 5, "failed": 1}, STAGE)]
+    rows += [pack(nothing, Taken(), STAGE), pack(read, second, STAGE), pack_done({"fault": "No."}, STAGE)]
     joined = pa.concat_tables(rows).combine_chunks()
     with pa.BufferOutputStream() as sink:
         with pa.ipc.new_stream(sink, joined.schema) as writer:
@@ -71,14 +100,17 @@ def test_rows_of_shards_are_joined_and_cut_apart(read):
     one, done, empty, other, fault = (joined.slice(i, 1) for i in range(5))
     assert [is_done(row) for row in (one, done, empty, other, fault)] == [False, True, False, False, True]
     assert done.select(DONE.names).to_pylist() == [{"files": 5, "failed": 1, "fault": None}]
-    for row, clip, values in ((one, "a", [1, 2]), (other, "b", [3])):
-        arrived, taken = unpack(row)
-        ((clips, found),) = taken
-        assert same(arrived, read) and clips == [clip] and [picture.image[0, 0] for picture in found] == values
-    arrived, taken = unpack(empty)
-    assert same(arrived, nothing) and list(taken) == []
+    for row, sent in ((one, first), (other, second)):
+        arrived, replay = unpack(row, STAGE)
+        assert same(arrived, read)
+        check_replayed(replay, sent)
+    arrived, replay = unpack(empty, STAGE)
+    assert same(arrived, nothing)
+    check_replayed(replay, Taken())
 
 
 def test_what_ray_counts_is_what_pictures_take(read):
-    without, with_ = pack(read, [], PIXELS), pack(read, [(["a"], pictures(*range(20)))], PIXELS)
+    shown = Taken()
+    shown.pictures(["a"], pictures(*range(20)))
+    without, with_ = pack(read, Taken(), STAGE), pack(read, shown, STAGE)
     assert with_.nbytes - without.nbytes == pytest.approx(20 * PIXELS**2, rel=0.01)

@@ -1,6 +1,5 @@
 """A few files without Ray: in a process of its own, which may die of a file as a worker of Ray may."""
 
-import contextlib
 import errno
 import os
 import signal
@@ -14,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from emocore.errors import UserError
-from emocore.features.extract import PLANNED, reading_of
+from emocore.errors import MediaError, UserError
+from emocore.features.article import ARTICLE
+from emocore.features.extract import PLANNED, Nothing, reading_of
 from emocore.media.reading import Reading
 from emocore.pipeline.archive import here
 from emocore.pipeline.archive.journal import UNEXPLAINED_ALLOWED
@@ -23,6 +23,7 @@ from emocore.pipeline.archive.plan import SHARD, Plan
 from emocore.pipeline.archive.rows import Planned
 from emocore.pipeline.archive.shards import run_shards
 from emocore.pipeline.archive.stage import run_shard
+from emocore.timeline import HowCut
 
 pytestmark = pytest.mark.slow
 
@@ -38,20 +39,22 @@ class Listening:
     """A stage that computes nothing; the process that reads a file named here dies, or hangs."""
 
     fates: dict[str, str] = field(default_factory=dict)
-    reading: Reading = reading_of([], 600.0)  # noqa: RUF009 - frozen
-    families: tuple[()] = ()
+    reading: Reading = reading_of([ARTICLE], 600.0)  # noqa: RUF009 - frozen
+    families: tuple[object, ...] = (ARTICLE,)
     name: str = "listen"
     main: str = "heard"
-    by_clip: tuple[()] = ()
+    keeps_broken: bool = True
+    tables: dict[str, object] = field(default_factory=dict)
+    how: HowCut = HowCut(window_seconds=None)  # noqa: RUF009 - frozen
     deadly: str = ""  # answering for this clip ends the process
     faulty: bool = False  # answering meets a fault of ours
 
     def load(self):
         from emocore.features import extract  # noqa: PLC0415 - in the process that reads
 
-        original = extract.read_media
+        original = extract.stream_media
 
-        def read_media(stream, *rest):
+        def stream_media(stream, *rest):
             fate = self.fates.get(Path(stream.name).name)
             while fate == "hang":
                 pass
@@ -61,17 +64,33 @@ class Listening:
                 os.kill(os.getpid(), signal.SIGKILL)
             return original(stream, *rest)
 
-        extract.read_media = read_media
+        extract.stream_media = stream_media
 
-    def pictures(self, *_):
-        return contextlib.nullcontext()
+    def take(self, _, journal):
+        return Took(self, journal)
 
-    def tables(self, good, sink):  # noqa: ARG002
-        if self.faulty:
+
+class Took(Nothing):
+    """Answers for each clip alone, as it comes."""
+
+    def __init__(self, stage, journal):
+        self.stage, self.journal, self.faults = stage, journal, {}
+
+    def windows(self, clips, *_):
+        try:
+            with self.journal.answering(clips):
+                if self.stage.deadly in clips:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        except MediaError as fault:
+            self.faults[clips[0]] = fault
+
+    def finish(self):
+        pass
+
+    def rows(self, good):
+        if self.stage.faulty:
             raise KeyError("a column of ours")
-        if self.deadly in good["clip"].to_pylist():
-            os.kill(os.getpid(), signal.SIGKILL)
-        yield self.main, good.select(["path"]).append_column("process", pa.array([os.getpid()] * len(good), pa.int64()))
+        return good.select(["path", "clip"]).append_column("process", pa.array([os.getpid()] * len(good), pa.int64()))
 
 
 @pytest.fixture
@@ -124,7 +143,7 @@ def test_an_answer_that_ends_two_processes_is_its_files_failure_and_every_other_
 
 
 def test_a_file_that_never_ends_is_too_slow(run):
-    heard, failures = run(Listening({"3.wav": "hang"}, reading_of([], 1.0)))
+    heard, failures = run(Listening({"3.wav": "hang"}, reading_of([ARTICLE], 1.0)))
     assert sorted(heard) == FILES[:3]
     assert failures == {"3.wav": "too_slow"}
 
@@ -137,7 +156,7 @@ def test_a_disk_that_fills_up_is_one_sentence_and_the_same_call_goes_on(run, tmp
 
 
 def test_a_fault_of_ours_says_where_it_was(run):
-    with pytest.raises(RuntimeError, match=r'(?s)test_here\.py", line \d+, in tables.*KeyError: .a column of ours'):
+    with pytest.raises(RuntimeError, match=r'(?s)test_here\.py", line \d+, in rows.*KeyError: .a column of ours'):
         run(Listening(faulty=True))
 
 

@@ -15,10 +15,11 @@ from emocore.pipeline.archive.database import Archive
 from emocore.pipeline.archive.parts import match_rows, sweep, without_rows
 from emocore.pipeline.archive.plan import signature
 from emocore.pipeline.archive.reuse import drop_rows
+from emocore.schema import WINDOWS
 from emocore.storage.folder import ARCHIVE
 from emocore.storage.tables import write_table
 
-STAGE = SimpleNamespace(main="labels", by_clip=("windows",))
+STAGE = SimpleNamespace(main="labels", tables={"windows": WINDOWS})
 TABLES = ("labels", "windows", "failures", ".timings")
 MAIN = [["/a", "/b"], ["/c", "/d"], ["/e"]]  # and /f, which failed
 FAILED = "/f"
@@ -178,7 +179,7 @@ def test_what_files_that_went_left_behind_may_stay(folder):
     folder.open_round(dict.fromkeys("cdef", 1))
     ((shard, paths),) = folder.archive.drops()
     sweep(folder.out, STAGE, folder.archive)  # as a call does whose round was cut off
-    drop_rows(folder.out, shard, paths, STAGE.main, STAGE.by_clip)
+    drop_rows(folder.out, shard, paths, STAGE.main, STAGE.tables)
     folder.archive.close([], [])
     assert not folder.mend() and not folder.aside()
     assert folder.part("labels", 0).exists()
@@ -192,7 +193,7 @@ def test_a_database_of_another_day_than_the_tables(folder, older):
     shutil.copytree(folder.out / "labels", day / "labels")
     shutil.copy(folder.out / ARCHIVE, day)
     folder.open_round({"a": 1, "b": 1, "c": 2, "d": 1, "e": 1, "f": 1, "g": 1})
-    drop_rows(folder.out, 1, {"/c"}, STAGE.main, STAGE.by_clip)
+    drop_rows(folder.out, 1, {"/c"}, STAGE.main, STAGE.tables)
     folder.write(3, ["/c", "/g"])
     folder.archive.close([("/c", "new"), ("/g", "g")], [])
     assert not folder.mend() and folder.known() == folder.rows() == {0: "ab", 1: "d", 2: "ef", 3: "cg"}

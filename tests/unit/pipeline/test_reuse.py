@@ -5,10 +5,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from emocore.pipeline.archive import reuse as carrying
 from emocore.pipeline.archive.reuse import carry_rows, drop_rows, forget_shard
 from emocore.pipeline.archive.rows import Carry
 from emocore.schema import FAILURES, FRAME_LABELS, LABELS, rows_to_table
+from emocore.storage import tables
 from emocore.storage.tables import table_writer, write_table
 
 NO_VOTE = np.zeros(8, np.float32)
@@ -74,14 +74,14 @@ def test_rows_that_go_take_their_frames_and_failures_along(out):
 
 
 def test_a_drop_that_was_cut_off_is_ended(out, monkeypatch):
-    real = carrying.table_writer
+    real = tables.table_writer
 
     def die(schema, path):
         if path.parent.name == "labels":
             raise KeyboardInterrupt
         return real(schema, path)
 
-    monkeypatch.setattr(carrying, "table_writer", die)
+    monkeypatch.setattr(tables, "table_writer", die)
     with pytest.raises(KeyboardInterrupt):
         drop_rows(out, 0, {"/a"}, "labels", ("frames",))
     monkeypatch.undo()
