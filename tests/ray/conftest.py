@@ -176,7 +176,8 @@ def fill_zoo(tone, write_wav):
         for name in COPIES:
             write_wav(root / name, tone(500))
         bad = root / "bad"
-        whole = write_wav(bad / "truncated.wav", tone(600))
+        note = 8_000 * np.sin(2 * np.pi * 600 * np.arange(16_000) / 16_000)  # nothing to answer from in what is left
+        whole = write_wav(bad / "truncated.wav", np.rint(note).astype(np.int16))
         whole.write_bytes(whole.read_bytes()[:-9_000])
         write_wav(bad / "no_samples.wav", np.zeros(0, np.int16))
         (bad / "empty.wav").touch()

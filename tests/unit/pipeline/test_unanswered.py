@@ -161,7 +161,7 @@ def test_a_wav_that_is_cut_keeps_what_is_left_and_one_that_ran_out_of_time_is_a_
     slow = MediaError("decode", "too_slow", "not done")
     monkeypatch.setattr(reading, "check_whole", lambda *_: (_ for _ in ()).throw(slow))
     monkeypatch.setattr(audio, "check_whole", lambda *_: (_ for _ in ()).throw(slow))
-    assert run_shard(planned(path), stage, tmp_path / "slow") == 1
+    assert run_shard(planned(media_files.sound("slow.wav", speech)), stage, tmp_path / "slow") == 1
 
 
 def test_an_exception_at_the_end_of_a_broken_file_is_its_own(media_files, tmp_path, monkeypatch):
