@@ -15,8 +15,9 @@ from emocore import child
 from emocore.errors import MediaError, UserError
 from emocore.features.extract import PLANNED, featurize_batch, reading_of
 from emocore.models.bundle import Bundle, bundle_folder, load_bundle, readable
-from emocore.models.labelling import WINDOWS_FOLDER, HeardSink
+from emocore.models.labelling import HeardSink
 from emocore.models.labelling_films import SeenSink, seen_grid
+from emocore.storage.folder import WINDOWS_FOLDER
 from emocore.timeline import HowCut
 
 TOLD_SECONDS = 1.0  # between two words that all is well

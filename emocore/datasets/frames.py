@@ -18,9 +18,9 @@ from emocore.features.catalogue import families_of
 from emocore.features.family import FeatureFamily, FrameInput
 from emocore.features.pictures import PICTURES
 from emocore.schema import pictures_schema
+from emocore.storage.folder import FRAMES_FOLDER
 from emocore.storage.tables import open_table, picture_columns, read_table
 
-FRAMES = "frames"
 _READ = ("clip", "track", "frame_index", "time_seconds", "state", "image")
 _HEADS = pa.schema([pictures_schema(1).field(name) for name in ("clip", "state")])
 
@@ -99,7 +99,7 @@ def load_frame_examples(folders: Sequence[str], channel: Channel, pictures: Feat
 
 def frame_files(folders: Sequence[Path]) -> list[Path]:
     """Return the Parquet files that hold the folders' pictures, in name order."""
-    return [path for folder in folders for path in sorted((folder / FRAMES).glob("*.parquet"))]
+    return [path for folder in folders for path in sorted((folder / FRAMES_FOLDER).glob("*.parquet"))]
 
 
 def count_frames(folders: Sequence[Path]) -> tuple[Counter[str], Counter[str]]:

@@ -141,9 +141,11 @@ class _Taken:
     def __init__(self, clips: list[str], rows: list[int], planned_id: str | None) -> None:
         self.clips, self.rows, self.planned_id = clips, rows, planned_id
         self.alike = rows[:1]
+        self.content_id: str | None = None
 
     def identify(self, content: str) -> list[str]:
         """Return the clips of the rows that have these bytes."""
+        self.content_id = content
         if content == self.planned_id:
             self.alike = self.rows
         return [self.clips[row] for row in self.alike]
@@ -174,13 +176,20 @@ class _Result:
 
 
 def _featurize_file(path: str, job: _Job, taken: _Taken, alive: Alive | None) -> _Result:
-    identity: str | None = None
-    limit = TimeLimit(job.reading.seconds_per_file, alive or (lambda: None))
+    try:
+        return _read_file(path, job, taken, TimeLimit(job.reading.seconds_per_file, alive or (lambda: None)))
+    except UserError:
+        raise
+    except Exception as error:  # one strange file must not take the archive along
+        fault = MediaError("featurize", "internal", f"{type(error).__name__}: {error}")
+        return _Result(taken.content_id, fault=fault)
+
+
+def _read_file(path: str, job: _Job, taken: _Taken, limit: TimeLimit) -> _Result:
     work: _Work | None = None
     try:
         with open_source(path, limit) as stream:
-            identity = content_id(stream, limit)
-            work = _Work(job, taken.identify(identity))
+            work = _Work(job, taken.identify(content_id(stream, limit)))
             media = stream_media(
                 stream,
                 replace(job.reading, limit=limit),
@@ -190,29 +199,10 @@ def _featurize_file(path: str, job: _Job, taken: _Taken, alive: Alive | None) ->
                 speaks if is_installed() else None,
             )
             work.finish()
-        return work.result(identity, media)
+        return replace(work.result(media), content_id=taken.content_id)
     except MediaError as fault:
-        if work is None or identity is None or fault.reason not in _OF_THE_FILE:
-            return _Result(identity, fault=fault)
-        return _broken(work, identity, fault)
-    except UserError:
-        raise
-    except Exception as error:
-        return _Result(identity, fault=_internal(error))
-
-
-def _broken(work: "_Work", identity: str, fault: MediaError) -> _Result:
-    """Return what a file gave before it broke; its end is no place for an exception either."""
-    try:
-        return work.broken(identity, fault)
-    except UserError:
-        raise
-    except Exception as error:
-        return _Result(identity, fault=_internal(error))
-
-
-def _internal(error: Exception) -> MediaError:
-    return MediaError("featurize", "internal", f"{type(error).__name__}: {error}")
+        found = work.broken(fault) if work and fault.reason in _OF_THE_FILE else _Result(fault=fault)
+        return replace(found, content_id=taken.content_id)
 
 
 class _Work:
@@ -253,36 +243,35 @@ class _Work:
             self.ear.finish()
         self._give_pictures()
 
-    def result(self, identity: str, media: Media) -> _Result:
+    def result(self, media: Media) -> _Result:
         """Return what a file gave that was read to its end."""
         if self.ear is None:
             state = "no_audio" if self.job.reading.sound else "ok" if media.shown else "no_video"
-            found = _Result(identity, state=state)
+            found = _Result(state=state)
         else:
-            found = self._heard(identity)
+            found = self._heard()
             if self.job.reading.every and not media.shown and found.state == "ok":
                 found = replace(found, state="no_video")
         return replace(found, duration_seconds=media.duration_seconds, sound_tracks=media.sound_tracks)
 
-    def _heard(self, identity: str) -> _Result:
+    def _heard(self) -> _Result:
         assert self.ear
         return _Result(
-            identity,
             state=self.ear.state,
             sound_begin_seconds=self.ear.begins,
             bandwidth_hz=self.ear.bandwidth_hz,
             speech_seconds=self.ear.speech_seconds,
         )
 
-    def broken(self, identity: str, fault: MediaError) -> _Result:
+    def broken(self, fault: MediaError) -> _Result:
         """Return what a file gave before it broke: that is answered for where there is something to answer from."""
         try:
             self.finish()
         except MediaError as other:
             fault = other
         if not self.answerable:
-            return _Result(identity, fault=fault)
-        heard = self._heard(identity) if self.ear else _Result(identity, state="ok")
+            return _Result(fault=fault)
+        heard = self._heard() if self.ear else _Result(state="ok")
         seconds = max(self.seen_seconds, self.ear.seconds if self.ear else 0.0)
         return replace(heard, duration_seconds=seconds, broken_after_seconds=seconds, fault=fault)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from emocore.errors import MediaError
 from emocore.features.family import Extractor, FeatureFamily, SoundInput, SoundWindow
 from emocore.features.windows import Cut, Cutter, Heard, SpeechCutter, TiledCutter
-from emocore.media.audio import LEAST_SECONDS, SILENCE_PEAK, Resampler, sound_state
+from emocore.media.audio import Resampler, extent_state, sound_state
 from emocore.media.bandwidth import Bandwidth
 from emocore.timeline import HowCut, Window, WindowGrid
 from emocore.tracks.vad import Speech, SpeechDetector
@@ -101,11 +101,10 @@ class Ear:
         for state in ("ok", "no_speech", "silent", "too_short"):
             if state in self.states:
                 return state
-        if self.samples < round(LEAST_SECONDS * self.rate):
-            return "too_short"
-        mean = self._sum / self.samples
-        if max(self._most - mean, mean - self._least) < SILENCE_PEAK:
-            return "silent"
+        mean = self._sum / max(self.samples, 1)
+        state = extent_state(self.samples, self.rate, self._least, self._most, mean)
+        if state != "ok":
+            return state
         return "no_speech" if self._detector else "too_short"
 
     def feed(self, signal: NDArray[np.float32]) -> None:

@@ -12,14 +12,13 @@ from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
 from emocore.errors import MediaError
-from emocore.media.channels import Mixer
+from emocore.media.channels import SILENCE_PEAK, Mixer
 from emocore.media.container import begin, missing_allowed
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
 MAX_CHANNELS = 32
 MAX_AMPLITUDE = 1e4  # times full scale: what is louder is no sound, and its power has no finite float32
 LEAST_SECONDS = 0.1  # of sound: less than a syllable says nothing of how it was spoken
-SILENCE_PEAK = 1e-3  # −60 dB of full scale
 # Of every sub-format that libsndfile writes, the ones where the two differ by more than rounding (see its test).
 CODECS_IN_DOUBT = frozenset({"g726", "g726le"})
 _PLANES_WITH_AN_END = 8  # PyAV 18 looks for the end of a frame's planes, and where there are 8 reads beyond it
@@ -30,9 +29,10 @@ MOST_DELAY_SECONDS = 1.0  # of a codec
 MOST_GAPS = 10  # times the sound that is there: stamps are claims, and silence costs time
 
 Take = Callable[[NDArray[np.float32]], None]
+SoundState = Literal["ok", "silent", "too_short"]
 
 
-def sound_state(signal: NDArray[np.float32], sample_rate_hz: int) -> Literal["ok", "silent", "too_short"]:
+def sound_state(signal: NDArray[np.float32], sample_rate_hz: int) -> SoundState:
     """Return whether float32[samples] holds sound to answer from: the one place that decides it.
 
     Below LEAST_SECONDS it is too short; and silent where no sample is −60 dB of full scale away from their mean, which
@@ -41,10 +41,16 @@ def sound_state(signal: NDArray[np.float32], sample_rate_hz: int) -> Literal["ok
     >>> sound_state(np.full(8_000, 0.5, np.float32), 8_000)
     'silent'
     """
-    if len(signal) < round(LEAST_SECONDS * sample_rate_hz):
+    if not len(signal):
         return "too_short"
-    mean = signal.mean(dtype=np.float64)
-    return "silent" if max(signal.max() - mean, mean - signal.min()) < SILENCE_PEAK else "ok"
+    return extent_state(len(signal), sample_rate_hz, signal.min(), signal.max(), signal.mean(dtype=np.float64))
+
+
+def extent_state(samples: int, sample_rate_hz: int, least: float, most: float, mean: float) -> SoundState:
+    """Return what `sound_state` says of so many samples, of which these are the least, the largest and the mean."""
+    if samples < round(LEAST_SECONDS * sample_rate_hz):
+        return "too_short"
+    return "silent" if max(most - mean, mean - least) < SILENCE_PEAK else "ok"
 
 
 class SoundDecoder:

@@ -17,7 +17,7 @@ _CENTRE, _EFFECTS = "FC", "LFE"
 # Of all channels together, that are held until it is decided: 87 seconds of two channels at 48 kHz, from the first that
 # is not silent on.
 MOST_UNDECIDED = 2**23
-SILENCE = 1e-3  # −60 dB of full scale
+SILENCE_PEAK = 1e-3  # −60 dB of full scale
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Mixer:
         if self._undecided is None:
             yield self._mixed(channels)
             return
-        if len(channels) == 1 or (not self._undecided and np.abs(channels).max(initial=0) < SILENCE):
+        if len(channels) == 1 or (not self._undecided and np.abs(channels).max(initial=0) < SILENCE_PEAK):
             yield channels.mean(axis=0)
             return
         self._undecided.append(channels)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -98,11 +99,14 @@ def stream_media(
         return Media(shown=True)
     shown = _Shown(show)
     try:
-        return _read(_rewound(stream), reading, hear, shown, keep)
+        return _read_through(stream, reading, hear, shown, keep)
     except _SeveralTracks as several:
         reading = replace(reading, sound_track=_preferred(stream, several.places, limit, speaks))
-    except CannotSkip:
-        return _read(_rewound(stream), reading, None, shown, keep, before=shown.media)
+    return _read_through(stream, reading, hear, shown, keep)
+
+
+def _read_through(stream: Stream, reading: Reading, hear: Hear | None, shown: "_Shown", keep: Keep | None) -> Media:
+    """Read a file, and its film again where no picture may be skipped."""
     try:
         return _read(_rewound(stream), reading, hear, shown, keep)
     except CannotSkip:
@@ -201,7 +205,7 @@ def _read(
 
     Raises CannotSkip.
     """
-    every, limit = reading.every, reading.limit
+    limit = reading.limit
     assert limit is not None
     stated = partial(stated_seconds, states_length=states_length(stream))
     cut: list[MediaError] = []
@@ -215,13 +219,8 @@ def _read(
         first = min(begin(stream) for stream in (*container.streams.audio, film) if stream)
         sound_begins = float(begin(track) - first) if track else 0.0
         sound = _sound(track, hear, sound_begins) if track and hear else None
-        pictures = (
-            PictureDecoder(
-                film, every, shown, keep, may_skip=before is None, begins=begin(film) - first, after=shown.last
-            )
-            if film and every and keep
-            else None
-        )
+        film_begins = begin(film) - first if film else Fraction(0)
+        pictures = _pictures(film, reading, shown, keep, film_begins, may_skip=before is None)
         takers = {t.index: taker for t, taker in ((track, sound), (film, pictures)) if t and taker}
         cannot_skip = _feed(container, takers, limit)
         for fault in cut:  # what is left of the file is handed on
@@ -233,7 +232,7 @@ def _read(
         shown.media = Media(
             heard,
             lasts,
-            float(begin(film) - first) if film else 0.0,
+            float(film_begins),
             sound_begins,
             len(container.streams.audio),
             pictures is not None,
@@ -251,6 +250,14 @@ def _sound(track: AudioStream, hear: Hear, begins: float) -> SoundDecoder:
     sound = SoundDecoder(track, lambda signal: take(signal))
     take = hear(sound.rate, begins)
     return sound
+
+
+def _pictures(
+    film: VideoStream | None, reading: Reading, shown: _Shown, keep: Keep | None, begins: Fraction, *, may_skip: bool
+) -> PictureDecoder | None:
+    if film is None or keep is None or not reading.every:
+        return None
+    return PictureDecoder(film, reading.every, shown, keep, may_skip=may_skip, begins=begins, after=shown.last)
 
 
 def _feed(container: InputContainer, takers: dict[int, Any], limit: TimeLimit) -> CannotSkip | None:

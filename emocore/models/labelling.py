@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,9 +22,8 @@ from emocore.models.predictions import (
     window_rows,
 )
 from emocore.schema import FRAME_LABELS, WINDOWS, of_emotions
+from emocore.storage.folder import FRAMES_FOLDER, WINDOWS_FOLDER
 from emocore.timeline import Window
-
-WINDOWS_FOLDER, FRAMES_FOLDER = "windows", "frames"
 
 Answer = Callable[[NDArray[Any]], NDArray[np.float64]]
 """What a model says, float64[n, k], of what it reads of n windows or frames."""
@@ -41,16 +40,6 @@ class Watch(Protocol):
 
     def answering(self, clips: Sequence[str]) -> AbstractContextManager[None]:
         """Enter while a model answers for these clips. Raises MediaError for one alone that it must not answer for."""
-
-
-class Unwatched:
-    """Nothing has happened before."""
-
-    suspects: frozenset[str] = frozenset()
-
-    def answering(self, clips: Sequence[str]) -> AbstractContextManager[None]:
-        """Watch nothing."""
-        return nullcontext()
 
 
 class Sink(ABC):

@@ -11,8 +11,9 @@ from emocore.features.family import FeatureFamily
 from emocore.media.video import Picture
 from emocore.models.aggregation import How, tempered
 from emocore.models.answers import FrameSum
-from emocore.models.labelling import FRAMES_FOLDER, WINDOWS_FOLDER, Answer, Sink, Write, window_heads
+from emocore.models.labelling import Answer, Sink, Write, window_heads
 from emocore.models.predictions import answer_frames, label_rows, shares_of, window_rows
+from emocore.storage.folder import FRAMES_FOLDER, WINDOWS_FOLDER
 from emocore.timeline import HowCut, Window, WindowGrid
 
 SEEN_SECONDS = 4.0  # of a window of a film, unless told otherwise

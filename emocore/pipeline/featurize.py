@@ -20,13 +20,13 @@ from emocore.features.listen import Windows
 from emocore.features.rows import picture_rows, window_table
 from emocore.media.reading import Reading
 from emocore.media.video import Picture
-from emocore.models.labelling import FRAMES_FOLDER, Write
+from emocore.models.labelling import Write
 from emocore.pipeline.archive.database import Archive
 from emocore.pipeline.archive.update import Update
 from emocore.pipeline.options.files import FREE_OPTIONS, ArchiveOptions
 from emocore.schema import CLIPS, SCHEMA_VERSION, features_schema, pictures_schema
 from emocore.storage.files import read_json, write_json
-from emocore.storage.folder import output_folder
+from emocore.storage.folder import FRAMES_FOLDER, output_folder
 from emocore.storage.tables import count_rows
 from emocore.timeline import AS_FAMILIES_SAY, HowCut
 from emocore.versions import versions

@@ -14,13 +14,11 @@ from emocore.corpora.leave_out import LeaveOut, describe_passed_over
 from emocore.corpora.listing import check_media, failure_table, walk_media
 from emocore.corpora.scan import Row
 from emocore.corpora.synthetic.notice import is_synthetic
-from emocore.datasets.frames import FRAMES
 from emocore.errors import UserError
 from emocore.features.extract import reading_of
 from emocore.features.family import FeatureFamily, FrameInput, check_window
 from emocore.models.bundle import Bundle, load_bundle, open_bundle
 from emocore.models.catalogue import SHIPPED
-from emocore.models.labelling import WINDOWS_FOLDER
 from emocore.pipeline.archive import here
 from emocore.pipeline.archive.database import Archive
 from emocore.pipeline.archive.dry_run import describe_run
@@ -35,7 +33,7 @@ from emocore.reports.curves import curves_of
 from emocore.reports.labels import count_labels, summarize_timings
 from emocore.schema import FAILURES, LABELS, SCHEMA_VERSION, WINDOWS, of_emotions
 from emocore.storage.files import read_json, write_json, write_text
-from emocore.storage.folder import check_config, output_folder
+from emocore.storage.folder import FRAMES_FOLDER, WINDOWS_FOLDER, check_config, output_folder
 from emocore.storage.tables import count_rows, each_table, read_tables_if_any
 from emocore.timeline import how_cut
 from emocore.versions import versions
@@ -208,4 +206,4 @@ def _seen(out: Path, options: LabelOptions, bundle: Bundle) -> dict[str, Any]:
     """Return how many frames were answered for, which they are, and how they answered together."""
     (family,) = _families(options, bundle)
     reading = asdict(family.reads)
-    return {"frames": count_rows(out / FRAMES), "reading": reading, "combine": options.combine or bundle.combine}
+    return {"frames": count_rows(out / FRAMES_FOLDER), "reading": reading, "combine": options.combine or bundle.combine}

@@ -21,6 +21,7 @@ CONFIG = "config.json"
 ARCHIVE = ".archive.sqlite"  # what a folder that follows an archive knows of its files
 PLAN = ".plan.arrow"  # the files that are to be worked on
 JOURNALS = ".journals"  # what is being read of them
+FRAMES_FOLDER, WINDOWS_FOLDER = "frames", "windows"  # tables with several rows a clip
 LOCK = ".lock"
 _COMMANDS = ("featurize", "train", "tune", "evaluate", "label")
 

@@ -18,7 +18,7 @@ from emocore.errors import amount
 from emocore.pipeline.archive.database import Archive
 from emocore.pipeline.archive.plan import ROUND_KEY
 from emocore.pipeline.archive.reuse import drop_rows, forget_shard
-from emocore.pipeline.archive.stage import LISTING_FAILURES, TIMINGS_FOLDER, Stage, by_clip, shard_file
+from emocore.pipeline.archive.stage import LISTING_FAILURES, TIMINGS_FOLDER, Stage, shard_file
 from emocore.progress import say
 from emocore.schema import FAILURES
 from emocore.storage.files import delete, put, store_of
@@ -60,7 +60,7 @@ def match_rows(out: Path, stage: Stage, archive: Archive) -> bool:
     for shard in lost:  # before it is forgotten: a kill between the two is mended by the next call
         forget_shard(out, shard, tables_of(stage))
     for shard, paths in extra:
-        drop_rows(out, shard, paths, stage.main, by_clip(stage))
+        drop_rows(out, shard, paths, stage.main, stage.tables)
     archive.forget(lost)
     archive.forget_files(missing)
     return bool(lost or missing or extra)
@@ -79,7 +79,7 @@ def without_rows(out: Path, stage: Stage, archive: Archive) -> list[str]:
 
 def tables_of(stage: Stage) -> tuple[str, ...]:
     """Return the tables that a shard may have a part of; the one that says that it is committed goes first."""
-    return (stage.main, *by_clip(stage), "failures", TIMINGS_FOLDER)
+    return (stage.main, *stage.tables, "failures", TIMINGS_FOLDER)
 
 
 def numbered_files(folder: Path) -> set[int]:
@@ -142,9 +142,9 @@ def _set_aside(out: Path, files: list[Path]) -> None:
 
 def _paths(out: Path, stage: Stage, shard: int, besides: Collection[Path] = ()) -> set[str] | None:
     """Return the paths that have a row in a shard; None where a part is not there, or a path has two rows."""
-    files = {table: shard_file(out / table, shard) for table in (stage.main, *by_clip(stage), "failures")}
+    files = {table: shard_file(out / table, shard) for table in (stage.main, *stage.tables, "failures")}
     there = {table for table, file in files.items() if file.exists() and file not in besides}
-    if not there.issuperset((stage.main, *by_clip(stage))):
+    if not there.issuperset((stage.main, *stage.tables)):
         return None
     only = pa.schema([FAILURES.field("path")])
     rows = [files[table] for table in (stage.main, "failures") if table in there]

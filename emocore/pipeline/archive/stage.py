@@ -24,7 +24,7 @@ from emocore.models.labelling import Write
 from emocore.pipeline import cluster
 from emocore.pipeline.archive.journal import DEATHS_ALLOWED, Journal
 from emocore.pipeline.archive.plan import ATTEMPTS_BEFORE, ROUND_KEY, SHARD, signature
-from emocore.pipeline.archive.writing import Parts
+from emocore.pipeline.archive.writing import Parts, open_parts
 from emocore.schema import FAILURES, rows_to_table
 from emocore.storage.files import delete
 from emocore.storage.folder import JOURNALS
@@ -102,17 +102,12 @@ class Stage(Protocol):
         """
 
 
-def by_clip(stage: Stage) -> tuple[str, ...]:
-    """Return the names of the tables with none or several rows a clip."""
-    return tuple(stage.tables)
-
-
 def run_shard(shard: pa.Table, stage: Stage, out: Path) -> int:
     """Read, compute and commit one shard of SHARDED rows; return how many files failed."""
     number = number_of(shard)
     journal = open_journal(f"{number:06d}", out, stage.reading.seconds_per_file)
     stage.load()  # behind the journal, which counts the processes that this ends
-    with Parts(out, f"{number:06d}.parquet", stage.tables, signature(round_of(shard))) as parts:
+    with open_parts(out, f"{number:06d}.parquet", stage.tables, signature(round_of(shard))) as parts:
         taking = stage.take(parts.write, journal)
         read = read_shard(shard, stage, journal, taking)
         read, rows = _conclude(read, taking, journal)
@@ -144,7 +139,7 @@ def answer_shard(read: ReadShard, replay: Callable[[Sink], None], stage: Stage, 
     """Answer for what another process has read, and commit it; return how many files failed."""
     # Ray Data starts such a process again and again: the journal counts how often.
     journal = open_journal(f"{read.number:06d}-answer", out, stage.reading.seconds_per_file)
-    with Parts(out, f"{read.number:06d}.parquet", stage.tables, signature(read.round_id)) as parts:
+    with open_parts(out, f"{read.number:06d}.parquet", stage.tables, signature(read.round_id)) as parts:
         taking = stage.take(parts.write, journal)
         replay(taking)
         read, rows = _conclude(read, taking, journal)

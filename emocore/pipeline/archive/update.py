@@ -18,7 +18,7 @@ from emocore.pipeline.archive.parts import match_rows, numbered_files, sweep
 from emocore.pipeline.archive.plan import Plan, cut_shards, identify
 from emocore.pipeline.archive.reuse import carry_rows, drop_rows
 from emocore.pipeline.archive.shards import run_shards
-from emocore.pipeline.archive.stage import Stage, by_clip, read_listing_failures, shard_file, write_listing_failures
+from emocore.pipeline.archive.stage import Stage, read_listing_failures, shard_file, write_listing_failures
 from emocore.pipeline.options.files import ArchiveOptions
 from emocore.progress import say
 from emocore.schema import FAILURES
@@ -120,9 +120,9 @@ class Update:
         """Carry and drop rows; what is done twice is the same."""
         for carries in archive.carries():
             round_id = archive.round_id(carries[0].shard)
-            carry_rows(self.out, carries, self.stage.main, by_clip(self.stage), round_id)
+            carry_rows(self.out, carries, self.stage.main, self.stage.tables, round_id)
         for shard, paths in archive.drops():
-            drop_rows(self.out, shard, paths, self.stage.main, by_clip(self.stage))
+            drop_rows(self.out, shard, paths, self.stage.main, self.stage.tables)
 
     def _close(self, archive: Archive) -> None:
         """End the open round with what is committed of it; the rest is planned anew."""

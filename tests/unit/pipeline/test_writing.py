@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from emocore.pipeline.archive import writing
-from emocore.pipeline.archive.writing import Parts
+from emocore.pipeline.archive.writing import open_parts
 
 SCHEMA = pa.schema([("clip", pa.string()), *((f"c{i}", pa.float32()) for i in range(160))])
 
@@ -18,7 +18,7 @@ def row(clip):
 
 def test_rows_are_those_that_were_written_in_their_order(tmp_path, monkeypatch):
     monkeypatch.setattr(writing, "FLUSH_BYTES", 20_000)
-    with Parts(tmp_path, "a.parquet", {"t": SCHEMA, "none": SCHEMA}, {b"round": b"7"}) as parts:
+    with open_parts(tmp_path, "a.parquet", {"t": SCHEMA, "none": SCHEMA}, {b"round": b"7"}) as parts:
         for n in range(300):
             parts.write("t", row(str(n)))
     file = pq.ParquetFile(tmp_path / "t" / "a.parquet")
@@ -28,7 +28,7 @@ def test_rows_are_those_that_were_written_in_their_order(tmp_path, monkeypatch):
 
 
 def test_what_raises_leaves_nothing(tmp_path):
-    with pytest.raises(ZeroDivisionError), Parts(tmp_path, "a.parquet", {"t": SCHEMA}, {}) as parts:
+    with pytest.raises(ZeroDivisionError), open_parts(tmp_path, "a.parquet", {"t": SCHEMA}, {}) as parts:
         parts.write("t", row("a"))
         raise ZeroDivisionError
     assert list(tmp_path.rglob("*.parquet")) == []
@@ -38,7 +38,7 @@ def test_many_rows_take_no_longer_each_than_a_few(tmp_path):
     one = row("a")
 
     def seconds(n):
-        with Parts(tmp_path, f"{n}.parquet", {"t": SCHEMA}, {}) as parts:
+        with open_parts(tmp_path, f"{n}.parquet", {"t": SCHEMA}, {}) as parts:
             started = time.process_time()
             for _ in range(n):
                 parts.write("t", one)
