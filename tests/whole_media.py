@@ -93,6 +93,9 @@ class Collected:
         for clip in clips:
             self.seen.setdefault(clip, []).extend(pictures)
 
+    def finish(self):
+        """Nothing waits."""
+
     def table(self, family, clips=None):
         """Return the windows of a family as its table of features."""
         found = [(clip, one) for (clip, name), given in self.heard.items() if name == family.name for one in given]

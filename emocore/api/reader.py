@@ -134,11 +134,11 @@ class _Watch:
         self.tell("decode")
 
     @contextmanager
-    def reading(self, path: str) -> Iterator[Callable[[], None]]:  # noqa: ARG002 - as above
+    def reading(self, path: str) -> Iterator[Callable[[float], None]]:  # noqa: ARG002 - as above
         """Say now and then that a file is still being read."""
         yield self._alive
 
-    def _alive(self) -> None:
+    def _alive(self, _: float) -> None:
         if time.monotonic() > self._told + TOLD_SECONDS:
             self.tell("decode")
 

@@ -3,22 +3,21 @@
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
 from emocore.errors import MediaError, UserError
 from emocore.features.family import FeatureFamily, FrameInput, SoundInput
-from emocore.features.listen import Ear, Windows, loaded
-from emocore.media.audio import Take
+from emocore.features.listen import Windows, loaded
+from emocore.features.one_file import Found, Job, Sink, conclude, read_section, read_whole
 from emocore.media.limit import TimeLimit
-from emocore.media.reading import Media, Reading, stream_media
+from emocore.media.reading import Reading
 from emocore.media.source import content_id, open_source
 from emocore.media.video import Picture
 from emocore.schema import CLIPS, LISTING, SHARES, soft_labels
 from emocore.timeline import AS_FAMILIES_SAY, HowCut
-from emocore.tracks.pictures import keeper
-from emocore.tracks.vad import is_installed, load_network, speaks
+from emocore.tracks.vad import load_network
 
 # A file that cannot be used: these three say why, and are null for every other.
 FAULT = [pa.field("stage", pa.string()), pa.field("reason", pa.string()), pa.field("detail", pa.string())]
@@ -39,22 +38,9 @@ FEATURIZED = pa.schema(
         pa.field("broken_after_seconds", pa.float64()),  # where it cannot be read any further
     ]
 )
-PICTURES_AT_ONCE = 64
-_OF_THE_FILE = ("broken", "truncated", "not_finite")  # faults before which there may be something to answer from
-
-Alive = Callable[[], None]
-"""Told now and then that a file is still being read."""
+Alive = Callable[[float], None]
+"""Told now and then that a file is still being read, and up to how many seconds of it."""
 Guard = Callable[[str], AbstractContextManager[Alive | None]]
-
-
-class Sink(Protocol):
-    """Takes what is made of the clips of one file, those of equal bytes together, piece by piece."""
-
-    def windows(self, clips: list[str], family: FeatureFamily, windows: Windows) -> None:
-        """Take the next windows of a family."""
-
-    def pictures(self, clips: list[str], pictures: list[Picture]) -> None:
-        """Take the next pictures."""
 
 
 class Nothing:
@@ -65,6 +51,9 @@ class Nothing:
 
     def pictures(self, clips: list[str], pictures: list[Picture]) -> None:
         """Keep nothing."""
+
+    def finish(self) -> None:
+        """Nothing waits."""
 
 
 def reading_of(
@@ -106,7 +95,7 @@ def featurize_batch(
     What is made of a file goes to the `sink` as it comes, and stays there where the file then has a fault: the row
     says how far it was read. `guard(path)` is entered around each file, and may raise MediaError.
     """
-    job = _Job(heard_by(families), reading or reading_of(families), sink or Nothing(), how)
+    job = Job(heard_by(families), reading or reading_of(families), sink or Nothing(), how)
     load_families(job.heard, how)
     paths, clips, ids = (planned[name].to_pylist() for name in ("path", "clip", "planned_id"))
     results = [_Result()] * planned.num_rows
@@ -123,16 +112,6 @@ def featurize_batch(
                 results[row] = result
             rows = rows[len(taken.alike) :]
     return _to_table(planned, results)
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What is to be made of every file of a batch."""
-
-    heard: list[FeatureFamily]
-    reading: Reading
-    sink: Sink
-    how: HowCut
 
 
 class _Taken:
@@ -162,7 +141,7 @@ def _copies(planned: pa.Table) -> Iterable[list[int]]:
 
 @dataclass(frozen=True)
 class _Result:
-    """What one file's bytes gave."""
+    """What one file's bytes gave, as its row says it."""
 
     content_id: str | None = None
     duration_seconds: float | None = None
@@ -175,105 +154,54 @@ class _Result:
     broken_after_seconds: float | None = None
 
 
-def _featurize_file(path: str, job: _Job, taken: _Taken, alive: Alive | None) -> _Result:
+def _featurize_file(path: str, job: Job, taken: _Taken, alive: Alive | None) -> _Result:
+    limit = TimeLimit(job.reading.seconds_per_file, alive or (lambda _: None))
     try:
-        return _read_file(path, job, taken, TimeLimit(job.reading.seconds_per_file, alive or (lambda: None)))
+        found = _read_file(path, job, taken, limit)
     except UserError:
         raise
-    except Exception as error:  # one strange file must not take the archive along
-        fault = MediaError("featurize", "internal", f"{type(error).__name__}: {error}")
-        return _Result(taken.content_id, fault=fault)
-
-
-def _read_file(path: str, job: _Job, taken: _Taken, limit: TimeLimit) -> _Result:
-    work: _Work | None = None
-    try:
-        with open_source(path, limit) as stream:
-            work = _Work(job, taken.identify(content_id(stream, limit)))
-            media = stream_media(
-                stream,
-                replace(job.reading, limit=limit),
-                work.hear if job.heard else None,
-                work.show,
-                keeper(job.reading),
-                speaks if is_installed() else None,
-            )
-            work.finish()
-        return replace(work.result(media), content_id=taken.content_id)
     except MediaError as fault:
-        found = work.broken(fault) if work and fault.reason in _OF_THE_FILE else _Result(fault=fault)
-        return replace(found, content_id=taken.content_id)
+        return _Result(taken.content_id, fault=fault)
+    except Exception as error:  # one strange file must not take the archive along
+        strange = MediaError("featurize", "internal", f"{type(error).__name__}: {error}")
+        return _Result(taken.content_id, fault=strange)
+    return _result(found, job.reading, taken.content_id)
 
 
-class _Work:
-    """What is made of one file, as it is decoded."""
+def _read_file(path: str, job: Job, taken: _Taken, limit: TimeLimit) -> Found:
+    with open_source(path, limit) as stream:
+        clips = taken.identify(content_id(stream, limit))
+        sections = job.sections_of(path, stream, limit)
+        if sections is None:
+            return read_whole(stream, job, clips, limit)
+        found = Found()
+        for number in range(len(sections)):
+            found += read_section(stream, job, clips, limit, sections, number, found)
+            job.sink.finish()
+            if found.fault or found.unproven:
+                break
+        return conclude(found, sections, stream, job, clips, limit)
 
-    def __init__(self, job: _Job, clips: list[str]) -> None:
-        self.job, self.clips = job, clips
-        self.ear: Ear | None = None
-        self.waiting: list[Picture] = []
-        self.seen_seconds = 0.0
-        self.answerable = False
 
-    def hear(self, sample_rate_hz: int, begins: float) -> Take:
-        """Begin to listen to a sound track."""
-        self.ear = Ear(self.job.heard, self.job.how, self._give, sample_rate_hz, begins)
-        return self.ear.feed
-
-    def _give(self, family: FeatureFamily, windows: Windows) -> None:
-        self.answerable |= "ok" in windows.states
-        self.job.sink.windows(self.clips, family, windows)
-
-    def show(self, picture: Picture) -> None:
-        """Take a picture."""
-        self.waiting.append(picture)
-        self.seen_seconds = max(self.seen_seconds, picture.time_seconds)
-        if len(self.waiting) == PICTURES_AT_ONCE:
-            self._give_pictures()
-
-    def _give_pictures(self) -> None:
-        waiting, self.waiting = self.waiting, []
-        self.answerable |= any(picture.state == "ok" for picture in waiting)
-        if waiting:
-            self.job.sink.pictures(self.clips, waiting)
-
-    def finish(self) -> None:
-        """Give what waits."""
-        if self.ear:
-            self.ear.finish()
-        self._give_pictures()
-
-    def result(self, media: Media) -> _Result:
-        """Return what a file gave that was read to its end."""
-        if self.ear is None:
-            state = "no_audio" if self.job.reading.sound else "ok" if media.shown else "no_video"
-            found = _Result(state=state)
-        else:
-            found = self._heard()
-            if self.job.reading.every and not media.shown and found.state == "ok":
-                found = replace(found, state="no_video")
-        return replace(found, duration_seconds=media.duration_seconds, sound_tracks=media.sound_tracks)
-
-    def _heard(self) -> _Result:
-        assert self.ear
-        return _Result(
-            state=self.ear.state,
-            sound_begin_seconds=self.ear.begins,
-            bandwidth_hz=self.ear.bandwidth_hz,
-            speech_seconds=self.ear.speech_seconds,
-        )
-
-    def broken(self, fault: MediaError) -> _Result:
-        """Return what a file gave before it broke: that is answered for where there is something to answer from."""
-        try:
-            self.finish()
-        except MediaError as other:
-            fault = other
-        if not self.answerable:
-            return _Result(fault=fault)
-        heard = self._heard() if self.ear else _Result(state="ok")
-        seconds = max(self.seen_seconds, self.ear.seconds if self.ear else 0.0)
-        return replace(heard, duration_seconds=seconds, broken_after_seconds=seconds, fault=fault)
+def _result(found: Found, reading: Reading, content: str | None) -> _Result:
+    heard, fault = found.heard, found.fault
+    if fault and not found.answerable:
+        return _Result(content, fault=fault)
+    if heard is None:
+        state = "ok" if fault else "no_audio" if reading.sound else "ok" if found.shown else "no_video"
+    else:
+        state = "no_video" if reading.every and not found.shown and heard.state == "ok" else heard.state
+    return _Result(
+        content,
+        found.until_seconds if fault else found.duration_seconds,
+        state,
+        fault,
+        heard.begins if heard else None,
+        heard.spectrum.bandwidth_hz if heard else None,
+        found.sound_tracks,
+        heard.speech_seconds if heard else None,
+        found.until_seconds if fault else None,
+    )
 
 
 def _to_table(planned: pa.Table, results: list[_Result]) -> pa.Table:

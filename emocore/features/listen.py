@@ -1,35 +1,36 @@
 """A sound that is heard chunk by chunk, and what families make of its windows: nothing is kept of what has passed."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emocore.errors import MediaError
 from emocore.features.family import Extractor, FeatureFamily, SoundInput, SoundWindow
-from emocore.features.windows import Cut, Cutter, Heard, SpeechCutter, TiledCutter
+from emocore.features.windows import ALL, Cut, Cutter, Heard, SpeechCutter, TiledCutter
 from emocore.media.audio import Resampler, extent_state, sound_state
-from emocore.media.bandwidth import Bandwidth
+from emocore.media.bandwidth import Bandwidth, Spectrum
 from emocore.timeline import HowCut, Window, WindowGrid
-from emocore.tracks.vad import Speech, SpeechDetector
+from emocore.tracks.vad import Span, Speech, SpeechDetector
 
 LEAST_SPEECH_SECONDS = 0.2  # in a window that is answered for
 WINDOWS_AT_ONCE = 64
 STRETCH_SECONDS = 60.0  # that windows are computed together of
 
 
-def cutter_of(how: HowCut, family: FeatureFamily, begins: float = 0.0) -> Cutter:
-    """Return what cuts a sound for a family that begins at so many seconds of its clip."""
+def cutter_of(how: HowCut, family: FeatureFamily, begins: float = 0.0, span: Span = ALL) -> Cutter:
+    """Return what cuts a sound for a family that begins at so many seconds of its clip, into windows of `span`."""
     assert isinstance(family.reads, SoundInput)
     if how.grid is None:
         return TiledCutter(family.grid, round(begins * family.reads.sample_rate_hz))
     longest = how.window_seconds or family.longest_seconds
     hop = how.hop_seconds or longest / 2
     if how.grid == "speech":
-        return SpeechCutter(longest, hop, family.step_samples, begins)
-    return TiledCutter(tiles_of(family, longest, hop), begins_seconds=begins)
+        return SpeechCutter(longest, hop, family.step_samples, begins, span)
+    return TiledCutter(tiles_of(family, longest, hop), begins_seconds=begins, span=span)
 
 
 def tiles_of(family: FeatureFamily, window_seconds: float, hop_seconds: float) -> WindowGrid:
@@ -52,22 +53,96 @@ class Windows:
     speech_seconds: NDArray[np.float64]
     values: NDArray[np.float32]
 
+    def numbered(self, behind: int) -> "Windows":
+        """Return them behind so many others."""
+        if not behind:
+            return self
+        return replace(self, windows=[replace(window, index=behind + window.index) for window in self.windows])
+
 
 Give = Callable[[FeatureFamily, Windows], None]
 
 
+_PLAIN = ("begins", "seconds", "samples", "sample_rate_hz", "extent", "speech_seconds")
+
+
+@dataclass(frozen=True)
+class Listened:
+    """What was heard of a sound, or of a section of it: one can be added to the one before."""
+
+    begins: float  # on the clip's clock
+    seconds: float  # up to when
+    samples: int
+    sample_rate_hz: int
+    extent: tuple[float, float, float]  # the least sample, the largest, and the sum of all
+    spectrum: Spectrum
+    states: frozenset[str]  # of its windows
+    speech_seconds: float | None  # None where nobody looked
+
+    @property
+    def state(self) -> str:
+        """What the clip's state is, by its windows or, where there are none, by the sound."""
+        for state in ("ok", "no_speech", "silent", "too_short"):
+            if state in self.states:
+                return state
+        least, most, total = self.extent
+        state = extent_state(self.samples, self.sample_rate_hz, least, most, total / max(self.samples, 1))
+        if state != "ok":
+            return state
+        return "too_short" if self.speech_seconds is None else "no_speech"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        power = [float(bin_) for bin_ in self.spectrum.power]
+        heard = {"frames": self.spectrum.frames, "power": power, "states": sorted(self.states)}
+        return {name: getattr(self, name) for name in _PLAIN} | heard
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> "Listened":
+        """Return what `to_json` gave."""
+        spectrum = Spectrum(told["sample_rate_hz"], told["frames"], np.array(told["power"], np.float64))
+        plain = {name: told[name] for name in _PLAIN} | {"extent": tuple(told["extent"])}
+        return cls(**plain, spectrum=spectrum, states=frozenset(told["states"]))
+
+    def __add__(self, other: "Listened") -> "Listened":
+        """Return both, the other one behind this one."""
+        if not other.samples:
+            return self
+        (least, most, total), (other_least, other_most, other_total) = self.extent, other.extent
+        return replace(
+            self,
+            seconds=other.seconds,
+            samples=self.samples + other.samples,
+            extent=(min(least, other_least), max(most, other_most), total + other_total),
+            spectrum=self.spectrum + other.spectrum,
+            states=self.states | other.states,
+            speech_seconds=None if self.speech_seconds is None else self.speech_seconds + (other.speech_seconds or 0.0),
+        )
+
+
 class Ear:
-    """Listens to one sound track for families, and gives their windows as they become whole."""
+    """Listens to one sound track for families, and gives their windows as they become whole.
+
+    Of a section what is heard outside of `span` helps to hear what is in it, and is not counted.
+    """
 
     def __init__(
-        self, families: Sequence[FeatureFamily], how: HowCut, give: Give, sample_rate_hz: int, begins: float
+        self,
+        families: Sequence[FeatureFamily],
+        how: HowCut,
+        give: Give,
+        sample_rate_hz: int,
+        begins: float,
+        span: Span = ALL,
     ) -> None:
         self.rate = sample_rate_hz
         self.begins = begins
         self.samples = 0
         self.states: set[str] = set()
+        self.span = span
+        self._counted = 0  # of the samples those within the span
         self._bandwidth = Bandwidth(sample_rate_hz)
-        self._detector = SpeechDetector(sample_rate_hz, begins) if how.vad else None
+        self._detector = SpeechDetector(sample_rate_hz, begins, span) if how.vad else None
         self._least = self._most = self._sum = 0.0  # of the samples
         inputs = {family.reads for family in families}
         self._inputs = [
@@ -81,46 +156,52 @@ class Ear:
         return self.begins + self.samples / self.rate
 
     @property
-    def bandwidth_hz(self) -> float:
-        """Up to which frequency the sound carries energy."""
-        return self._bandwidth.hz()
-
-    @property
     def speech(self) -> Speech | None:
         """Where somebody speaks; None where nobody looks."""
         return self._detector.speech if self._detector else None
 
     @property
-    def speech_seconds(self) -> float | None:
-        """How long somebody spoke; None where nobody looked."""
-        return self.speech.total_seconds if self.speech else None
+    def is_done(self) -> bool:
+        """Whether nothing of the span is still to come."""
+        behind = self.seconds >= self.span[1]
+        return behind and all(cutter.is_done for one in self._inputs for _, cutter, _ in one.cutters)
 
     @property
-    def state(self) -> str:
-        """What the clip's state is, by its windows or, where there are none, by the sound."""
-        for state in ("ok", "no_speech", "silent", "too_short"):
-            if state in self.states:
-                return state
-        mean = self._sum / max(self.samples, 1)
-        state = extent_state(self.samples, self.rate, self._least, self._most, mean)
-        if state != "ok":
-            return state
-        return "no_speech" if self._detector else "too_short"
+    def listened(self) -> Listened:
+        """What was heard; nothing more comes."""
+        return Listened(
+            max(self.begins, self.span[0]),
+            min(self.seconds, self.span[1]),
+            self._counted,
+            self.rate,
+            (self._least, self._most, self._sum),
+            self._bandwidth.spectrum(),
+            frozenset(self.states),
+            self.speech.total_seconds if self.speech else None,
+        )
 
     def feed(self, signal: NDArray[np.float32]) -> None:
         """Take float32[samples]."""
         if not len(signal):
             return
-        self._least = float(min(signal.min(), self._least if self.samples else np.inf))
-        self._most = float(max(signal.max(), self._most if self.samples else -np.inf))
-        self._sum += float(signal.sum(dtype=np.float64))
+        self._count(signal)
         self.samples += len(signal)
-        self._bandwidth.feed(signal)
         if self._detector:
             self._detector.feed(signal)
         for one in self._inputs:
             one.feed(signal)
         self._forget()
+
+    def _count(self, signal: NDArray[np.float32]) -> None:
+        first, last = (round(max(-1.0, min(1e9, edge - self.begins)) * self.rate) - self.samples for edge in self.span)
+        signal = signal[max(0, first) : max(0, last)]
+        if not len(signal):
+            return
+        self._least = float(min(signal.min(), self._least if self._counted else np.inf))
+        self._most = float(max(signal.max(), self._most if self._counted else -np.inf))
+        self._sum += float(signal.sum(dtype=np.float64))
+        self._counted += len(signal)
+        self._bandwidth.feed(signal)
 
     def finish(self) -> None:
         """Give the windows that are left: nothing more comes."""
@@ -141,7 +222,7 @@ class _Input:
         self.reads, self.ear, self.give = reads, ear, give
         self.rate = reads.sample_rate_hz
         self.cutters: list[tuple[FeatureFamily, Cutter, list[Cut]]] = [
-            (one, cutter_of(how, one, ear.begins), []) for one in families
+            (one, cutter_of(how, one, ear.begins, ear.span), []) for one in families
         ]
         self._resampler = Resampler(ear.rate, self.rate)
         ahead = round(ear.begins * self.rate)

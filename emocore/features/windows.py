@@ -1,11 +1,15 @@
 """Where the windows of a sound lie, as it is heard: on a grid, or on the stretches of speech."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 from emocore.timeline import Window, WindowGrid
-from emocore.tracks.vad import Span, Speech
+from emocore.tracks.vad import LEAST_SPEECH_SECONDS, Span, Speech
+
+ALL: Span = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -46,22 +50,31 @@ class Cutter(Protocol):
     def needed(self, heard: Heard) -> int:
         """Return the first sample that a window may still need."""
 
+    @property
+    def is_done(self) -> bool:
+        """Whether no window comes any more, whatever is heard."""
+
 
 class TiledCutter:
     """Windows of a grid, whatever is heard in them: none that ends before the sound begins.
 
-    The grid's own beginning lies `origin` samples behind the clip's.
+    The grid's own beginning lies `origin` samples behind the clip's; windows begin within `span`.
     """
 
-    def __init__(self, grid: WindowGrid, origin: int = 0, begins_seconds: float = 0.0) -> None:
-        self.grid, self.origin, self.is_done = grid, origin, False
+    def __init__(self, grid: WindowGrid, origin: int = 0, begins_seconds: float = 0.0, span: Span = ALL) -> None:
+        self.grid, self.origin, self.span, self.is_done = grid, origin, span, False
         self.index = grid.covering(begins_seconds).start if grid.hop_seconds and begins_seconds else 0
+        while grid.hop_seconds and grid.at(self.index).start_seconds < span[0]:
+            self.index += 1
 
     def ready(self, heard: Heard) -> Iterator[Cut]:
         """Yield the windows that are whole by now; behind the end of the sound those that it does not fill."""
         rate = heard.sample_rate_hz
         while not self.is_done and self.grid.length_seconds is not None:
             cut = self._at(self.index, rate)
+            if cut.window.start_seconds >= self.span[1]:
+                self.is_done = True
+                return
             if cut.last > heard.samples or cut.window.end_seconds > heard.known_seconds:
                 break
             self._step()
@@ -99,26 +112,35 @@ class TiledCutter:
 class SpeechCutter:
     """Windows on stretches of speech: none holds parts of two, or a pause between two.
 
+    Of stretches what lies in `span` is one by itself.
+
     A stretch shorter than the longest window has what is around it too, evenly on both sides, as far as nobody speaks
     there: models were trained on recordings that begin before the voice. A longer one is tiled, a hop apart; its last
     window ends with it. Windows begin at multiples of `step` samples.
     """
 
-    def __init__(self, longest_seconds: float, hop_seconds: float, step: int = 1, begins: float = 0.0) -> None:
+    def __init__(
+        self, longest_seconds: float, hop_seconds: float, step: int = 1, begins: float = 0.0, span: Span = ALL
+    ) -> None:
         self.longest_seconds, self.hop_seconds, self.step = longest_seconds, hop_seconds, step
-        self.index = 0
+        self.index, self.span, self.is_done = 0, span, False
         self.before = begins  # the end of the stretch before, or the begin of the sound
         self.tile: float | None = None  # where the next window begins of a stretch that is tiled
 
     def ready(self, heard: Heard) -> Iterator[Cut]:
         """Yield the windows that are whole by now."""
         assert heard.speech is not None
-        spans = [span for span in heard.speech.all() if span[1] > self.before + 1e-9]
+        spans = [span for span in self._parted(heard.speech.all()) if span[1] > self.before + 1e-9]
         ended = len(spans) if heard.ended or heard.speech.begun is None else len(spans) - 1
         for place, (start, end) in enumerate(spans):
+            if start >= self.span[1]:
+                break
             if place >= ended:
                 yield from self._tiles(start, end, heard)
                 return
+            if start < self.span[0] or (end in self.span and end - start < LEAST_SPEECH_SECONDS):
+                self.before = end
+                continue
             if self.tile is None and end - start <= self.longest_seconds:
                 following = spans[place + 1][0] if place + 1 < len(spans) else None
                 around = self._around(start, end, following, heard)
@@ -131,6 +153,13 @@ class SpeechCutter:
                 yield from self._tiles(start, end, heard)
                 yield from self._last(start, end, heard)
             self.before, self.tile = end, None
+        self.is_done = heard.known_seconds >= self.span[1]
+
+    def _parted(self, spans: Iterable[Span]) -> Iterator[Span]:
+        """Yield stretches, those that reach into what is before or behind `span` in parts."""
+        for start, end in spans:
+            edges = [edge for edge in self.span if start < edge < end]
+            yield from pairwise([start, *edges, end])
 
     def _around(self, start: float, end: float, following: float | None, heard: Heard) -> Span | None:
         """Return the window of a stretch; None until it is known what comes behind it."""

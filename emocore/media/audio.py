@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -53,15 +54,25 @@ def extent_state(samples: int, sample_rate_hz: int, least: float, most: float, m
     return "silent" if max(most - mean, mean - least) < SILENCE_PEAK else "ok"
 
 
+@dataclass(frozen=True)
+class SoundStart:
+    """Where a track is read from whose begin was looked at before."""
+
+    zero_pts: int  # the stamp of the track's first sample
+    channel: int  # to take alone, or MEAN
+    sample: int  # the first that is handed on; packets may come from before it
+
+
 class SoundDecoder:
     """Takes the packets of a sound track, and hands its samples on as they come, in one channel at its own rate.
 
     Channels are averaged, unless one of them is to be taken alone: `Powers` says so of the first minute that can be
     heard, which waits for it. Where the track's stamps leave a gap there is silence. `take` is given float32[samples].
-    Raises MediaError: unsupported, broken, truncated, no_samples, not_finite, or too_large.
+    `start`: the packets are those from there on. Raises MediaError: unsupported, broken, truncated, no_samples,
+    not_finite, or too_large.
     """
 
-    def __init__(self, stream: AudioStream, take: Take) -> None:
+    def __init__(self, stream: AudioStream, take: Take, start: SoundStart | None = None) -> None:
         if stream.codec_context is None:
             raise MediaError("open", "unsupported", "a sound track in a code that is not known")
         if stream.codec_context.name in CODECS_IN_DOUBT:
@@ -69,7 +80,9 @@ class SoundDecoder:
             raise MediaError("decode", "unsupported", detail)
         self.stream = stream
         self.take = take
-        self.samples = 0  # that were handed on, or wait
+        self.start = start
+        self.begin = start.sample if start else 0
+        self.samples = self.begin  # of the track that were handed on, or wait
         self.rate = int(stream.rate or 0)
         if not self.rate or not stream.channels:
             raise MediaError("open", "unsupported", "a sound track without a sample rate or without channels")
@@ -80,9 +93,10 @@ class SoundDecoder:
         if not MIN_RATE_HZ <= self.rate <= MAX_RATE_HZ:
             detail = f"{self.rate} samples a second: from {MIN_RATE_HZ} to {MAX_RATE_HZ} are read"
             raise MediaError("decode", "too_large", detail)
-        self._mixer = Mixer([channel.name for channel in stream.layout.channels])
+        self.mixer = Mixer([channel.name for channel in stream.layout.channels], start.channel if start else None)
         self._packer: AudioResampler | None = None
-        self._first_pts: int | None = None
+        self.zero_pts: int | None = start.zero_pts if start else None
+        self._skipped: int | None = None if start else 0  # samples before the start, that are still to come
         self._filled = 0  # samples of silence, in gaps
         self._raw: list[NDArray[Any]] = []  # of one type and as many channels, [channels, samples]
         self._waiting = 0
@@ -103,16 +117,18 @@ class SoundDecoder:
         """Fill the gap that the track's stamps leave before this frame; they are never believed to go back."""
         if frame.pts is None or frame.time_base is None:
             return
-        if self._first_pts is None:
-            self._first_pts = frame.pts
+        if self.zero_pts is None:
+            self.zero_pts = frame.pts
             # Probing ends before a sound that begins late, and then its begin is said to be the file's.
             late = float(frame.pts * frame.time_base - begin(self.stream))
             if late > MOST_DELAY_SECONDS:
-                self._first_pts -= round(late / frame.time_base)
-        stamped = float((frame.pts - self._first_pts) * frame.time_base)
+                self.zero_pts -= round(late / frame.time_base)
+        stamped = float((frame.pts - self.zero_pts) * frame.time_base)
+        if self._skipped is None:
+            self._skipped = max(0, self.begin - round(stamped * self.rate))
         gap = stamped - self.samples / self.rate
-        left = round(gap * self.rate)
-        if not LEAST_GAP_SECONDS < gap < MOST_GAP_SECONDS or not self._may_fill(left):
+        left = min(round(gap * self.rate), round(MOST_GAP_SECONDS * self.rate))
+        if gap <= LEAST_GAP_SECONDS or not (self.start or (gap < MOST_GAP_SECONDS and self._may_fill(left))):
             return
         self._filled += left
         while left:
@@ -121,7 +137,7 @@ class SoundDecoder:
             left -= silence.shape[1]
 
     def _may_fill(self, samples: int) -> bool:
-        heard = self.samples - self._filled
+        heard = self.samples - self.begin - self._filled
         return self._filled + samples <= MOST_GAPS * heard + MOST_GAP_SECONDS * self.rate
 
     def _packed(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
@@ -134,6 +150,12 @@ class SoundDecoder:
         return list(self._packer.resample(frame))
 
     def _add(self, planes: NDArray[Any]) -> None:
+        if self._skipped:
+            skipped = min(self._skipped, planes.shape[1])
+            self._skipped -= skipped
+            planes = planes[:, skipped:]
+        if not planes.shape[1]:
+            return
         if self._raw and (self._raw[0].dtype, len(self._raw[0])) != (planes.dtype, len(planes)):
             self._flush()
         self._raw.append(planes)
@@ -151,7 +173,7 @@ class SoundDecoder:
         if not max(float(channels.max(initial=0)), -float(channels.min(initial=0))) <= MAX_AMPLITUDE:
             detail = f"the samples hold NaN, infinity, or more than {MAX_AMPLITUDE:,.0f} times full scale"
             raise MediaError("decode", "not_finite", detail)
-        for signal in self._mixer.feed(channels):
+        for signal in self.mixer.feed(channels):
             self.take(signal)
 
     @property
@@ -162,12 +184,12 @@ class SoundDecoder:
     @property
     def decoded_seconds(self) -> float:
         """How much sound was decoded."""
-        return (self.samples - self._filled) / self.rate
+        return (self.samples - self.begin - self._filled) / self.rate
 
     def stop(self) -> None:
         """Hand on what waits: nothing more comes."""
         self._flush()
-        for signal in self._mixer.finish():
+        for signal in self.mixer.finish():
             self.take(signal)
 
     def finish(self, stated_seconds: float | None) -> float:

@@ -1,5 +1,7 @@
 """Up to which frequency a sound carries energy: what was said into a telephone is told from a studio's recording."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
@@ -53,13 +55,34 @@ class Bandwidth:
         self._power += np.sum(spectrum.real**2 + spectrum.imag**2, axis=0, dtype=np.float64)
         self._frames += len(frames)
 
-    def hz(self) -> float:
-        """Return it, in Hz; 0 for silence. Nothing can be added any more."""
+    def spectrum(self) -> "Spectrum":
+        """Return what was heard, to be joined with what else was. Nothing can be added any more."""
         if not self._frames:
             self._add(
                 np.pad(self._rest - self._rest.mean() if len(self._rest) else self._rest, (0, _FRAME))[None, :_FRAME]
             )
-        power = self._power / self._frames
+        return Spectrum(self.sample_rate_hz, self._frames, self._power)
+
+    def hz(self) -> float:
+        """Return it, in Hz; 0 for silence. Nothing can be added any more."""
+        return self.spectrum().bandwidth_hz
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """The summed power of so many frames, float64[1025], of a sound or of one after the other."""
+
+    sample_rate_hz: int
+    frames: int
+    power: NDArray[np.float64]
+
+    def __add__(self, other: "Spectrum") -> "Spectrum":
+        return Spectrum(self.sample_rate_hz, self.frames + other.frames, self.power + other.power)
+
+    @property
+    def bandwidth_hz(self) -> float:
+        """The highest frequency at which it carries energy, as `Bandwidth` says."""
+        power = self.power / self.frames
         band = np.convolve(power, np.full(_NEIGHBOURS, 1 / _NEIGHBOURS), "same")
         noise = _NOISE_MARGIN * _STEP**2 / 12 * float((_HANN**2).sum())
         carrying = np.flatnonzero(band > max(_RANGE * band.max(), noise))

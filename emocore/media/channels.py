@@ -17,6 +17,7 @@ _CENTRE, _EFFECTS = "FC", "LFE"
 # Of all channels together, that are held until it is decided: 87 seconds of two channels at 48 kHz, from the first that
 # is not silent on.
 MOST_UNDECIDED = 2**23
+MEAN = -1  # of all channels, in the place of one
 SILENCE_PEAK = 1e-3  # −60 dB of full scale
 
 
@@ -55,14 +56,22 @@ class Powers:
 
 
 class Mixer:
-    """Makes one channel of several: their mean, or the one that says more, by MOST_UNDECIDED samples."""
+    """Makes one channel of several: their mean, or the one that says more, by MOST_UNDECIDED samples.
 
-    def __init__(self, names: Sequence[str]) -> None:
+    `channel`: which to take alone, where that was decided before; MEAN: none.
+    """
+
+    def __init__(self, names: Sequence[str], channel: int | None = None) -> None:
         self.names = names
-        self.channel: int | None = None  # None: their mean
+        self.channel = MEAN if channel is None else channel
         self._powers = Powers()
-        self._undecided: list[NDArray[np.float32]] | None = []
+        self._undecided: list[NDArray[np.float32]] | None = [] if channel is None else None
         self._held = 0
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether it is known which channel is taken alone."""
+        return self._undecided is None
 
     def feed(self, channels: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
         """Take float32[channels, samples], and yield float32[samples] of what is decided."""
@@ -82,9 +91,11 @@ class Mixer:
         waiting, self._undecided = self._undecided or [], None
         for channels in waiting:
             self._powers.add(channels, channels.mean(axis=0))
-        self.channel = self._powers.better_channel(self.names)
+        better = self._powers.better_channel(self.names)
+        self.channel = MEAN if better is None else better
         yield from map(self._mixed, waiting)
 
     def _mixed(self, channels: NDArray[np.float32]) -> NDArray[np.float32]:
-        alone = self.channel is not None and self.channel < len(channels)
-        return channels[self.channel] if alone else channels.mean(axis=0)
+        alone = channels[self.channel : self.channel + 1] if self.channel > MEAN else channels
+        mixed: NDArray[np.float32] = (alone if len(alone) else channels).mean(axis=0)
+        return mixed

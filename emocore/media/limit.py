@@ -13,9 +13,9 @@ READ_BYTES = 2**30  # the same of bytes
 class TimeLimit:
     """The seconds that one file may take from now on, to find, to hash and to decode it; more where it is long."""
 
-    def __init__(self, seconds: float, alive: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, seconds: float, alive: Callable[[float], None] = lambda _: None) -> None:
         self.seconds = seconds
-        self.alive = alive  # told, at each check, that the file goes on
+        self.alive = alive  # told, at each check, that the file goes on, and up to which second
         self.started = time.monotonic()
         self._media = self._bytes = 0.0
 
@@ -31,7 +31,7 @@ class TimeLimit:
 
     def check(self, stage: Stage) -> None:
         """Raise MediaError (too_slow) once they are over."""
-        self.alive()
+        self.alive(self._media)
         if time.monotonic() > self.started + self.allowed:
             raise MediaError(stage, "too_slow", f"not done after {self.allowed:.0f} s: see --seconds-per-file")
 

@@ -83,9 +83,11 @@ def stream_media(
     show: Show | None = None,
     keep: Keep | None = None,
     speaks: Speaks | None = None,
+    after: int = -1,
 ) -> Media:
     """Hand on a sound track and, where asked for, every n-th picture of the first film, or a still's only one.
 
+    Pictures up to the index `after` are left out.
     Unless the reading names a sound track it is the first of which the head speaks, else the first that can be heard,
     those before others that the file marks as its default. `keep` makes a picture of a frame, and `show` takes it.
     What was decoded before a MediaError has been handed on.
@@ -97,20 +99,20 @@ def stream_media(
         show(keep(0, 0.0, read_still(stream)))
         limit.check("decode")
         return Media(shown=True)
-    shown = _Shown(show)
+    shown = _Shown(show, after)
     try:
         return _read_through(stream, reading, hear, shown, keep)
     except _SeveralTracks as several:
-        reading = replace(reading, sound_track=_preferred(stream, several.places, limit, speaks))
+        reading = replace(reading, sound_track=preferred(stream, several.places, limit, speaks))
     return _read_through(stream, reading, hear, shown, keep)
 
 
 def _read_through(stream: Stream, reading: Reading, hear: Hear | None, shown: "_Shown", keep: Keep | None) -> Media:
     """Read a file, and its film again where no picture may be skipped."""
     try:
-        return _read(_rewound(stream), reading, hear, shown, keep)
+        return _read(rewound(stream), reading, hear, shown, keep)
     except CannotSkip:
-        return _read(_rewound(stream), reading, None, shown, keep, before=shown.media)
+        return _read(rewound(stream), reading, None, shown, keep, before=shown.media)
 
 
 class _SeveralTracks(Exception):
@@ -123,9 +125,9 @@ class _SeveralTracks(Exception):
 class _Shown:
     """Counts the pictures that were handed on, so that a second reading goes on behind them."""
 
-    def __init__(self, show: Show | None) -> None:
+    def __init__(self, show: Show | None, after: int) -> None:
         self.show = show
-        self.last = -1
+        self.last = after
         self.media: Media | None = None  # what the first reading found of the sound
 
     def __call__(self, picture: Any) -> None:
@@ -134,7 +136,7 @@ class _Shown:
         self.last = picture.frame_index
 
 
-def _preferred(stream: Stream, places: list[int], limit: TimeLimit, speaks: Speaks | None) -> int:
+def preferred(stream: Stream, places: list[int], limit: TimeLimit, speaks: Speaks | None) -> int:
     """Return the number of the sound track to read, from 1 on, by the heads of those at these places."""
     audible: int | None = None
     whole: int | None = None
@@ -155,10 +157,10 @@ def _head(stream: Stream, place: int, limit: TimeLimit) -> tuple[NDArray[np.floa
     """Return the head of a sound track and its rate; None where it cannot be decoded."""
     taken: list[NDArray[np.float32]] = []
     try:
-        with closing(open_container(_rewound(stream))) as container:
+        with closing(open_container(rewound(stream))) as container:
             track = container.streams.audio[place]
             sound = SoundDecoder(track, taken.append)
-            for packet in _packets(container, [track.index], limit):
+            for packet in packets(container, [track.index], limit):
                 sound.feed(packet)
                 if sound.samples > HEAD_SECONDS * sound.rate:
                     break
@@ -170,23 +172,28 @@ def _head(stream: Stream, place: int, limit: TimeLimit) -> tuple[NDArray[np.floa
     return (np.concatenate(taken), sound.rate) if taken else None
 
 
-def _rewound(stream: Stream) -> Stream:
+def rewound(stream: Stream) -> Stream:
+    """Return the stream, at its begin."""
     stream.seek(0)
     return stream
 
 
-def _by_preference(container: InputContainer) -> list[int]:
+def by_preference(container: InputContainer) -> list[int]:
     """Return the places of the sound tracks, those that the file marks as its default first."""
     tracks = container.streams.audio
     return sorted(range(len(tracks)), key=lambda place: not tracks[place].disposition & Disposition.default)
 
 
-def _chosen(container: InputContainer, wanted: int | None) -> AudioStream | None:
+def chosen(container: InputContainer, wanted: int | None) -> AudioStream | None:
+    """Return the sound track of this number, from 1 on, or the preferred one; None where there is none.
+
+    Raises MediaError where there are less.
+    """
     tracks = container.streams.audio
     if not tracks:
         return None
     if wanted is None:
-        return tracks[_by_preference(container)[0]]
+        return tracks[by_preference(container)[0]]
     if wanted > len(tracks):
         detail = f"{len(tracks)} sound tracks where --sound-track asks for number {wanted}"
         raise MediaError("open", "unsupported", detail)
@@ -210,12 +217,12 @@ def _read(
     stated = partial(stated_seconds, states_length=states_length(stream))
     cut: list[MediaError] = []
     with closing(open_container(stream, cut)) as container:
-        film = _film(container)
-        track = _chosen(container, reading.sound_track)
+        film = film_of(container)
+        track = chosen(container, reading.sound_track)
         if track is None and film is None:
             raise MediaError("open", "unsupported", "neither a sound track nor a film in the container")
         if hear and reading.sound_track is None and len(container.streams.audio) > 1:
-            raise _SeveralTracks(_by_preference(container))
+            raise _SeveralTracks(by_preference(container))
         first = min(begin(stream) for stream in (*container.streams.audio, film) if stream)
         sound_begins = float(begin(track) - first) if track else 0.0
         sound = _sound(track, hear, sound_begins) if track and hear else None
@@ -264,7 +271,7 @@ def _feed(container: InputContainer, takers: dict[int, Any], limit: TimeLimit) -
     """Feed packets to what takes them; return the reason to read the film again, whose sound was read to its end."""
     cannot_skip: CannotSkip | None = None
     try:
-        for packet in _packets(container, list(takers), limit):
+        for packet in packets(container, list(takers), limit):
             taker = takers.get(packet.stream.index)
             try:
                 if taker:
@@ -282,7 +289,8 @@ def _feed(container: InputContainer, takers: dict[int, Any], limit: TimeLimit) -
     return cannot_skip
 
 
-def _packets(container: InputContainer, tracks: list[int], limit: TimeLimit) -> Iterator[Any]:
+def packets(container: InputContainer, tracks: list[int], limit: TimeLimit) -> Iterator[Any]:
+    """Yield the packets of the tracks at these places, looking at the clock. Raises MediaError."""
     try:
         for packet in container.demux([container.streams[index] for index in tracks]) if tracks else ():
             yield packet
@@ -291,7 +299,7 @@ def _packets(container: InputContainer, tracks: list[int], limit: TimeLimit) -> 
         raise MediaError("decode", "broken", f"the container cannot be read to its end ({error})") from error
 
 
-def _film(container: InputContainer) -> VideoStream | None:
+def film_of(container: InputContainer) -> VideoStream | None:
     """Return the film that the file marks as its default, or else the first: not the picture of a cover."""
     films = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     return min(films, key=lambda film: not film.disposition & Disposition.default, default=None)

@@ -23,8 +23,14 @@ from emocore.media.upright import as_wide_as_shown, upright
 MOST_WAITING = 128  # packets whose place is unknown; H.264 and HEVC reorder 16 pictures at most
 # Pictures that nothing refers to can be left undecoded in these codecs, and the others come out the same.
 _SKIPPING_CODECS = frozenset({"h264", "hevc", "mpeg4"})
+NO_STOP = 2**62
 MOST_PACKET_SECONDS = 10.0  # of a film: its stamps are claims
 _MPEG4_PICTURE_BYTES = 20  # FFmpeg takes what is shorter for a picture that is not coded
+
+
+def is_flush(packet: Any) -> bool:
+    """Whether nothing comes behind it: FFmpeg's last packet is empty."""
+    return packet is None or (packet.dts is None and packet.size == 0)
 
 
 class CannotSkip(Exception):
@@ -53,17 +59,18 @@ def _hevc_temporal_layers(extradata: bytes | None) -> int:
 
 
 @dataclass
-class _Ranks:
-    """Numbers packets by presentation time, as soon as no later packet can come before them."""
+class Ranks:
+    """Numbers packets by presentation time, as soon as no later packet can come before them. Raises CannotSkip."""
 
     waiting: list[int] = field(default_factory=list)
     last_pts: int | None = None
     rank_of: dict[int, int] = field(default_factory=dict)
-    ranked: int = 0
+    ranked: int = 0  # of them, and of the pictures before
     first_pts: int | None = None
     last_dts: int | None = None
 
     def add(self, packet: Any) -> None:
+        """Take the next packet."""
         pts, dts = packet.pts, packet.dts
         if pts is None or packet.is_corrupt:
             raise CannotSkip
@@ -94,24 +101,28 @@ class _Ranks:
             self.ranked += 1
 
     def finish(self) -> None:
+        """Number what waits: nothing more comes."""
         self._settle(None)
 
 
 class SkippingDecoder:
-    """Decodes a stream's packets, leaving out pictures that are neither wanted nor referred to."""
+    """Decodes a stream's packets, leaving out pictures that are neither wanted nor referred to.
 
-    def __init__(self, stream: VideoStream, every: int) -> None:
+    `first`: the index of the first picture in the packets; `stop`: the one behind the last that is wanted.
+    """
+
+    def __init__(self, stream: VideoStream, every: int, first: int = 0, stop: int = NO_STOP) -> None:
         self.context = stream.codec_context
         self.is_mpeg4 = self.context.name == "mpeg4"
-        self.every = every
-        self.ranks = _Ranks()
+        self.every, self.first, self.stop = every, first, stop
+        self.ranks = Ranks(ranked=first)
         self.queue: deque[Any] = deque()
         self.wanted: dict[int, int] = {}
         self.seen = 0
 
     def feed(self, packet: Any) -> Iterator[tuple[int, Any]]:
         """Take a packet of the stream, and give the wanted pictures that come out, with their index."""
-        if packet.dts is None and packet.size == 0:
+        if is_flush(packet):
             yield from self._flush()
             return
         self.ranks.add(packet)
@@ -128,12 +139,12 @@ class SkippingDecoder:
         while self.queue:
             yield from self._decode(self.queue.popleft())
         yield from self._indexed(self.context.decode(None))
-        if self.seen != -(-self.ranks.ranked // self.every):
+        if self.seen != _multiples(self.every, self.first, min(self.ranks.ranked, self.stop)):
             raise CannotSkip
 
     def _decode(self, packet: Any) -> Iterator[tuple[int, Any]]:
         index = None if packet.is_discard else self.ranks.rank_of.pop(packet.pts)
-        is_wanted = index is not None and index % self.every == 0
+        is_wanted = index is not None and index % self.every == 0 and index < self.stop
         if is_wanted:
             self.wanted[packet.pts] = index  # type: ignore[assignment] # a packet here has a time
         self.context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
@@ -149,25 +160,35 @@ class SkippingDecoder:
                 yield index, frame
 
 
+def _multiples(every: int, first: int, stop: int) -> int:
+    """Return how many multiples there are in [first, stop)."""
+    return -(-stop // every) - -(-first // every)
+
+
 def _holds_one_mpeg4_picture(packet: Any) -> bool:
     # DivX packs two into a packet; Xvid says "as before" in a few bytes, and decoders show nothing for them.
     return bytes(packet).count(b"\0\0\1\xb6") == 1 and packet.size >= _MPEG4_PICTURE_BYTES
 
 
 class PlainDecoder:
-    """Decodes every picture and counts them."""
+    """Decodes every picture and counts them, from `first` on, up to `stop`, which has this time."""
 
-    def __init__(self, stream: VideoStream, every: int) -> None:
+    def __init__(
+        self, stream: VideoStream, every: int, first: int = 0, stop: int = NO_STOP, stop_pts: int | None = None
+    ) -> None:
         self.context = stream.codec_context
-        self.every = every
-        self.count = 0
+        self.every, self.count, self.stop, self.stop_pts = every, first, stop, stop_pts
 
     def feed(self, packet: Any) -> Iterator[tuple[int, Any]]:
         """Take a packet of the stream, and give the wanted pictures that come out, with their index."""
         for frame in self.context.decode(packet):
-            if self.count % self.every == 0:
+            if self.count < self.stop and self.count % self.every == 0:
                 yield self.count, frame
+            if self.stop_pts is not None and (self.count == self.stop) != (frame.pts == self.stop_pts):
+                raise CannotSkip  # there are more pictures than packets, or less
             self.count += 1
+        if is_flush(packet) and self.stop_pts is not None and self.count < self.stop:
+            raise CannotSkip
 
 
 @dataclass(frozen=True)
@@ -230,11 +251,28 @@ def _since_begin(index: int, frame: Any, stream: VideoStream) -> Fraction:
     raise MediaError("decode", "broken", "the pictures carry no times, and the stream no frame rate")
 
 
+@dataclass(frozen=True)
+class Scene:
+    """Pictures of a film that are read by themselves, from a key frame on: those with an index in [begin, stop).
+
+    Decoding begins at the key frame `first`: pictures may be shown before the key frame `begin` that refer to what is
+    before it. Times are in ticks of the stream; without a `stop_pts` the film goes on to its end.
+    """
+
+    first_pts: int
+    seek_ts: int  # with which to look for it
+    first: int
+    begin: int
+    stop: int = NO_STOP
+    stop_pts: int | None = None
+
+
 class PictureDecoder:
     """Takes the packets of a film that begins after so many seconds, and hands every n-th picture on as it is shown.
 
-    `after`: pictures up to this index were handed on before. Raises CannotSkip where the film must be read again
-    without skipping; MediaError: unsupported, broken, no_pictures, or too_large.
+    `after`: pictures up to this index were handed on before; `scene`: what the packets are of, where not of the whole.
+    Raises CannotSkip where the film must be read again without skipping; MediaError: unsupported, broken, no_pictures,
+    or too_large.
     """
 
     def __init__(
@@ -247,6 +285,7 @@ class PictureDecoder:
         may_skip: bool = True,
         begins: Fraction = Fraction(0),
         after: int = -1,
+        scene: Scene | None = None,
     ) -> None:
         context = stream.codec_context
         if context is None:
@@ -258,18 +297,23 @@ class PictureDecoder:
         self.skipping = may_skip and can_skip(stream)
         # A film may change its size midway; and how a decoder mends what is missing depends on what it saw before.
         context.options = {"max_pixels": str(MAX_PIXELS)} | ({"err_detect": "explode"} if self.skipping else {})
-        self.decoder = SkippingDecoder(stream, every) if self.skipping else PlainDecoder(stream, every)
+        first, stop, stop_pts = (scene.first, scene.stop, scene.stop_pts) if scene else (0, NO_STOP, None)
+        self.decoder = (
+            SkippingDecoder(stream, every, first, stop)
+            if self.skipping
+            else PlainDecoder(stream, every, first, stop, stop_pts)
+        )
         self.make = PictureMaker(stream, begins, keep)
         self.show = show
         self.stream = stream
         self.packets = 0
         self.end_seconds = 0.0  # since the film's begin, as the header counts too
-        self.last = after  # the index of the last picture that was handed on
+        self.last = max(after, scene.begin - 1) if scene else after  # the index of the last that was handed on
 
     def feed(self, packet: Any) -> None:
-        """Decode one packet of the film."""
+        """Decode one packet of the film; None: nothing comes any more."""
         self.packets += 1
-        if packet.pts is not None and self.stream.time_base:
+        if packet is not None and packet.pts is not None and self.stream.time_base:
             ticks = packet.pts + (packet.duration or 0) - (self.stream.start_time or 0)
             self.end_seconds = max(self.end_seconds, float(ticks * self.stream.time_base))
         try:

@@ -29,6 +29,8 @@ Answer = Callable[[NDArray[Any]], NDArray[np.float64]]
 """What a model says, float64[n, k], of what it reads of n windows or frames."""
 Write = Callable[[str, pa.Table], None]
 """Takes rows of a table, by its name."""
+Give = Callable[[pa.Table], None]
+"""Takes rows of answers: WINDOWS of a model that hears, FRAME_LABELS of one that sees."""
 
 
 class Watch(Protocol):
@@ -45,31 +47,49 @@ class Watch(Protocol):
 class Sink(ABC):
     """Takes what a model reads of one clip after the other, and answers for many pieces at a time, for copies once.
 
-    `faults`: of the clips that the model has no answer for.
+    Rows of answers are summed up and written; of a section of a file they go to `give`, and to `take_rows` of who joins
+    the sections. `faults`: of the clips that the model has no answer for.
     """
 
     def __init__(
-        self, answer: Answer, family: FeatureFamily, emotions: Sequence[str], write: Write, watch: Any
+        self,
+        answer: Answer,
+        family: FeatureFamily,
+        emotions: Sequence[str],
+        write: Write,
+        watch: Any,
+        give: Give | None = None,
     ) -> None:
         self.answer, self.family, self.emotions = answer, family, tuple(emotions)
-        self.write, self.watch = write, watch
+        self.write, self.watch, self.give = write, watch, give or self._add
         self.faults: dict[str, MediaError] = {}
         self.sums: dict[str, ClipSum] = {}  # by the first of several copies
         self._first: dict[str, str] = {}  # of each clip
         self._waiting: list[tuple[str, Any]] = []
 
     def _take(self, clips: list[str], pieces: Sequence[Any]) -> None:
-        for clip in clips:
-            self._first[clip] = clips[0]
-        alone = not self.watch.suspects.isdisjoint(clips)
-        if alone:
-            self.finish()
+        self._know(clips)
         for piece in pieces:
+            if self._waiting and not self._may_join(clips[0], self._waiting[-1][0]):
+                self.finish()
             self._waiting.append((clips[0], piece))
             if len(self._waiting) == FRAMES_AT_ONCE:
                 self.finish()
-        if alone:
-            self.finish()
+
+    def _know(self, clips: list[str]) -> None:
+        for clip in clips:
+            self._first[clip] = clips[0]
+
+    def _may_join(self, clip: str, other: str) -> bool:
+        """Whether a model may answer for two clips together: a suspect is answered for alone."""
+        if clip == other or not self.watch.suspects:
+            return True
+        return bool(self.watch.suspects.isdisjoint([*self._copies(clip), *self._copies(other)]))
+
+    def take_rows(self, clips: list[str], rows: pa.Table) -> None:
+        """Take rows of answers that were given to who read a section of the file of these clips."""
+        self._know(clips)
+        self._add(rows.set_column(rows.column_names.index("clip"), "clip", pa.array([clips[0]] * rows.num_rows)))
 
     def windows(self, clips: list[str], family: FeatureFamily, windows: Windows) -> None:
         """Take windows of sound. Raises TypeError of a model that sees."""
@@ -123,7 +143,11 @@ class Sink(ABC):
 
     @abstractmethod
     def _answer(self, waiting: list[tuple[str, Any]]) -> None:
-        """Answer for pieces, each with its clip."""
+        """Answer for pieces, each with its clip, and give the rows."""
+
+    @abstractmethod
+    def _add(self, rows: pa.Table) -> None:
+        """Sum up rows of answers, and write them."""
 
     @abstractmethod
     def rows(self, featurized: pa.Table) -> pa.Table:
@@ -156,14 +180,15 @@ class HeardSink(Sink):
             self.family.name,
             self.emotions,
         )
-        said = shares_of(rows)
-        for (clip, (window, state, speech, _)), probabilities in zip(waiting, said, strict=True):
+        self.give(rows)
+
+    def _add(self, rows: pa.Table) -> None:
+        told = (rows[name].to_pylist() for name in ("clip", "start_seconds", "end_seconds", "state", "speech_seconds"))
+        for clip, start, end, state, speech, said in zip(*told, shares_of(rows), strict=True):
             total = self._sum(clip)
             total.windows += 1
             if state == "ok":
-                start, end = window.start_seconds, window.end_seconds
-                weight = end - start if np.isnan(speech) else speech
-                total.add(probabilities, start, end, weight, self.family.name)
+                total.add(said, start, end, end - start if speech is None else speech, self.family.name)
         self._write(WINDOWS_FOLDER, rows)
 
     def rows(self, featurized: pa.Table) -> pa.Table:

@@ -8,16 +8,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from emocore.features.family import FeatureFamily
+from emocore.features.one_file import MOST_UNSEEN_SECONDS
 from emocore.media.video import Picture
 from emocore.models.aggregation import How, tempered
 from emocore.models.answers import FrameSum
-from emocore.models.labelling import Answer, Sink, Write, window_heads
+from emocore.models.labelling import Answer, Give, Sink, Write, window_heads
 from emocore.models.predictions import answer_frames, label_rows, shares_of, window_rows
 from emocore.storage.folder import FRAMES_FOLDER, WINDOWS_FOLDER
 from emocore.timeline import HowCut, Window, WindowGrid
+from emocore.tracks.vad import Span
 
 SEEN_SECONDS = 4.0  # of a window of a film, unless told otherwise
-MOST_UNSEEN_SECONDS = 600.0  # without a picture: in more there are no windows, as stamps may make no sense
 
 
 def seen_grid(how: HowCut) -> WindowGrid:
@@ -39,12 +40,13 @@ class SeenSink(Sink):
         emotions: Sequence[str],
         write: Write,
         watch: Any,
+        give: Give | None = None,
         *,
         how: How,
         temperature: float,
         grid: WindowGrid,
     ) -> None:
-        super().__init__(answer, family, emotions, write, watch)
+        super().__init__(answer, family, emotions, write, watch, give)
         self.how, self.temperature, self.grid = how, temperature, grid
         self._seen: dict[str, _Seen] = {}  # by the first of several copies
         self._ended: set[str] = set()
@@ -52,12 +54,16 @@ class SeenSink(Sink):
 
     def pictures(self, clips: list[str], pictures: list[Picture]) -> None:
         """Take pictures."""
-        seen = self._seen.setdefault(clips[0], _Seen(FrameSum(len(self.emotions))))
         for picture in pictures:
-            if picture.time_seconds > seen.until + MOST_UNSEEN_SECONDS:
-                seen.gaps.append((seen.until, picture.time_seconds))
-            seen.until = max(seen.until, picture.time_seconds)
+            self.see(clips, (picture.time_seconds, picture.time_seconds))
         self._take(clips, [picture for picture in pictures if picture.state == "ok"])
+
+    def see(self, clips: list[str], span: Span) -> None:
+        """Take in that there are pictures from then to then, whether or not there is a face in them."""
+        seen = self._seen.setdefault(clips[0], _Seen(FrameSum(len(self.emotions))))
+        if span[0] > seen.until + MOST_UNSEEN_SECONDS:
+            seen.gaps.append((seen.until, span[0]))
+        seen.until = max(seen.until, span[1])
 
     def _answer(self, waiting: list[tuple[str, Any]]) -> None:
         clips = [clip for clip, _ in waiting]
@@ -68,11 +74,14 @@ class SeenSink(Sink):
             "frame_index": [picture.frame_index for _, picture in waiting],
             "time_seconds": [picture.time_seconds for _, picture in waiting],
         }
-        rows = answer_frames(frames, given, self.emotions)
-        for (clip, picture), said in zip(waiting, shares_of(rows)[:, None], strict=True):
+        self.give(answer_frames(frames, given, self.emotions))
+
+    def _add(self, rows: pa.Table) -> None:
+        told = (rows[name].to_pylist() for name in ("clip", "time_seconds"))
+        for clip, seconds, said in zip(*told, shares_of(rows)[:, None], strict=True):
             seen = self._seen[clip]
             seen.clip.add(said)
-            covering = self.grid.covering(picture.time_seconds)
+            covering = self.grid.covering(seconds)
             self._pass(clip, self._windows(seen, covering.start))
             for index in covering:
                 if index >= seen.next:  # stamps may go back

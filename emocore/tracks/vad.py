@@ -50,10 +50,13 @@ class Speech:
     ([(0.32, 0.96)], 1.6)
     """
 
-    def __init__(self, begins: float = 0.0, confirm: Confirm = lambda *_: True) -> None:
+    def __init__(
+        self, begins: float = 0.0, confirm: Confirm = lambda *_: True, counted: Span = (-math.inf, math.inf)
+    ) -> None:
         self.stretches: list[Span] = []  # that have ended
         self.begun: Span | None = None  # the one that goes on, up to its last speech, where the network is sure
-        self.total_seconds = 0.0  # of all that have ended
+        self.counted = counted
+        self.total_seconds = 0.0  # of all that have ended, as far as they are `counted`
         self._confirm = confirm
         self._begins = begins
         self._heard = self._sure = 0  # probabilities, and those of the stretch of which the network is sure
@@ -91,7 +94,7 @@ class Speech:
             span = (self._start, min(self._end, end))
             if self.begun or self._confirm(*span):
                 self.stretches.append(span)
-                self.total_seconds += span[1] - span[0]
+                self.total_seconds += max(0.0, min(span[1], self.counted[1]) - max(span[0], self.counted[0]))
         self._start, self.begun, self._sure = None, None, 0
 
     def all(self) -> Iterator[Span]:
@@ -111,12 +114,14 @@ class Speech:
 class SpeechDetector:
     """Finds the `speech` in a sound of any rate that begins at so many seconds of its clip, from chunks of it.
 
+    Speech is summed up of what lies in `counted`.
+
     What the network has heard before makes it hear voices in noise: a stretch of which it is not sure is heard again,
     from a second before on, by a network that remembers nothing.
     """
 
-    def __init__(self, sample_rate_hz: int, begins: float = 0.0) -> None:
-        self.speech = Speech(begins, self._is_heard_again)
+    def __init__(self, sample_rate_hz: int, begins: float = 0.0, counted: Span = (-math.inf, math.inf)) -> None:
+        self.speech = Speech(begins, self._is_heard_again, counted)
         self._begins = begins
         self._resampler = Resampler(sample_rate_hz, RATE_HZ)
         self._says = Network()

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from emocore.datasets.frames import images_of
-from emocore.features.extract import FEATURIZED, Sink
+from emocore.features.extract import FEATURIZED
 from emocore.features.family import FeatureFamily
 from emocore.features.listen import Windows
+from emocore.features.one_file import Sink
 from emocore.features.rows import picture_rows
 from emocore.media.video import Picture
 from emocore.pipeline.archive.stage import ReadShard, Stage
@@ -46,6 +47,9 @@ class Taken:
         """Keep pictures."""
         self.copies[clips[0]] = clips
         self.seen += [(clips[0], picture) for picture in pictures]
+
+    def finish(self) -> None:
+        """Nothing waits."""
 
 
 def pack(read: ReadShard, taken: Taken, stage: Stage) -> pa.Table:

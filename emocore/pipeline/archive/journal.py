@@ -78,7 +78,7 @@ class Journal:
             deaths[name] += 1
 
     @contextmanager
-    def guard(self, path: str) -> Iterator[Callable[[], None]]:
+    def guard(self, path: str) -> Iterator[Callable[[float], None]]:
         """Note that this file is being read; what is yielded is called while that goes on well, however long.
 
         Raises MediaError where it ended two processes already, or took so long that our alarm ended one.
@@ -134,7 +134,7 @@ class Journal:
                 self._alarms.pop()
                 self._arm()
 
-    def _alive(self) -> None:
+    def _alive(self, _: float) -> None:
         """Set the alarm anew, now and then: a decoder that goes on does not hang."""
         if time.monotonic() > self._armed + self.hang_seconds / _REARMS:
             self._arm()

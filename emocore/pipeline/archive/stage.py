@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from emocore.errors import MediaError
-from emocore.features.extract import PLANNED, Sink, featurize_batch
+from emocore.features.extract import PLANNED, featurize_batch
 from emocore.features.family import FeatureFamily
+from emocore.features.one_file import Sink
 from emocore.media.reading import Reading
 from emocore.models.labelling import Write
 from emocore.pipeline import cluster

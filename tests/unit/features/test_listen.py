@@ -85,19 +85,19 @@ def test_what_is_no_speech_is_a_state():
     tone = (0.3 * np.sin(2 * np.pi * 440 * np.arange(6 * RATE) / RATE)).astype(np.float32)
     for signal, state in ((tone, "no_speech"), (silence(6), "silent"), (tone[:1_000], "too_short")):
         ear, given = listen(signal, how_cut())
-        assert (ear.state, given, ear.speech_seconds) == (state, {}, 0.0)
+        assert (ear.listened.state, given, ear.listened.speech_seconds) == (state, {}, 0.0)
         ear, given = listen(signal, TILED)
-        assert ear.state == state and set(given["article"][1]) == {state}
+        assert ear.listened.state == state and set(given["article"][1]) == {state}
     ear, given = listen(tone, how_cut(vad=False))
-    assert ear.state == "ok" and ear.speech_seconds is None and np.isnan(given["article"][2]).all()
+    assert ear.listened.state == "ok" and ear.listened.speech_seconds is None and np.isnan(given["article"][2]).all()
 
 
 def test_ten_silent_seconds_and_then_a_sentence_are_answered_for():
     ear, given = listen(np.concatenate([silence(10), 0.5 * spoken(RATE)]), how_cut())
     ((window,), states, (speech,), _) = given["article"]
-    assert (ear.state, states) == ("ok", ["ok"])
+    assert (ear.listened.state, states) == ("ok", ["ok"])
     assert window.end_seconds == pytest.approx(11.0, abs=0.1) and window.start_seconds > 7
-    assert speech == pytest.approx(ear.speech_seconds, abs=0.05) and speech == pytest.approx(0.95, abs=0.15)
+    assert speech == pytest.approx(ear.listened.speech_seconds, abs=0.05) and speech == pytest.approx(0.95, abs=0.15)
 
 
 def test_windows_of_a_sound_that_begins_late_have_the_clips_times():

@@ -50,9 +50,9 @@ class Listening:
     faulty: bool = False  # answering meets a fault of ours
 
     def load(self):
-        from emocore.features import extract  # noqa: PLC0415 - in the process that reads
+        from emocore.features import one_file  # noqa: PLC0415 - in the process that reads
 
-        original = extract.stream_media
+        original = one_file.stream_media
 
         def stream_media(stream, *rest):
             fate = self.fates.get(Path(stream.name).name)
@@ -64,7 +64,7 @@ class Listening:
                 os.kill(os.getpid(), signal.SIGKILL)
             return original(stream, *rest)
 
-        extract.stream_media = stream_media
+        one_file.stream_media = stream_media
 
     def take(self, _, journal):
         return Took(self, journal)
