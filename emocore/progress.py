@@ -27,6 +27,7 @@ class Counter:
     def __init__(self, what: str, total: int, unit: str) -> None:
         self.what, self.total, self.unit = what, total, unit
         self.done = self.failed = 0
+        self.media_seconds = 0.0
         self.started = self.last_line = time.monotonic()
         self.bar: Progress | None = None
         self._lock = threading.RLock()
@@ -55,10 +56,11 @@ class Counter:
         while not self._ended.wait(TICK_SECONDS):
             self._show()
 
-    def add(self, done: int, failed: int = 0) -> None:
-        """Count `done` more, of which `failed` failed."""
+    def add(self, done: int, failed: int = 0, media_seconds: float = 0.0) -> None:
+        """Count `done` more, of which `failed` failed, and so many seconds of media, be it of files that go on."""
         self.done += done
         self.failed += failed
+        self.media_seconds += media_seconds
         self._show()
 
     def note(self, line: str) -> None:
@@ -81,7 +83,8 @@ class Counter:
         return amount(number, self.unit)
 
     def _done(self) -> str:
-        return f"{self.done:,} of {self._amount(self.total)}"
+        media = f", {duration(self.media_seconds)} of media" if self.media_seconds else ""
+        return f"{self.done:,} of {self._amount(self.total)}{media}"
 
     def _rate(self) -> str:
         a_second = self.done / max(time.monotonic() - self.started, 1e-9)

@@ -204,6 +204,11 @@ def _result(found: Found, reading: Reading, content: str | None) -> _Result:
     )
 
 
+def rows_of_file(planned: pa.Table, found: Found, reading: Reading, content: str | None) -> pa.Table:
+    """Return FEATURIZED rows for PLANNED rows of one file and its copies, by what was found in it."""
+    return _to_table(planned, [_result(found, reading, content)] * planned.num_rows)
+
+
 def _to_table(planned: pa.Table, results: list[_Result]) -> pa.Table:
     schema = FEATURIZED
     made: dict[str, Any] = {

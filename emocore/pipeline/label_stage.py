@@ -7,16 +7,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from emocore.errors import UserError
 from emocore.features.extract import load_families
 from emocore.features.family import FeatureFamily
+from emocore.features.one_file import Found
 from emocore.labels import EMOTIONS
 from emocore.media.reading import Reading
 from emocore.models.aggregation import How
 from emocore.models.bundle import Bundle, load_bundle
-from emocore.models.labelling import HeardSink, Sink, Write, tables_of
+from emocore.models.labelling import Give, HeardSink, Sink, Write, tables_of
 from emocore.models.labelling_films import SeenSink, seen_grid
 from emocore.pipeline.archive.journal import Journal
 from emocore.pipeline.training.score_frames import NetworkPlace
@@ -48,6 +50,10 @@ def _loaded(place: BundlePlace) -> Bundle:
     return bundle
 
 
+def _write_nothing(table: str, rows: pa.Table) -> None:
+    """Take rows that are summed up when the sections are joined."""
+
+
 @dataclass(frozen=True)
 class Labelling:
     """A model answers for windows of sound, or a network for frames, and for windows by theirs."""
@@ -75,8 +81,28 @@ class Labelling:
 
     def take(self, write: Write, journal: Journal) -> Sink:
         """Return what answers for a shard's files."""
+        return self._sink(write, journal, None)
+
+    def take_section(self, give: Give, journal: Journal) -> Sink:
+        """Return what answers for a section of a file."""
+        return self._sink(_write_nothing, journal, give)
+
+    def join(self, taking: Sink, clips: list[str], rows: pa.Table, section: Found, before: Found) -> None:
+        """Let the answers for a whole file take in those for a section of it."""
+        if isinstance(taking, SeenSink):
+            for span in section.seen:
+                taking.see(clips, span)
+        elif self.how.grid == "speech" and rows.num_rows:  # a grid's windows have their numbers from it
+            (behind,) = before.windows.values() or (0,)
+            place = rows.column_names.index("window")
+            numbers = pc.add(rows["window"], pa.scalar(behind, pa.int32()))
+            rows = rows.set_column(place, rows.field("window"), numbers)
+        if rows.num_rows:
+            taking.take_rows(clips, rows)
+
+    def _sink(self, write: Write, journal: Journal, give: Give | None) -> Sink:
         (family,) = self.families
-        told: tuple[Any, ...] = (self.model.probabilities, family, self.emotions, write, journal)
+        told: tuple[Any, ...] = (self.model.probabilities, family, self.emotions, write, journal, give)
         if not self.reading.every:
             return HeardSink(*told)
         return SeenSink(*told, how=self.combine, temperature=self.temperature, grid=seen_grid(self.how))

@@ -21,6 +21,7 @@ CONFIG = "config.json"
 ARCHIVE = ".archive.sqlite"  # what a folder that follows an archive knows of its files
 PLAN = ".plan.arrow"  # the files that are to be worked on
 JOURNALS = ".journals"  # what is being read of them
+SECTIONS = ".sections"  # what was made of parts of long files, until the whole is there
 FRAMES_FOLDER, WINDOWS_FOLDER = "frames", "windows"  # tables with several rows a clip
 LOCK = ".lock"
 _COMMANDS = ("featurize", "train", "tune", "evaluate", "label")
@@ -133,7 +134,7 @@ def _foreign(path: Path, besides: str = "") -> list[str]:
     ours = {
         LOCK,
         besides,
-        *(ARCHIVE, f"{ARCHIVE}-journal", PLAN, JOURNALS),
+        *(ARCHIVE, f"{ARCHIVE}-journal", PLAN, JOURNALS, SECTIONS),
         *(("features",) if (path / "features" / CONFIG).exists() else ()),
     }
     return sorted(entry.name for entry in path.iterdir() if entry.name not in ours)

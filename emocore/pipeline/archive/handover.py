@@ -1,5 +1,6 @@
 """What is read of a shard, on its way to the process that answers for it: typed columns, whose sizes Ray sees."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
@@ -11,14 +12,20 @@ from emocore.datasets.frames import images_of
 from emocore.features.extract import FEATURIZED
 from emocore.features.family import FeatureFamily
 from emocore.features.listen import Windows
-from emocore.features.one_file import Sink
+from emocore.features.one_file import Found, Sink
 from emocore.features.rows import picture_rows
 from emocore.media.video import Picture
 from emocore.pipeline.archive.stage import ReadShard, Stage
 from emocore.schema import FAILURES, pictures_schema
 from emocore.timeline import Window
 
-DONE = pa.schema([("files", pa.int64()), ("failed", pa.int64()), ("fault", pa.string())])
+DONE = pa.schema(
+    [
+        *(("files", pa.int64()), ("failed", pa.int64()), ("media_seconds", pa.float64()), ("fault", pa.string())),
+        *(("place", pa.int64()), ("sections", pa.int64())),  # of a shard of one file that is to be read in sections
+    ]
+)
+_ITEM = pa.schema([("item_place", pa.int64()), ("item_part", pa.int64()), ("found", pa.string())])
 _BY_PATH = {"seconds": pa.map_(pa.string(), pa.float64()), "attempts_before": pa.map_(pa.string(), pa.int32())}
 _COPIES = pa.map_(pa.string(), pa.list_(pa.string()))  # the names of clips of equal bytes, by the first
 _WINDOWS = pa.schema(
@@ -28,6 +35,9 @@ _WINDOWS = pa.schema(
         *(("states", pa.list_(pa.string())), ("values", pa.list_(pa.float32()))),
     ]
 )
+
+
+_NOTHING = ReadShard(0, FEATURIZED.empty_table(), FAILURES.empty_table(), {}, {}, "")
 
 
 class Taken:
@@ -66,14 +76,26 @@ def pack(read: ReadShard, taken: Taken, stage: Stage) -> pa.Table:
         "windows": _nested(pa.Table.from_pylist(list(map(_packed, taken.heard)), _WINDOWS)),
         "copies": pa.array([list(taken.copies.items())], _COPIES),
     }
-    return pa.table(columns | _columns({}))
+    return pa.table(columns | _columns({}, DONE) | _columns({}, _ITEM))
+
+
+def pack_section(item: tuple[int, int], found: Found, taken: Taken, stage: Stage) -> pa.Table:
+    """Return the row of a section that was read, of the shard at a place of the plan."""
+    told = {"item_place": item[0], "item_part": item[1], "found": json.dumps(found.to_json())}
+    return _with(pack(_NOTHING, taken, stage), told, _ITEM)
+
+
+def section_of(row: pa.Table) -> tuple[tuple[int, int], Found] | None:
+    """Return the item of which a row is, and what was found; None where it is of a whole shard."""
+    (told,) = row.select(_ITEM.names).to_pylist()
+    if told["found"] is None:
+        return None
+    return (told["item_place"], told["item_part"]), Found.from_json(json.loads(told["found"]))
 
 
 def pack_done(done: Mapping[str, Any], stage: Stage) -> pa.Table:
     """Return the row of a shard with which there is nothing to do any more, beside those of others."""
-    nothing = ReadShard(0, FEATURIZED.empty_table(), FAILURES.empty_table(), {}, {}, "")
-    row = pack(nothing, Taken(), stage).drop_columns(DONE.names)
-    return pa.table(dict(zip(row.column_names, row.columns, strict=True)) | _columns(done))
+    return _with(pack(_NOTHING, Taken(), stage), {"files": 0, **done}, DONE)
 
 
 def is_done(row: pa.Table) -> bool:
@@ -120,8 +142,12 @@ def _unpacked(told: dict[str, Any], values: pa.Array, family: FeatureFamily) -> 
     return Windows(windows, told["states"], np.array(told["speech"], np.float64), numbers)
 
 
-def _columns(done: Mapping[str, Any]) -> dict[str, pa.Array]:
-    return {field.name: pa.array([done.get(field.name)], field.type) for field in DONE}
+def _with(row: pa.Table, told: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
+    return pa.table(dict(zip(row.column_names, row.columns, strict=True)) | _columns(told, schema))
+
+
+def _columns(told: Mapping[str, Any], schema: pa.Schema) -> dict[str, pa.Array]:
+    return {field.name: pa.array([told.get(field.name)], field.type) for field in schema}
 
 
 def _pictures_of(pictures: pa.Table) -> Iterator[tuple[str, list[Picture]]]:

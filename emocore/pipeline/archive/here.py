@@ -19,15 +19,16 @@ from emocore import child
 from emocore.child import Child
 from emocore.errors import UserError
 from emocore.pipeline import cluster
-from emocore.pipeline.archive.journal import DEATHS_ALLOWED, UNEXPLAINED_ALLOWED
+from emocore.pipeline.archive.journal import DEATHS_ALLOWED, DEATHS_IN_A_SECTION, UNEXPLAINED_ALLOWED
 
 # A shard is 64 recordings, or 8 films. Recordings of 3 s by svc, on two busy cores, took these seconds from command to
 # prompt in one process, and on Ray: 16 files 18 and 51 to 55, 64 files 15 to 19 and 46 to 48, 256 files 30 to 35 and 51
 # to 108, 1,024 files 81 to 96 and 82 to 93.
 MOST_SHARDS = 4
 
-RunPlace = Callable[..., dict[str, Any]]
-"""Works on the shard at a place of the plan, and returns its DONE row."""
+Item = tuple[int, int]
+RunItem = Callable[..., dict[str, Any]]
+"""Does an item of the plan, of which the first number is the place of its shard, and returns what is DONE."""
 
 
 def is_enough(n_shards: int, gpus: float | None) -> bool:
@@ -68,18 +69,18 @@ def end_begun() -> None:
         process.end()
 
 
-def run_here(run_place: RunPlace, places: list[int], told: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield DONE rows of the shards at these places of the plan; `told` is run_place's stage, plan and out.
+def run_here(run_item: RunItem, items: list[Item], told: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what is DONE of these items of the plan; `told` is run_item's stage, plan and out.
 
     Raises UserError where more processes end than a shard's files can be to blame for.
     """
-    left, deaths = list(places), 0
+    left, deaths = list(items), 0
     process = _BEGUN.get()
     while left:
         process = process if process and process.is_free else _Process()
         try:
             process.wait_prepared()
-            for answer in process.answers(run_place, left, told):
+            for answer in process.answers(run_item, left, told):
                 if "error" in answer:
                     raise RuntimeError(answer["error"])
                 if "done" in answer:
@@ -92,13 +93,13 @@ def run_here(run_place: RunPlace, places: list[int], told: dict[str, Any]) -> It
             process.end()
         if left and deaths == 0:
             raise process.ended_as_it_began()
-        if deaths and deaths > most_deaths(told["plan"].shard(left[0]).num_rows):
+        if deaths and deaths > most_deaths(told["plan"].shard(left[0][0]).num_rows):
             raise UserError(f"{deaths} processes ended one after the other: look for too little memory.")
 
 
 def most_deaths(n_files: int) -> int:
     """Return how many processes one shard may end, as its journal counts: each by a file, all answers, or nothing."""
-    return DEATHS_ALLOWED * n_files + 1 + UNEXPLAINED_ALLOWED
+    return max(DEATHS_ALLOWED * n_files + 1, DEATHS_IN_A_SECTION) + UNEXPLAINED_ALLOWED
 
 
 class _Process:
@@ -118,10 +119,10 @@ class _Process:
         if self._prepared["refused"]:
             raise UserError(self._prepared["refused"])
 
-    def answers(self, run_place: RunPlace, places: list[int], told: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def answers(self, run_item: RunItem, items: list[Item], told: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Tell it which shards to work on, and yield what it says of them, until it ends."""
         self.is_free = False
-        self._child.tell((run_place, places, told))
+        self._child.tell((run_item, items, told))
         yield from iter(self._child.answer, {})
 
     def ended_as_it_began(self) -> UserError:
@@ -142,14 +143,14 @@ def work() -> None:
     with child.answering() as say:
         say({"refused": _refusal(*child.told())})
         try:
-            run_place, places, told = child.told()
+            run_item, items, told = child.told()
         except EOFError:  # the starting process has gone
             return
         threading.Thread(target=_end_with_parent, daemon=True).start()
-        for place in places:
-            say({"begun": place})
+        for item in items:
+            say({"begun": item})
             try:
-                say({"done": {"files": 0, "failed": 0, "fault": None, **run_place(place, **told)}})
+                say({"done": run_item(item, **told)})
             except Exception:  # a fault of ours, which the starting process raises: only here is it known where it was
                 say({"error": traceback.format_exc()})
 

@@ -16,6 +16,9 @@ from emocore.storage.folder import JOURNALS
 from emocore.storage.local import append_line, appending
 
 DEATHS_ALLOWED = 2
+# Of a section of a long file, that works for a while: so often at the same place, and so often in all.
+DEATHS_AT_A_PLACE, DEATHS_IN_A_SECTION = 3, 25
+PLACE_SECONDS = 2.0
 UNEXPLAINED_ALLOWED = 5
 # Decoders look at the clock between packets; a hang inside one packet is ended with the process, as a death.
 HANG_FACTOR = 2.0
@@ -29,20 +32,28 @@ class Journal:
 
     Files are read one by one. Clips are answered for together; where that ended a process they are `suspects`, each to
     be answered for alone. A process that went with its machine was killed by no file: `here` names the machine that
-    this process runs on, and `is_lost` says of one whether it has gone. Raises UserError where processes die and no
-    file is to blame.
+    this process runs on, and `is_lost` says of one whether it has gone. `of_section`: processes that die at different
+    places of a file have not died of it. Raises UserError where processes die and no file is to blame.
     """
 
     def __init__(
-        self, path: Path, seconds_per_file: float, here: str = "", is_lost: Callable[[str], bool] = lambda _: False
+        self,
+        path: Path,
+        seconds_per_file: float,
+        here: str = "",
+        is_lost: Callable[[str], bool] = lambda _: False,
+        *,
+        of_section: bool = False,
     ) -> None:
-        self.path = path
+        self.path, self.of_section = path, of_section
         self.hang_seconds = HANG_FACTOR * seconds_per_file
         self.hung: set[str] = set()  # files that our own alarm ended a process for
         self.deaths: Counter[str] = Counter()  # of processes that read a file, by its path
         self.suspects: set[str] = set()
         self.answers_hung: set[str] = set()
         self.answers_deaths: Counter[str] = Counter()  # by clip
+        self._at: Counter[tuple[str, int]] = Counter()  # the deaths of both by place
+        self._place = 0
         self._bury(is_lost)
         self.seconds: dict[str, float] = {}  # that each file took
         self._alarms: list[tuple[float, Any]] = []  # the innermost last
@@ -54,28 +65,35 @@ class Journal:
         if text and not text.endswith("\n"):
             append_line(self.path, "")  # so that the torn line does not swallow the next
         unexplained = 0
-        for machine, begun, is_hung in _ended_processes(text.splitlines()):
+        for machine, begun, is_hung, place in _ended_processes(text.splitlines()):
             if is_lost(machine) and not is_hung:
                 continue
             if begun is None:
                 unexplained += 1
             elif isinstance(begun, str):
-                self._blame(begun, is_hung, self.hung, self.deaths)
+                self._blame(begun, is_hung, self.hung, self.deaths, place)
             else:
                 self.suspects.update(begun)
                 if len(begun) == 1:
-                    self._blame(begun[0], is_hung, self.answers_hung, self.answers_deaths)
+                    self._blame(begun[0], is_hung, self.answers_hung, self.answers_deaths, place)
         if unexplained > UNEXPLAINED_ALLOWED:
             raise UserError(
                 f"{unexplained} processes ended while they worked on {self.path.name}, none of them reading a file or "
                 "answering for one: look for a full disk or too little memory."
             )
 
-    def _blame(self, name: str, is_hung: bool, hung: set[str], deaths: Counter[str]) -> None:
+    def _blame(self, name: str, is_hung: bool, hung: set[str], deaths: Counter[str], place: int) -> None:
         if is_hung:
             hung.add(name)
         else:
             deaths[name] += 1
+            self._at[name, place] += 1
+
+    def _is_deadly(self, name: str, deaths: Counter[str]) -> bool:
+        if not self.of_section:
+            return deaths[name] >= DEATHS_ALLOWED
+        worst = max((n for (other, _), n in self._at.items() if other == name), default=0)
+        return worst >= DEATHS_AT_A_PLACE or deaths[name] >= DEATHS_IN_A_SECTION
 
     @contextmanager
     def guard(self, path: str) -> Iterator[Callable[[float], None]]:
@@ -85,7 +103,7 @@ class Journal:
         """
         if path in self.hung:
             raise MediaError("decode", "too_slow", f"not done after {self.hang_seconds:.0f} s: see --seconds-per-file")
-        if self.deaths[path] >= DEATHS_ALLOWED:
+        if self._is_deadly(path, self.deaths):
             raise MediaError("decode", "killed", f"ended {self.deaths[path]} processes that read it")
         self._write("begin", path)
         started = time.perf_counter()
@@ -106,7 +124,7 @@ class Journal:
         if len(clips) == 1 and clips[0] in self.answers_hung:
             slow = f"not answered after {self.hang_seconds:.0f} s: see --seconds-per-file"
             raise MediaError("predict", "too_slow", slow)
-        if len(clips) == 1 and self.answers_deaths[clips[0]] >= DEATHS_ALLOWED:
+        if len(clips) == 1 and self._is_deadly(clips[0], self.answers_deaths):
             died = f"ended {self.answers_deaths[clips[0]]} processes that answered for it"
             raise MediaError("predict", "killed", died)
         if clips:
@@ -134,8 +152,11 @@ class Journal:
                 self._alarms.pop()
                 self._arm()
 
-    def _alive(self, _: float) -> None:
-        """Set the alarm anew, now and then: a decoder that goes on does not hang."""
+    def _alive(self, seconds: float) -> None:
+        """Set the alarm anew, now and then: a decoder that goes on does not hang; and note how far it is."""
+        if self.of_section and int(seconds / PLACE_SECONDS) > self._place:
+            self._place = int(seconds / PLACE_SECONDS)
+            append_line(self.path, json.dumps(["at", self._place]))
         if time.monotonic() > self._armed + self.hang_seconds / _REARMS:
             self._arm()
 
@@ -154,14 +175,15 @@ class Journal:
         delete(self.path)
 
 
-def _ended_processes(lines: list[str]) -> Iterator[tuple[str, str | list[str] | None, bool]]:
-    """Yield, for every process that wrote these lines, its machine, what it did not end, and whether it hung.
+def _ended_processes(lines: list[str]) -> Iterator[tuple[str, str | list[str] | None, bool, int]]:
+    """Yield, for every process that wrote these lines, its machine, what it did not end, whether it hung, and where.
 
     What it did not end is a file that it read, or the clips that it answered for.
     """
     machine: str | None = None
     begun: list[str | list[str]] = []  # the innermost last
     is_hung = False
+    place = 0
     for line in lines:
         is_hung |= line.startswith(_HUNG)
         try:
@@ -170,15 +192,17 @@ def _ended_processes(lines: list[str]) -> Iterator[tuple[str, str | list[str] | 
             continue
         if word == "start":
             if machine is not None:
-                yield machine, begun[-1] if begun else None, is_hung
-            machine, begun = name, []
+                yield machine, begun[-1] if begun else None, is_hung, place
+            machine, begun, place = name, [], 0
+        elif word == "at":
+            place = name
         elif word == "end":
             begun = begun[:-1]
         else:
             begun.append(name)
         is_hung = False
     if machine is not None:
-        yield machine, begun[-1] if begun else None, is_hung
+        yield machine, begun[-1] if begun else None, is_hung, place
 
 
 def clear_journals(out: Path) -> None:

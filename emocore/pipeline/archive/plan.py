@@ -11,6 +11,7 @@ import pyarrow as pa
 from emocore.features.extract import PLANNED
 from emocore.media.limit import TimeLimit
 from emocore.media.reading import SOUND_ONLY, Reading
+from emocore.media.sections import may_be_long
 from emocore.media.source import STILL_SUFFIXES, VIDEO_SUFFIXES, content_id, open_source
 from emocore.pipeline import cluster
 from emocore.pipeline.archive.rows import Planned
@@ -91,21 +92,24 @@ def shard_table(files: Iterable[Planned], number: int) -> pa.Table:
     return rows_to_table(rows, SHARDED)
 
 
-def cut_shards(files: Iterable[Planned], reading: Reading = SOUND_ONLY) -> Iterator[list[Planned]]:
+def cut_shards(
+    files: Iterable[Planned], reading: Reading = SOUND_ONLY, *, alone: bool = False
+) -> Iterator[list[Planned]]:
     """Part files into shards; those with equal bytes, which come one behind the other, stay together.
 
     The same files give the same shards, whatever the cluster. Where pictures are read a film counts as several
-    files, and several stills as one.
+    files, and several stills as one. `alone`: a file that may be long is a shard with its copies alone.
     """
     shard: list[Planned] = []
     total = 0.0
     for one in files:
+        is_long = alone and may_be_long(one.row["path"], one.row["bytes"])
         # Of a file with very many copies, each shard computes one.
-        if (total >= SHARD_FILES and not one.duplicate_of) or len(shard) == MOST_SHARD_FILES:
+        if ((total >= SHARD_FILES or (shard and is_long)) and not one.duplicate_of) or len(shard) == MOST_SHARD_FILES:
             yield shard
             shard, total = [], 0.0
         shard.append(one)
-        total += _weight(one.row["path"], reading)
+        total += SHARD_FILES if is_long else _weight(one.row["path"], reading)
     if shard:
         yield shard
 

@@ -5,13 +5,33 @@ from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from emocore.errors import TooManyFailures, UserError, said_to_user
+from emocore.features.one_file import Found, Sink
 from emocore.pipeline import cluster
 from emocore.pipeline.archive import here
-from emocore.pipeline.archive.handover import DONE, Taken, is_done, pack, pack_done, unpack
+from emocore.pipeline.archive.handover import (
+    DONE,
+    Taken,
+    is_done,
+    pack,
+    pack_done,
+    pack_section,
+    section_of,
+    unpack,
+)
 from emocore.pipeline.archive.journal import clear_journals
 from emocore.pipeline.archive.plan import Plan
+from emocore.pipeline.archive.sections import (
+    answer_section,
+    clear_sections,
+    cut_of,
+    join_sections,
+    read_piece,
+    run_section,
+    section_journal,
+)
 from emocore.pipeline.archive.stage import (
     Stage,
     answer_shard,
@@ -22,13 +42,16 @@ from emocore.pipeline.archive.stage import (
     shard_file,
 )
 from emocore.progress import Counter, say
+from emocore.schema import CLIPS
 from emocore.storage.local import clear_unfinished
-from emocore.storage.tables import rows_of
+from emocore.storage.tables import read_table, rows_of
 
 MOST_SHARDS_A_TASK = 4
 MOST_ANSWERING = 64
 _AS_TABLES: Any = {"batch_size": None, "batch_format": "pyarrow"}
-_PLACE = "place"
+WHOLE, JOIN = -1, -2  # in the place of a section's number
+Item = tuple[int, int]
+"""What is to be done: the place of a shard in the plan, and WHOLE, the section of its only file, or JOIN."""
 
 
 def run_shards(
@@ -49,26 +72,41 @@ def run_shards(
         return
     n_files = sum(sizes[place] for place in waiting)
     told = {"stage": stage, "plan": plan, "out": out}
-    is_few = here.is_enough(len(waiting), gpus)
-    rows = here.run_here(run_place, waiting, told) if is_few else _run_on_ray(waiting, told, gpus)
+    long: dict[int, int] = {}  # in how many sections the file of a shard is cut, by place
     with Counter(stage.name, n_files, "file") as counter:
         clear_journals(out)
         clear_unfinished(out)
-        for done in rows:
-            if done["fault"]:
-                raise UserError(done["fault"])
-            counter.add(done["files"], done["failed"])
-            _check_failures(failed + counter.failed, max_failures)
+
+        def work(items: list[Item]) -> None:
+            for done in _run(items, told, gpus):
+                if done.get("fault"):
+                    raise UserError(done["fault"])
+                if done.get("sections"):
+                    long[done["place"]] = done["sections"]
+                counter.add(done.get("files") or 0, done.get("failed") or 0, done.get("media_seconds") or 0.0)
+                _check_failures(failed + counter.failed, max_failures)
+
+        work([(place, WHOLE) for place in waiting])
+        work([(place, number) for place, n in long.items() for number in range(n)])
+        work([(place, JOIN) for place in long])
         clear_journals(out)
+        clear_sections(out)
 
 
-def _run_on_ray(places: list[int], told: dict[str, Any], gpus: float | None) -> Iterator[dict[str, Any]]:
-    """Yield DONE rows of the shards at these places of the plan."""
+def _run(items: list[Item], told: dict[str, Any], gpus: float | None) -> Iterator[dict[str, Any]]:
+    if not items:
+        return iter(())
+    is_few = here.is_enough(len(items), gpus)
+    return here.run_here(run_item, items, told) if is_few else _run_on_ray(items, told, gpus)
+
+
+def _run_on_ray(items: list[Item], told: dict[str, Any], gpus: float | None) -> Iterator[dict[str, Any]]:
+    """Yield DONE rows of these items of the plan."""
     here.end_begun()
     import ray  # noqa: PLC0415 - Ray takes seconds to import: only where it is needed
 
     cluster.connect()
-    data: Any = ray.data.from_arrow(_task_tables(places, cluster.cpus()))
+    data: Any = ray.data.from_arrow(_task_tables(items, cluster.cpus()))
     # Ray Data retries for ever when a process dies; a file that ended two is left out, see Journal.
     if gpus is None:
         data = data.map_batches(cast(Any, _run_task), fn_kwargs=told, num_cpus=1, **_AS_TABLES)
@@ -77,37 +115,58 @@ def _run_on_ray(places: list[int], told: dict[str, Any], gpus: float | None) -> 
     yield from data.iter_rows()
 
 
-def run_place(place: int, stage: Stage, plan: Plan, out: Path) -> dict[str, Any]:
-    """Run the stage on one shard; what a process before committed, and then died, stays as it is."""
+def run_item(item: Item, stage: Stage, plan: Plan, out: Path) -> dict[str, Any]:
+    """Do an item of a plan, and return what is DONE; what a process did before, and then died, stays as it is."""
+    place, part = item
     shard = plan.shard(place)
-    return _committed(number_of(shard), len(shard), stage, out) or _run_once(shard, stage, out)
+    done = _committed(shard, part, stage, out)
+    if done:
+        return done
+    try:
+        return _do(item, shard, stage, out)
+    except Exception as error:
+        return _told(error, out)
 
 
-def _task_tables(places: list[int], cpus: int) -> list[pa.Table]:
-    """Join shards into one table a task: many at first, single ones at the end, so that all CPUs end together.
+def _do(item: Item, shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any]:
+    place, part = item
+    cut = cut_of(shard, stage, out)
+    if cut is None:
+        if part >= 0:  # it is not what it was when it was cut: who joins the sections reads it
+            return {}
+        run_shard(shard, stage, out)
+        return _counts(number_of(shard), len(shard), stage, out)
+    if part == WHOLE:
+        return {"place": place, "sections": len(cut.sections)}
+    if part == JOIN:
+        join_sections(cut, shard, stage, out)
+        return _counts(number_of(shard), len(shard), stage, out) | {"media_seconds": 0.0}  # which the sections counted
+    return {"media_seconds": run_section(cut, part, number_of(shard), stage, out)}
+
+
+def _task_tables(items: list[Item], cpus: int) -> list[pa.Table]:
+    """Join items into one table a task: many at first, single ones at the end, so that all CPUs end together.
 
     Ray Data only looks now and then for tasks that ended: with one shard a task, CPUs wait for work.
     """
     tables = []
     start = 0
-    while start < len(places):
-        size = min(MOST_SHARDS_A_TASK, max(1, (len(places) - start) // (2 * cpus)))
-        tables.append(pa.table({_PLACE: places[start : start + size]}))
+    while start < len(items):
+        size = min(MOST_SHARDS_A_TASK, max(1, (len(items) - start) // (2 * cpus)))
+        places, parts = zip(*items[start : start + size], strict=True)
+        tables.append(pa.table({"place": places, "part": parts}))
         start += size
     return tables
 
 
+def _items(table: pa.Table) -> list[Item]:
+    return list(zip(table["place"].to_pylist(), table["part"].to_pylist(), strict=True))
+
+
 def _run_task(table: pa.Table, stage: Stage, plan: Plan, out: Path) -> Iterator[pa.Table]:
-    """Run the stage on each shard of the table."""
-    for place in table[_PLACE].to_pylist():
-        yield pa.Table.from_pylist([run_place(place, stage, plan, out)], DONE)
-
-
-def _run_once(shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any]:
-    try:
-        return {"files": shard.num_rows, "failed": run_shard(shard, stage, out)}
-    except Exception as error:
-        return _told(error, out)
+    """Do each item of the table."""
+    for item in _items(table):
+        yield pa.Table.from_pylist([run_item(item, stage, plan, out)], DONE)
 
 
 def _told(error: Exception, out: Path) -> dict[str, Any]:
@@ -124,7 +183,7 @@ def run_apart(data: Any, told: dict[str, Any], gpus: float) -> Any:
     answering: Any = _Answering
     return data.map_batches(cast(Any, _read_task), fn_kwargs=told, num_cpus=1, **_AS_TABLES).map_batches(
         answering,
-        fn_constructor_args=(told["stage"], told["out"], gpus > 0),
+        fn_constructor_args=(told["stage"], told["plan"], told["out"], gpus > 0),
         num_cpus=0 if gpus or cluster.cpus() == 1 else 1,
         num_gpus=gpus,
         concurrency=(1, places),
@@ -144,27 +203,37 @@ def _places(gpus: float) -> int:
 
 
 def _read_task(table: pa.Table, stage: Stage, plan: Plan, out: Path) -> Iterator[pa.Table]:
-    """Yield a row a shard: what was read of its files, or what was done of it before."""
-    for shard in map(plan.shard, table[_PLACE].to_pylist()):
-        done = _committed(number_of(shard), len(shard), stage, out)
-        yield pack_done(done, stage) if done else _read_once(shard, stage, out)
+    """Yield a row an item: what was read of its files, or what was done of it before."""
+    for item in _items(table):
+        shard = plan.shard(item[0])
+        done = _committed(shard, item[1], stage, out)
+        try:
+            yield pack_done(done, stage) if done else _read(item, shard, stage, out)
+        except Exception as error:
+            yield pack_done(_told(error, out), stage)
 
 
-def _read_once(shard: pa.Table, stage: Stage, out: Path) -> pa.Table:
+def _read(item: Item, shard: pa.Table, stage: Stage, out: Path) -> pa.Table:
+    place, part = item
+    number = number_of(shard)
+    cut = cut_of(shard, stage, out)
     taken = Taken()
-    try:
-        journal = open_journal(f"{number_of(shard):06d}", out, stage.reading.seconds_per_file)
-        read = read_shard(shard, stage, journal, taken)
-    except Exception as error:
-        return pack_done(_told(error, out), stage)
-    return pack(read, taken, stage)
+    if cut and part >= 0:
+        if cut.piece(part).exists():
+            return pack_done({}, stage)
+        journal = section_journal(number, part, "", stage, out)
+        return pack_section((place, part), read_piece(cut, part, stage, journal, taken), taken, stage)
+    if cut or part >= 0:  # joining needs no model, as a rule
+        return pack_done(_do(item, shard, stage, out), stage)
+    journal = open_journal(f"{number:06d}", out, stage.reading.seconds_per_file)
+    return pack(read_shard(shard, stage, journal, taken), taken, stage)
 
 
 class _Answering:
     """A process that holds the stage's model, and commits what others have read."""
 
-    def __init__(self, stage: Stage, out: Path, on_gpu: bool) -> None:
-        self.stage, self.out, self.fault = stage, out, None
+    def __init__(self, stage: Stage, plan: Plan, out: Path, on_gpu: bool) -> None:
+        self.stage, self.plan, self.out, self.fault = stage, plan, out, None
         try:
             if on_gpu:
                 from emocore.models.keras.devices import use_gpu  # noqa: PLC0415 - TensorFlow takes seconds to import
@@ -182,27 +251,50 @@ class _Answering:
     def _row(self, row: pa.Table) -> dict[str, Any]:
         if is_done(row):
             return dict(row.select(DONE.names).to_pylist()[0])
-        return self.fault or self._answer(row)
+        if self.fault:
+            return self.fault
+        try:
+            section = section_of(row)
+            return self._answer_section(row, *section) if section else self._answer(row)
+        except Exception as error:
+            return _told(error, self.out)
 
     def _answer(self, row: pa.Table) -> dict[str, Any]:
         read, replay = unpack(row, self.stage)
         files = len(read.good) + len(read.failures)
-        done = _committed(read.number, files, self.stage, self.out)
-        if done:
-            return done
-        try:
-            failed = answer_shard(read, replay, self.stage, self.out)
-        except Exception as error:
-            return _told(error, self.out)
-        return {"files": files, "failed": failed}
+        if not shard_file(self.out / self.stage.main, read.number).exists():
+            answer_shard(read, replay, self.stage, self.out)
+        return _counts(read.number, files, self.stage, self.out)
+
+    def _answer_section(self, row: pa.Table, item: Item, found: Found) -> dict[str, Any]:
+        place, part = item
+        shard = self.plan.shard(place)
+        cut = cut_of(shard, self.stage, self.out)
+        if cut is None or cut.piece(part).exists():
+            return {}
+        _, replay = unpack(row, self.stage)
+
+        def read(sink: Sink) -> Found:
+            replay(sink)
+            return found
+
+        journal = section_journal(number_of(shard), part, "-answer", self.stage, self.out)
+        return {"media_seconds": answer_section(cut, part, self.stage, journal, read)}
 
 
-def _committed(number: int, files: int, stage: Stage, out: Path) -> dict[str, Any] | None:
-    """Return the DONE row of a shard that is committed."""
+def _committed(shard: pa.Table, part: int, stage: Stage, out: Path) -> dict[str, Any] | None:
+    """Return the DONE row of a shard that is committed; of a section of it there is nothing to count."""
+    number = number_of(shard)
     if not shard_file(out / stage.main, number).exists():
         return None
-    failures = shard_file(out / "failures", number)
-    return {"files": files, "failed": rows_of(failures) if failures.exists() else 0}
+    return _counts(number, len(shard), stage, out) if part in (WHOLE, JOIN) else {}
+
+
+def _counts(number: int, files: int, stage: Stage, out: Path) -> dict[str, Any]:
+    failures, main = (shard_file(out / table, number) for table in ("failures", stage.main))
+    seconds = read_table(main, pa.schema([CLIPS.field("duration_seconds")]))["duration_seconds"]
+    failed = rows_of(failures) if failures.exists() else 0
+    return {"files": files, "failed": failed, "media_seconds": pc.sum(seconds).as_py() or 0.0}
 
 
 def _check_failures(failed: int, limit: int | None) -> None:

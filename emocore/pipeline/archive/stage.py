@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 from emocore.errors import MediaError
 from emocore.features.extract import PLANNED, featurize_batch
 from emocore.features.family import FeatureFamily
-from emocore.features.one_file import Sink
+from emocore.features.one_file import Found, Sink
 from emocore.media.reading import Reading
-from emocore.models.labelling import Write
+from emocore.models.labelling import Give, Write
 from emocore.pipeline import cluster
 from emocore.pipeline.archive.journal import DEATHS_ALLOWED, Journal
 from emocore.pipeline.archive.plan import ATTEMPTS_BEFORE, ROUND_KEY, SHARD, signature
@@ -103,6 +103,17 @@ class Stage(Protocol):
         """
 
 
+@runtime_checkable
+class SectionStage(Stage, Protocol):
+    """A stage of which several processes may work on one long file, a section each."""
+
+    def take_section(self, give: Give, journal: Journal) -> Taking:
+        """Return what takes in a section of a file, and gives rows to be kept until all sections are joined."""
+
+    def join(self, taking: Any, clips: list[str], rows: pa.Table, section: Found, before: Found) -> None:
+        """Let what takes in a shard's files take in the rows of a section of the only one, behind those `before`."""
+
+
 def run_shard(shard: pa.Table, stage: Stage, out: Path) -> int:
     """Read, compute and commit one shard of SHARDED rows; return how many files failed."""
     number = number_of(shard)
@@ -111,7 +122,7 @@ def run_shard(shard: pa.Table, stage: Stage, out: Path) -> int:
     with open_parts(out, f"{number:06d}.parquet", stage.tables, signature(round_of(shard))) as parts:
         taking = stage.take(parts.write, journal)
         read = read_shard(shard, stage, journal, taking)
-        read, rows = _conclude(read, taking, journal)
+        read, rows = finish_shard(read, taking, journal)
     return commit_shard(read, rows, stage, out, parts)
 
 
@@ -119,6 +130,11 @@ def read_shard(shard: pa.Table, stage: Stage, journal: Journal, sink: Sink) -> R
     """Read the files of a shard of SHARDED rows; what is made of them goes to the sink."""
     planned = shard.select(PLANNED.names)
     table = featurize_batch(planned, stage.families, stage.reading, journal.guard, sink, stage.how)
+    return sort_out(table, shard, stage, journal)
+
+
+def sort_out(table: pa.Table, shard: pa.Table, stage: Stage, journal: Journal) -> ReadShard:
+    """Part FEATURIZED rows of a shard's files into good ones and failures."""
     is_good = pc.is_null(table["reason"])
     if stage.keeps_broken:
         is_good = pc.or_(is_good, pc.is_valid(table["broken_after_seconds"]))
@@ -129,7 +145,7 @@ def read_shard(shard: pa.Table, stage: Stage, journal: Journal, sink: Sink) -> R
     return ReadShard(number_of(shard), table.filter(is_good), failures, journal.seconds, before, round_of(shard))
 
 
-def _conclude(read: ReadShard, taking: Taking, journal: Journal) -> tuple[ReadShard, pa.Table]:
+def finish_shard(read: ReadShard, taking: Taking, journal: Journal) -> tuple[ReadShard, pa.Table]:
     """Return the shard without the clips that there is no answer for, and the rows of its main table."""
     taking.finish()
     read = without(read, taking.faults, journal.answers_deaths)
@@ -143,7 +159,7 @@ def answer_shard(read: ReadShard, replay: Callable[[Sink], None], stage: Stage, 
     with open_parts(out, f"{read.number:06d}.parquet", stage.tables, signature(read.round_id)) as parts:
         taking = stage.take(parts.write, journal)
         replay(taking)
-        read, rows = _conclude(read, taking, journal)
+        read, rows = finish_shard(read, taking, journal)
     return commit_shard(read, rows, stage, out, parts)
 
 
@@ -184,9 +200,9 @@ def without(read: ReadShard, faults: Mapping[str, MediaError], deaths: Counter[s
     return read._replace(good=read.good.filter(pc.invert(fails)), failures=failures)
 
 
-def open_journal(name: str, out: Path, seconds_per_file: float) -> Journal:
-    """Return the shard's journal, as the process finds it that is about to work on the shard."""
-    return Journal(out / JOURNALS / name, seconds_per_file, cluster.here(), cluster.is_lost)
+def open_journal(name: str, out: Path, seconds_per_file: float, *, of_section: bool = False) -> Journal:
+    """Return the journal of a shard or section, as the process finds it that is about to work on it."""
+    return Journal(out / JOURNALS / name, seconds_per_file, cluster.here(), cluster.is_lost, of_section=of_section)
 
 
 def number_of(shard: pa.Table) -> int:

@@ -17,6 +17,7 @@ from emocore.pipeline.archive.here import MOST_SHARDS
 from emocore.pipeline.archive.parts import match_rows, numbered_files, sweep
 from emocore.pipeline.archive.plan import Plan, cut_shards, identify
 from emocore.pipeline.archive.reuse import carry_rows, drop_rows
+from emocore.pipeline.archive.sections import may_cut
 from emocore.pipeline.archive.shards import run_shards
 from emocore.pipeline.archive.stage import Stage, read_listing_failures, shard_file, write_listing_failures
 from emocore.pipeline.options.files import ArchiveOptions
@@ -87,7 +88,7 @@ class Update:
         failures = failures.filter(pc.invert(pc.is_in(failures["path"], pa.array(sorted(spared), pa.string()))))
         changes = archive.plan(
             self._identify,
-            lambda files: cut_shards(files, self.stage.reading),
+            lambda files: cut_shards(files, self.stage.reading, alone=may_cut(self.stage)),
             lambda shards: Plan(self.out).write(shards, archive.shards.stop),
             shard_files=planning.SHARD_FILES,
             retry_before=retry_before if self.options.retry_failed else 0,
