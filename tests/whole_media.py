@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
+import av
 import numpy as np
 import pyarrow as pa
 
@@ -148,3 +149,20 @@ def windows_of(table, family):
         )
         tables.append(window_table([clip], family, windows))
     return pa.concat_tables(tables)
+
+
+def write_film(path, codec, gop=25, options=None, frames=1_250, b_frames=2):
+    """Write a film, by default of 50 seconds: waves that move; return its path."""
+    y, x = np.mgrid[:48, :64]
+    with av.open(path, "w") as container:
+        film = container.add_stream(codec, rate=25, options=options or {})
+        film.width, film.height, film.pix_fmt = 64, 48, "yuv420p"
+        film.codec_context.gop_size = gop
+        film.codec_context.max_b_frames = b_frames
+        for i in range(frames):
+            wave = (128 + 60 * np.sin((x + 3 * i) / 13) + 50 * np.cos((y - 5 * i) / 17)).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(np.stack([wave] * 3, axis=-1), format="rgb24")
+            frame.pts = i
+            container.mux(film.encode(frame))
+        container.mux(film.encode(None))
+    return path

@@ -93,13 +93,14 @@ def run_here(run_item: RunItem, items: list[Item], told: dict[str, Any]) -> Iter
             process.end()
         if left and deaths == 0:
             raise process.ended_as_it_began()
-        if deaths and deaths > most_deaths(told["plan"].shard(left[0][0]).num_rows):
+        if deaths and deaths > most_deaths(told["plan"].shard(left[0][0]).num_rows, of_section=left[0][1] >= 0):
             raise UserError(f"{deaths} processes ended one after the other: look for too little memory.")
 
 
-def most_deaths(n_files: int) -> int:
-    """Return how many processes one shard may end, as its journal counts: each by a file, all answers, or nothing."""
-    return max(DEATHS_ALLOWED * n_files + 1, DEATHS_IN_A_SECTION) + UNEXPLAINED_ALLOWED
+def most_deaths(n_files: int, *, of_section: bool = False) -> int:
+    """Return how many processes a shard or section may end, as its journal counts: each by a file, all answers, or
+    nothing."""
+    return (DEATHS_IN_A_SECTION if of_section else DEATHS_ALLOWED * n_files) + 1 + UNEXPLAINED_ALLOWED
 
 
 class _Process:

@@ -55,7 +55,7 @@ def stumbling():
     def run_task(table, **arguments):  # defined here, so that Ray sends it by value
         from pathlib import Path  # noqa: PLC0415 - in the worker
 
-        from emocore.features import extract as stage  # noqa: PLC0415
+        from emocore.features import one_file as stage  # noqa: PLC0415
         from emocore.pipeline.archive import shards  # noqa: PLC0415
 
         original = stage.stream_media

@@ -28,7 +28,7 @@ def deadly(fates):
         import signal  # noqa: PLC0415
         from pathlib import Path  # noqa: PLC0415
 
-        from emocore.features import extract as stage  # noqa: PLC0415
+        from emocore.features import one_file as stage  # noqa: PLC0415
         from emocore.pipeline.archive import shards  # noqa: PLC0415
 
         original = stage.stream_media

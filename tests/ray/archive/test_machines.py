@@ -23,7 +23,7 @@ from emocore.pipeline.label import LabelOptions, label
 
 def slow_task(table, **arguments):
     import time
-    from emocore.features import extract as stage
+    from emocore.features import one_file as stage
     from emocore.pipeline.archive import shards
     here = ray.get_runtime_context().get_node_id()
     original = stage.stream_media

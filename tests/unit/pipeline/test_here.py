@@ -21,7 +21,7 @@ from emocore.pipeline.archive import here
 from emocore.pipeline.archive.journal import UNEXPLAINED_ALLOWED
 from emocore.pipeline.archive.plan import SHARD, Plan
 from emocore.pipeline.archive.rows import Planned
-from emocore.pipeline.archive.shards import run_shards
+from emocore.pipeline.archive.shards import WHOLE, run_shards
 from emocore.pipeline.archive.stage import run_shard
 from emocore.timeline import HowCut
 
@@ -90,7 +90,9 @@ class Took(Nothing):
     def rows(self, good):
         if self.stage.faulty:
             raise KeyError("a column of ours")
-        return good.select(["path", "clip"]).append_column("process", pa.array([os.getpid()] * len(good), pa.int64()))
+        return good.select(["path", "clip", "duration_seconds"]).append_column(
+            "process", pa.array([os.getpid()] * len(good), pa.int64())
+        )
 
 
 @pytest.fixture
@@ -180,10 +182,10 @@ def test_no_more_processes_are_started_than_files_can_end(monkeypatch, allowed):
     monkeypatch.setattr(here, "_Process", Process)
     plan = SimpleNamespace(shard=lambda _: SimpleNamespace(num_rows=3))
     if allowed:
-        assert list(here.run_here(dict, [0], {"plan": plan})) == [{"files": 3}]
+        assert list(here.run_here(dict, [(0, WHOLE)], {"plan": plan})) == [{"files": 3}]
     else:
         with pytest.raises(UserError, match=r"^13 processes ended one after the other: look for too little memory"):
-            list(here.run_here(dict, [0], {"plan": plan}))
+            list(here.run_here(dict, [(0, WHOLE)], {"plan": plan}))
     assert len(begun) == here.most_deaths(3) + 1 == 13
 
 
