@@ -166,7 +166,7 @@ def cut_off(patch, step):
     if step == "run_shards":
         counted = shards.Counter.add
 
-        def add(self, done, failed=0):
+        def add(self, done, failed=0, media_seconds=0.0):
             counted(self, done, failed)
             if self.done == 2:
                 raise KeyboardInterrupt
