@@ -149,8 +149,8 @@ def _checked(file: Path, digest: str, remedy: str) -> Encoder:
 
 # Windows are heard one by one, also where they overlap. To hear a recording once, in stretches of 10 s, and to sum up
 # each window's steps would be faster from a hop of three quarters of a window on: 9 ms a second of sound, whatever the
-# hop. But attention takes what is around a window into its states: RAVDESS's clips in a row, even those of one actor,
-# came to 65 to 71 UAR so, and to 76 one by one.
+# hop. But attention takes what is around a window into its states: RAVDESS's clips in a row, of one actor or of many,
+# came to 61 to 71 UAR so, and to 76 one by one.
 SPEECH_ENCODER = FeatureFamily(
     name=NAME,
     version=1,
