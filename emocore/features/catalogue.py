@@ -1,6 +1,6 @@
 """The feature families by name. A new one is one line here and one file."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,16 +8,24 @@ from emocore.errors import UserError
 from emocore.features.article import ARTICLE, ARTICLE_FRAMES
 from emocore.features.family import FeatureFamily, SoundInput
 from emocore.features.pictures import PICTURES
+from emocore.features.speech_encoder import SPEECH_ENCODER, speech_encoder_of
 from emocore.own import load_own
 
-FAMILIES: Mapping[str, FeatureFamily] = {family.name: family for family in (ARTICLE, ARTICLE_FRAMES, PICTURES)}
+FAMILIES: Mapping[str, FeatureFamily] = {
+    family.name: family for family in (ARTICLE, ARTICLE_FRAMES, PICTURES, SPEECH_ENCODER)
+}
+# Families that other weights may be given for: `name:PATH`.
+OF_WEIGHTS: Mapping[str, Callable[[str, str | None], FeatureFamily]] = {SPEECH_ENCODER.name: speech_encoder_of}
 
 
 def find_family(name: str, expected: str | None = None) -> FeatureFamily:
     """Return a family of the catalogue, or one of a module of the user's own, named `my_module:NAME`.
 
-    Raises UserError where there is none.
+    `speech-encoder:PATH` is that family with weights of the user's. Raises UserError where there is none.
     """
+    kind, _, place = name.partition(":")
+    if kind in OF_WEIGHTS and place:
+        return OF_WEIGHTS[kind](place, expected)
     if ":" in name:
         family, digest = load_own(name, FeatureFamily, "--features", expected)
         if family.name in FAMILIES:

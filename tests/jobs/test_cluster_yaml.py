@@ -43,7 +43,12 @@ def test_ray_s_schema_refuses_what_it_does_not_know(config):
 
 
 @pytest.mark.parametrize(
-    ("node_type", "extras"), [("head", ["cpu", "cpu", "cluster"]), ("cpu", ["cpu"]), ("gpu", ["gpu"])]
+    ("node_type", "extras"),
+    [
+        ("head", ["cpu", "encoder", "cpu", "cluster"]),
+        ("cpu", ["cpu", "encoder"]),
+        ("gpu", ["gpu", "encoder"]),
+    ],
 )
 def test_every_node_installs_the_pinned_versions_with_its_extra(config, node_type, extras):
     commands = "\n".join(setup_of(config, node_type))

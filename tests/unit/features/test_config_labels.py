@@ -12,6 +12,7 @@ from emocore.features.article import ARTICLE, ARTICLE_FRAMES
 from emocore.features.catalogue import families_of, find_family, to_json
 from emocore.features.family import SoundInput
 from emocore.features.pictures import PICTURES
+from emocore.features.speech_encoder import SPEECH_ENCODER
 from emocore.labels import ALIASES, EMOTIONS, is_emotion, parse_emotion
 from emocore.timeline import WHOLE_CLIP
 
@@ -27,7 +28,9 @@ def test_the_hash_follows_every_field_and_nothing_else():
     assert all(len(text) == 16 and int(text, 16) >= 0 for text in hashes)
 
 
-@pytest.mark.parametrize("family", [ARTICLE, ARTICLE_FRAMES.with_input(**OTHER), PICTURES.with_input(faces=True)])
+@pytest.mark.parametrize(
+    "family", [ARTICLE, ARTICLE_FRAMES.with_input(**OTHER), PICTURES.with_input(faces=True), SPEECH_ENCODER]
+)
 def test_a_family_is_what_a_manifest_says_of_it(family):
     told = json.loads(json.dumps(to_json([family])))
     assert families_of(told) == {family.name: family}
