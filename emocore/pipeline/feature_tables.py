@@ -31,6 +31,7 @@ from emocore.storage.tables import check_types, open_table, picture_columns, rea
 from emocore.timeline import HowCut, Window
 
 _CLIPS = "clips"
+_OF_SOUND = ("sound_begin_seconds", "bandwidth_hz", "speech_seconds")  # a model that sees has not heard it
 _GOOD = pa.schema([field for field in FEATURIZED if field.name != SOFT])  # emotions that a corpus names are no answer
 
 
@@ -63,8 +64,9 @@ class FeatureTables:
             there = [field for field in _GOOD if field.name in file.schema_arrow.names]
             check_types(file.schema_arrow, pa.schema(there), path)
             rows = file.read(columns=[field.name for field in there])
+        told = [field.name for field in there if not (self.sees and field.name in _OF_SOUND)]
         columns = {
-            field.name: rows[field.name] if field in there else pa.nulls(len(rows), field.type) for field in _GOOD
+            field.name: rows[field.name] if field.name in told else pa.nulls(len(rows), field.type) for field in _GOOD
         }
         if not self.sees:  # said of a sound beside which pictures were looked for, and a model that hears wants none
             columns["state"] = pc.if_else(pc.equal(columns["state"], "no_video"), "ok", columns["state"])

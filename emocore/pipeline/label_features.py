@@ -107,7 +107,7 @@ def run_part(number: int, stage: Labelling, plan: FeatureTables, out: Path) -> d
 
 
 def describe_tables(stage: Labelling, tables: FeatureTables, out: Path) -> list[str]:
-    """Return in words what there is to answer for, and about how long it takes, by one part that is answered for."""
+    """Return in words what there is to answer for, and about how long it takes, by a part that is answered for."""
     waiting, gone = waiting_parts(stage, tables, out)
     lines = [f"labels of {amount(len(gone), 'part')} that the tables have no more are dropped"] if gone else []
     if not waiting:
@@ -116,12 +116,12 @@ def describe_tables(stage: Labelling, tables: FeatureTables, out: Path) -> list[
     media = duration(sum(_media_seconds(tables, number) for number in waiting))
     parts = amount(len(waiting), "part")
     lines.append(f"{amount(clips, 'clip')} in {parts} of tables to answer for, {media} of media; none is decoded")
-    with scratch() as work:
-        (done,) = here.run_here(run_part, waiting[:1], {"stage": stage, "plan": tables, "out": work})
+    with scratch() as work:  # the first part has the model get going
+        *_, done = here.run_here(run_part, waiting[:2], {"stage": stage, "plan": tables, "out": work})
     if done["fault"]:
         raise UserError(done["fault"])
-    seconds = done["seconds"] * len(waiting)
-    return [*lines, f"about {duration(seconds)} in one process, by {amount(done['files'], 'file')} of the first part"]
+    seconds = duration(done["seconds"] * len(waiting))
+    return [*lines, f"about {seconds} in one process, by {amount(done['files'], 'file')} that were answered for"]
 
 
 def _run(stage: Labelling, tables: FeatureTables, out: Path, numbers: list[int], max_failures: int | None) -> None:
