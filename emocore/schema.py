@@ -51,6 +51,14 @@ CLIPS = pa.schema(
         pa.field("state", pa.string()),  # ok | silent | too_short | no_audio | no_video
     ]
 )
+# Clips that were cut into windows over the whole recording: what their answers are told beside them.
+CUT_CLIPS = pa.schema(
+    [
+        *CLIPS,
+        ("speech_seconds", pa.float64()),  # null where nobody looked for speech
+        ("broken_after_seconds", pa.float64()),  # where it cannot be read any further; null: it was read to its end
+    ]
+)
 FAILURES = pa.schema(
     [
         ("path", pa.string()),

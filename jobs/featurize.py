@@ -14,12 +14,14 @@ from emocore.features.family import FeatureFamily, FrameInput, SoundInput
 from emocore.features.pictures import PICTURES
 from emocore.media.resize import DEFAULT_PIXELS, MAX_PIXELS_A_SIDE, MIN_PIXELS
 from emocore.pipeline.options.corpus import CorpusOptions
+from emocore.pipeline.options.cut import OF_THE_CUT, CutOptions
 from emocore.pipeline.options.files import NOT_OF_THE_TABLES, ArchiveOptions
 from emocore.progress import say
+from emocore.timeline import AS_FAMILIES_SAY
 
 
 @dataclass(frozen=True, kw_only=True)
-class Featurize(ArchiveOptions, CorpusOptions):
+class Featurize(ArchiveOptions, CutOptions, CorpusOptions):
     """Read every clip of the corpora, and write typed feature tables."""
 
     corpora: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="CORPUS…")]
@@ -74,16 +76,20 @@ def main(options: Featurize) -> None:
     from emocore.corpora.leave_out import describe_passed_over  # noqa: PLC0415 - after the options were read
     from emocore.pipeline.featurize import featurize  # noqa: PLC0415 - after the options were read
 
+    families = options.families
+    how = options.how(families)
+    beside = ("out", "max_failures", *NOT_OF_THE_TABLES, *(OF_THE_CUT if how == AS_FAMILIES_SAY else ()))
     listing = options.list(options.corpora, stills=options.frames)
     done = featurize(
         listing,
         options.out,
-        options.families,
-        options=options_to_json(options, leave_out=("out", "max_failures", *NOT_OF_THE_TABLES), paths=("corpora",)),
+        families,
+        options=options_to_json(options, leave_out=beside, paths=("corpora",)),
         seconds_per_file=options.seconds_per_file,
         sound_track=options.sound_track,
         max_failures=options.max_failures,
         archive_options=options,
+        how=how,
     )
     state = "was finished already" if done.already_finished else "finished"
     say(f"{options.out} {state}: {amount(done.clips, 'clip')}, {amount(done.failures, 'failure')}")

@@ -10,7 +10,10 @@ from emocore.progress import say
 
 
 class Label(LabelOptions):
-    """Give every supported file under the folders an emotion, with a probability for each that the model knows."""
+    """Give every supported file under the folders, or every clip of feature tables, an emotion.
+
+    With a probability for each emotion that the model knows.
+    """
 
 
 def main(options: Label) -> None:
@@ -18,7 +21,7 @@ def main(options: Label) -> None:
     if options.dry_run or options.gpus_per_worker is not None:
         _label(options)
         return
-    with begun("emocore.pipeline.label:prepare", options.model):
+    with begun("emocore.pipeline.label:prepare", options.model, *options.media):
         _label(options)
 
 

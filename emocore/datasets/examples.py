@@ -21,8 +21,9 @@ from emocore.features.family import FeatureFamily
 from emocore.features.rows import values_of
 from emocore.labels import EMOTIONS, check_set
 from emocore.schema import CLIPS, SCHEMA_VERSION, features_schema, of_emotions
-from emocore.storage.folder import of_other_version
+from emocore.storage.folder import CONFIG, of_other_version
 from emocore.storage.tables import read_tables
+from emocore.timeline import AS_FAMILIES_SAY, HowCut
 
 MANIFEST = "manifest.json"
 FEATURES = "features"  # in FEATURES: a folder for each family
@@ -116,6 +117,12 @@ def is_features(path: str) -> bool:
     return (Path(path) / MANIFEST).is_file()
 
 
+def check_finished(path: str) -> None:
+    """Raise UserError for a folder that `featurize` has begun and not finished."""
+    if not is_features(path) and (Path(path) / CONFIG).exists() and (Path(path) / "clips").is_dir():
+        raise UserError(f"{path} holds unfinished feature tables: repeat the command that made them.")
+
+
 def read_manifest(folder: str) -> dict[str, Any]:
     """Return manifest.json. Raises UserError where it is another schema version's, or no manifest of ours."""
     path = Path(folder) / MANIFEST
@@ -124,6 +131,7 @@ def read_manifest(folder: str) -> dict[str, Any]:
         version = manifest["schema_version"]
         if version == SCHEMA_VERSION:
             families_of(manifest["families"])
+            cut_of(manifest)
             check_set(manifest.setdefault("emotions", list(EMOTIONS)))
     except UserError as error:
         raise UserError(f"{folder}: {error} Featurize the corpus again.") from error
@@ -134,9 +142,15 @@ def read_manifest(folder: str) -> dict[str, Any]:
     return manifest
 
 
+def cut_of(manifest: Mapping[str, Any]) -> HowCut:
+    """Return how the recordings of a manifest were cut into windows. Raises TypeError where it does not say so."""
+    return HowCut(**manifest["how"]) if "how" in manifest else AS_FAMILIES_SAY
+
+
 def check_families(folder: str, asked: Sequence[FeatureFamily]) -> None:
-    """Raise UserError where a FEATURES folder lacks a family, or has it of another input."""
-    found = families_of(read_manifest(folder)["families"])
+    """Raise UserError where a FEATURES folder lacks a family, has it of another input, or other windows of it."""
+    manifest = read_manifest(folder)
+    found = families_of(manifest["families"])
     for family in asked:
         if family.name not in found and family.modality == "video":
             raise UserError(f"{folder} holds no pictures, which this model reads: featurize with --frames.")
@@ -152,6 +166,11 @@ def check_families(folder: str, asked: Sequence[FeatureFamily]) -> None:
                     f"{folder} was featurized with {name} = {theirs[name]}, {wanted} is asked for: "
                     "featurize the corpus again with that setting."
                 )
+        if family.modality == "audio" and cut_of(manifest) != AS_FAMILIES_SAY:
+            raise UserError(
+                f"{folder} holds windows over whole recordings (--grid {cut_of(manifest).grid}), and models are "
+                "trained and evaluated by one window a clip: featurize the corpus without --grid."
+            )
 
 
 def check_one_window(families: Sequence[FeatureFamily]) -> None:

@@ -24,7 +24,7 @@ from emocore.models.labelling import Write
 from emocore.pipeline.archive.database import Archive
 from emocore.pipeline.archive.update import Update
 from emocore.pipeline.options.files import FREE_OPTIONS, ArchiveOptions
-from emocore.schema import CLIPS, SCHEMA_VERSION, features_schema, pictures_schema
+from emocore.schema import CLIPS, CUT_CLIPS, SCHEMA_VERSION, features_schema, pictures_schema
 from emocore.storage.files import read_json, write_json
 from emocore.storage.folder import FRAMES_FOLDER, output_folder
 from emocore.storage.tables import count_rows
@@ -56,14 +56,15 @@ def featurize(
     """Write the FEATURES folder of a listing, shard by shard; the same call goes on where it stopped.
 
     Where the folder is finished and the corpus has changed since, what is new is added and what is gone is removed.
-    What the listing passed over and left out, and the sound track that was asked for, stand in its manifest.
+    What the listing passed over and left out, and the sound track that was asked for, stand in its manifest; so does
+    `how` recordings were cut, where it is not as families say: such tables are for `label`.
     """
     config = {
         "command": "featurize",
         "options": options,
         "families": to_json(families),
         "schema_version": SCHEMA_VERSION,
-        **({"how": asdict(how)} if how != AS_FAMILIES_SAY else {}),
+        **_how_cut(how),
     }
     data = fingerprint(listing)
     with output_folder(out, config, MANIFEST, FREE_OPTIONS) as folder:
@@ -79,20 +80,25 @@ def featurize(
                 return Featurized(**_counts(folder.path), already_finished=True)
             update.run(archive, lambda: _named(listing.clips), lambda: listing.failures)
         facts["synthetic"] = is_synthetic(listing.clips["path"].to_pylist())
-        manifest = _manifest(families, listing.emotions, options.get("seed", 0)) | facts | _counts(folder.path)
+        manifest = _manifest(families, listing.emotions, options.get("seed", 0), how) | facts | _counts(folder.path)
         write_json(folder.path / MANIFEST, manifest)
         return Featurized(**_counts(folder.path), already_finished=False)
 
 
-def _manifest(families: Sequence[FeatureFamily], emotions: Sequence[str], seed: int) -> dict[str, Any]:
+def _manifest(families: Sequence[FeatureFamily], emotions: Sequence[str], seed: int, how: HowCut) -> dict[str, Any]:
     return {
         "kind": "features",
         "schema_version": SCHEMA_VERSION,
         "families": to_json(families),
+        **_how_cut(how),
         "emotions": list(emotions),
         "seed": seed,
         "versions": versions(),
     }
+
+
+def _how_cut(how: HowCut) -> dict[str, Any]:
+    return {} if how == AS_FAMILIES_SAY else {"how": asdict(how)}
 
 
 def _named(clips: pa.Table) -> Iterator[tuple[Row, list[str]]]:
@@ -109,7 +115,11 @@ class Featurizing:
     how: HowCut = AS_FAMILIES_SAY
     name: ClassVar[str] = "featurize"
     main: ClassVar[str] = "clips"
-    keeps_broken: ClassVar[bool] = False
+
+    @property
+    def keeps_broken(self) -> bool:
+        """Whether a clip that breaks in its midst has a row: models are trained on whole ones, and answer for parts."""
+        return self.how != AS_FAMILIES_SAY
 
     @property
     def tables(self) -> Mapping[str, pa.Schema]:
@@ -124,14 +134,15 @@ class Featurizing:
 
     def take(self, write: Write, journal: object) -> "_Writing":  # noqa: ARG002 - nothing is answered for
         """Return what writes features."""
-        return _Writing(write, self.reading.pixels)
+        schema = CLIPS if self.how == AS_FAMILIES_SAY else CUT_CLIPS
+        return _Writing(write, self.reading.pixels, tuple(schema.names))
 
 
 class _Writing:
     """Writes windows and pictures as they come."""
 
-    def __init__(self, write: Write, pixels: int) -> None:
-        self.write, self.pixels = write, pixels
+    def __init__(self, write: Write, pixels: int, columns: tuple[str, ...]) -> None:
+        self.write, self.pixels, self.columns = write, pixels, columns
         self.faults: dict[str, MediaError] = {}
 
     def windows(self, clips: list[str], family: FeatureFamily, windows: Windows) -> None:
@@ -148,7 +159,7 @@ class _Writing:
 
     def rows(self, good: pa.Table) -> pa.Table:
         """Return the clips."""
-        return good.select(CLIPS.names)
+        return good.select(self.columns)
 
 
 def _table(family: FeatureFamily) -> str:

@@ -12,6 +12,7 @@ from emocore.corpora.scan import check_local
 from emocore.datasets.examples import (
     Examples,
     check_families,
+    check_finished,
     check_one_window,
     emotions_in,
     is_features,
@@ -57,8 +58,7 @@ def find_data(
     features = tuple(path for path in paths if is_features(path))
     corpora = tuple(path for path in paths if not is_features(path))
     for path in corpora:
-        if (Path(path) / "config.json").exists() and (Path(path) / "clips").is_dir():
-            raise UserError(f"{path} holds unfinished feature tables: repeat the command that made them.")
+        check_finished(path)
     if not corpora:
         _check_no_corpus(options, paths[0])
     emotions = emotions_in(features) if features else emotions

@@ -10,10 +10,11 @@ from typing import Any
 
 from emocore.cli import command_line, options_to_json
 from emocore.corpora.catalogue import licences
-from emocore.corpora.leave_out import LeaveOut, describe_passed_over
+from emocore.corpora.leave_out import LeaveOut, Unlisted, describe_passed_over
 from emocore.corpora.listing import check_media, failure_table, walk_media
 from emocore.corpora.scan import Row
 from emocore.corpora.synthetic.notice import is_synthetic
+from emocore.datasets.examples import check_finished, is_features, read_manifest
 from emocore.errors import UserError
 from emocore.features.extract import reading_of
 from emocore.features.family import FeatureFamily, FrameInput, check_window
@@ -24,18 +25,21 @@ from emocore.pipeline.archive.database import Archive
 from emocore.pipeline.archive.dry_run import describe_run
 from emocore.pipeline.archive.stage import TIMINGS, TIMINGS_FOLDER
 from emocore.pipeline.archive.update import Update
+from emocore.pipeline.feature_tables import FeatureTables, open_tables
+from emocore.pipeline.label_features import describe_tables, update_labels
 from emocore.pipeline.label_stage import BundlePlace, Labelling
 from emocore.pipeline.options.files import FREE_OPTIONS, NOT_OF_THE_TABLES
 from emocore.pipeline.options.frames import PictureOptions, check_read_by
 from emocore.pipeline.options.label import LabelOptions
 from emocore.pipeline.training.score_frames import NetworkPlace, finished_network
+from emocore.progress import say
 from emocore.reports.curves import curves_of
 from emocore.reports.labels import count_labels, summarize_timings
 from emocore.schema import FAILURES, LABELS, SCHEMA_VERSION, WINDOWS, of_emotions
 from emocore.storage.files import read_json, write_json, write_text
-from emocore.storage.folder import FRAMES_FOLDER, WINDOWS_FOLDER, check_config, output_folder
+from emocore.storage.folder import FRAMES_FOLDER, WINDOWS_FOLDER, check_config, output_folder, tables_lock
 from emocore.storage.tables import count_rows, each_table, read_tables_if_any
-from emocore.timeline import how_cut
+from emocore.timeline import AS_FAMILIES_SAY, how_cut
 from emocore.versions import versions
 
 SUMMARY = "summary.json"
@@ -50,9 +54,12 @@ class Labelled:
     already_finished: bool
 
 
-def prepare(model: str) -> None:
-    """Load in this process what labelling by this model takes. Raises UserError where it cannot be loaded."""
+def prepare(model: str, *media: str) -> None:
+    """Load in this process what labelling media by this model takes. Raises UserError where it cannot be loaded."""
     bundle = open_bundle(model)
+    if any(map(is_features, media)):
+        _place(model, bundle).load()
+        return
     how = how_cut(None, None, None, vad=True, sees=bundle.spec.sees)
     Labelling(_place(model, bundle), bundle.families, reading_of(bundle.families), how).load()
 
@@ -60,7 +67,8 @@ def prepare(model: str) -> None:
 def label(options: LabelOptions) -> Labelled:
     """Label every supported file under MEDIA, and write the LABELS folder. Raises UserError, TooManyFailures.
 
-    Called again, it labels what is new or has changed since, and leaves out what is gone.
+    Called again, it labels what is new or has changed since, and leaves out what is gone. Where MEDIA is a FEATURES
+    folder its tables are answered for.
     """
     bundle = _checked(options)
     stills = bundle.spec.sees
@@ -68,6 +76,8 @@ def label(options: LabelOptions) -> Labelled:
     # A model that cannot be loaded is refused before a folder is claimed.
     if not (Path(options.out) / SUMMARY).exists() and not here.wait_prepared() and not bundle.spec.sees:
         load_bundle(options.model)
+    if any(map(is_features, options.media)):
+        return _label_tables(options, bundle, config)
     with output_folder(options.out, config, SUMMARY, FREE_OPTIONS) as folder, Archive(folder.path) as archive:
         started = time.monotonic()
         failures: list[Row] = []
@@ -83,7 +93,24 @@ def label(options: LabelOptions) -> Labelled:
         changed = update.run(archive, listed, lambda: failure_table(failures))
         unlisted = leave_out.unlisted.to_json()
         if changed or not folder.finished or not unlisted.items() <= read_json(folder.path / SUMMARY).items():
-            _conclude(folder.path, options, archive, bundle, unlisted, time.monotonic() - started)
+            synthetic = is_synthetic(archive.paths())
+            _conclude(folder.path, options, bundle, unlisted, time.monotonic() - started, synthetic=synthetic)
+        return Labelled(read_json(folder.path / SUMMARY), not changed and folder.finished)
+
+
+def _label_tables(options: LabelOptions, bundle: Bundle, config: dict[str, Any]) -> Labelled:
+    """Answer for the tables of a FEATURES folder, which stay as they are meanwhile."""
+    with tables_lock(options.media), output_folder(options.out, config, SUMMARY) as folder:
+        started = time.monotonic()
+        stage, tables, manifest = _stage(options, bundle), _tables(options, bundle), read_manifest(options.media[0])
+        if tables.how == AS_FAMILIES_SAY and not bundle.spec.sees:
+            say(f"{options.media[0]} holds one window a clip, by which alone it is answered for: see featurize --grid")
+        changed = update_labels(stage, tables, folder.path, SUMMARY, options.max_failures)
+        if changed or not folder.finished:
+            unlisted = {name: manifest.get(name, nothing) for name, nothing in Unlisted().to_json().items()}
+            facts = {**unlisted, "how": asdict(tables.how)}
+            synthetic = bool(manifest.get("synthetic"))
+            _conclude(folder.path, options, bundle, facts, time.monotonic() - started, synthetic=synthetic)
         return Labelled(read_json(folder.path / SUMMARY), not changed and folder.finished)
 
 
@@ -92,6 +119,8 @@ def dry_run(options: LabelOptions) -> list[str]:
     bundle = _checked(options)
     check_config(Path(options.out), _config(options, bundle.hash), FREE_OPTIONS)
     stage = _stage(options, bundle)
+    if any(map(is_features, options.media)):
+        return describe_tables(stage, _tables(options, bundle), Path(options.out))
     leave_out = _leave_out(options)
     listed = walk_media(options.media, [], stills=bundle.spec.sees, leave_out=leave_out)
     lines = describe_run(stage, Path(options.out), listed, retry_failed=options.retry_failed, seed=options.seed)
@@ -109,6 +138,13 @@ def _checked(options: LabelOptions) -> Bundle:
         raise UserError("No MEDIA given: name at least one folder, zip, media file or manifest.")
     bundle = open_bundle(options.model)
     check_read_by(bundle.model, options, PictureOptions)
+    for path in options.media:
+        check_finished(path)
+    folder = next(filter(is_features, options.media), None)
+    if folder is not None:
+        options.check_for_tables(folder, bundle.spec.sees)
+        _tables(options, bundle)
+        return bundle
     check_media(options.media, stills=bundle.spec.sees)
     options.how(bundle.spec.sees)
     check_window([] if bundle.spec.sees else bundle.families, options.window_seconds)
@@ -122,6 +158,10 @@ def _checked(options: LabelOptions) -> Bundle:
             "CPUs: leave it out."
         )
     return bundle
+
+
+def _tables(options: LabelOptions, bundle: Bundle) -> FeatureTables:
+    return open_tables(options.media[0], _families(options, bundle))
 
 
 def _config(options: LabelOptions, model_hash: str) -> dict[str, Any]:
@@ -160,12 +200,16 @@ def _families(options: LabelOptions, bundle: Bundle) -> tuple[FeatureFamily, ...
 def _conclude(
     out: Path,
     options: LabelOptions,
-    archive: Archive,
     bundle: Bundle,
-    unlisted: dict[str, Any],
+    facts: dict[str, Any],
     seconds: float,
+    *,
+    synthetic: bool,
 ) -> None:
-    """Count what the tables hold, a shard at a time, and write the report and, last, the summary."""
+    """Count what the tables hold, a shard at a time, and write the report and, last, the summary.
+
+    `facts`: what was listed and what was not; `synthetic`: whether it says of itself that it is generated.
+    """
     from emocore.reports.pages import render_labels  # noqa: PLC0415 - a second, which workers need not wait for
 
     counts = count_labels(each_table(out / "labels", of_emotions(LABELS, bundle.emotions)))
@@ -176,7 +220,7 @@ def _conclude(
         "labels": counts.files,
         "failures": failures.num_rows,
         "failures_by_reason": dict(Counter(failures["reason"].to_pylist()).most_common()),
-        **unlisted,
+        **facts,
         "states": dict(counts.states.most_common()),
         "predicted": dict(counts.predicted.most_common()),
         "media_seconds": round(counts.media_seconds, 2),
@@ -193,7 +237,7 @@ def _conclude(
         **options_to_json(options),
         "model": bundle.model,
         "licences": licences(bundle.card.get("corpus", [])),
-        "synthetic": is_synthetic(archive.paths()) or bool(bundle.card.get("synthetic")),
+        "synthetic": synthetic or bool(bundle.card.get("synthetic")),
         "versions": versions(),
     }
     windows = each_table(out / WINDOWS_FOLDER, of_emotions(WINDOWS, bundle.emotions))

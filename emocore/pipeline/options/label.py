@@ -1,14 +1,19 @@
 """What label is told."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated
 
 import tyro
 
 from emocore.errors import UserError
 from emocore.pipeline.options.files import ArchiveOptions, FileOptions
-from emocore.pipeline.options.frames import PictureOptions
+from emocore.pipeline.options.frames import PictureOptions, flag
 from emocore.timeline import GridName, HowCut, how_cut
+
+_OF_MEDIA = (
+    *("sound_track", "retry_failed", "drop_gone", "seconds_per_file", "exclude", "no_follow"),
+    *("grid", "vad"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +21,7 @@ class LabelOptions(ArchiveOptions, PictureOptions, FileOptions):
     """What `label` is told."""
 
     media: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MEDIA…")]
-    """folders, zips, media files, or manifests"""
+    """folders, zips, media files, or manifests; or one FEATURES folder alone: its tables are answered for"""
     model: str
     """the RUN folder of a finished model, or face-cnn as it is shipped"""
     out: str
@@ -46,6 +51,26 @@ class LabelOptions(ArchiveOptions, PictureOptions, FileOptions):
         gpus = self.gpus_per_worker
         if gpus is not None and not 0 <= gpus <= 1:
             raise UserError(f"--gpus-per-worker must be from 0 to 1: got {gpus}.")
+
+    def check_for_tables(self, folder: str, sees: bool) -> None:
+        """Raise UserError for what is only said of media, where a folder of feature tables is given."""
+        others = [path for path in self.media if path != folder]
+        if others:
+            raise UserError(f"{folder} holds feature tables, which are labelled alone: leave out {others[0]}.")
+        of_media = _OF_MEDIA if sees else (*_OF_MEDIA, "window_seconds", "hop_seconds")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in of_media and value != field.default:
+                words = [str(one) for one in (value if isinstance(value, tuple) else (value,)) if one is not True]
+                told = "--no-vad" if field.name == "vad" else " ".join([flag(field.name), *words])
+                raise UserError(
+                    f"{told} says how media are read and cut, and {folder} holds what was made of them: leave it out."
+                )
+        if self.gpus_per_worker:
+            raise UserError(
+                f"--gpus-per-worker {self.gpus_per_worker:g} is for media, and feature tables are answered for on "
+                "CPUs: leave it out."
+            )
 
     def how(self, sees: bool) -> HowCut:
         """Return how a recording is cut into windows. Raises UserError as `how_cut`."""

@@ -1,4 +1,4 @@
-"""Which pictures featurize keeps, and what is refused where it keeps none."""
+"""Which pictures featurize keeps and how it cuts recordings, and what is refused."""
 
 import runpy
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from emocore.errors import UserError
 from emocore.features.family import FrameInput
+from emocore.timeline import AS_FAMILIES_SAY, HowCut
 
 JOB = Path(__file__).parents[3] / "jobs" / "featurize.py"
 
@@ -37,3 +38,47 @@ def test_every_twentieth_picture_unless_given(featurize):
     assert featurize(corpora=("c",), out="F", frames=True).families[-1].reads == FrameInput(20, 256, False)
     with pytest.raises(UserError, match=r"^--every must be above 0: got 0"):
         featurize(corpora=("c",), out="F", frames=True, every=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "how"),
+    [
+        ({}, AS_FAMILIES_SAY),
+        ({"grid": "speech"}, HowCut("speech", vad=True)),
+        ({"hop_seconds": 1.0}, HowCut("speech", None, 1.0, vad=True)),
+        ({"grid": "tiled", "window_seconds": 3.0, "hop_seconds": 3.0}, HowCut("tiled", 3.0, 3.0, vad=True)),
+        ({"vad": False}, HowCut("tiled")),
+    ],
+)
+def test_recordings_are_cut_as_the_families_say_unless_told_how_label_does(featurize, options, how):
+    told = featurize(corpora=("c",), out="F", **options)
+    assert told.how(told.families) == how
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            {"window_seconds": 5.0},
+            "--window-seconds 5 is longer than what article is made for: give 3.62 at most.",
+        ),
+        ({"hop_seconds": 0.0}, "--hop-seconds must be from 0.1 to 60 seconds: got 0."),
+        (
+            {"grid": "speech", "vad": False},
+            "--grid speech places windows on speech, for which --no-vad does not look: leave one out.",
+        ),
+        (
+            {"features": ("pictures",), "frames": True, "grid": "tiled"},
+            "--grid tiled cuts sound, and no features of it are kept: leave it out.",
+        ),
+        (
+            {"features": ("pictures",), "frames": True, "vad": False},
+            "--no-vad cuts sound, and no features of it are kept: leave it out.",
+        ),
+    ],
+)
+def test_how_recordings_are_not_cut(featurize, options, sentence):
+    told = featurize(corpora=("c",), out="F", **options)
+    with pytest.raises(UserError) as error:
+        told.how(told.families)
+    assert str(error.value) == sentence
