@@ -3,17 +3,19 @@
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import pyarrow as pa
 
 from emocore.errors import MediaError, UserError
+from emocore.features.clock import later
 from emocore.features.family import FeatureFamily, FrameInput, SoundInput
 from emocore.features.listen import Ear, Windows, loaded
 from emocore.media.audio import Take
 from emocore.media.limit import TimeLimit
 from emocore.media.reading import Media, Reading, stream_media
-from emocore.media.source import content_id, open_source
+from emocore.media.segment import Section
+from emocore.media.source import clip_id, open_source, split_segment
 from emocore.media.video import Picture
 from emocore.schema import CLIPS, LISTING, SHARES, soft_labels
 from emocore.timeline import AS_FAMILIES_SAY, HowCut
@@ -104,7 +106,8 @@ def featurize_batch(
 
     A file that is not what was planned any more speaks for none of its copies: the next of them is read.
     What is made of a file goes to the `sink` as it comes, and stays there where the file then has a fault: the row
-    says how far it was read. `guard(path)` is entered around each file, and may raise MediaError.
+    says how far it was read. Of a segment (FILE#t=START,END) that is on a clock that begins with it; see `clock`.
+    `guard(path)` is entered around each file, and may raise MediaError.
     """
     job = _Job(heard_by(families), reading or reading_of(families), sink or Nothing(), how)
     load_families(job.heard, how)
@@ -174,6 +177,15 @@ class _Result:
     speech_seconds: float | None = None
     broken_after_seconds: float | None = None
 
+    def later(self, seconds: float) -> Self:
+        """Return it on a clock that began so many seconds before the clip's."""
+        begins, broken = self.sound_begin_seconds, self.broken_after_seconds
+        return replace(
+            self,
+            sound_begin_seconds=None if begins is None else later(begins, seconds),
+            broken_after_seconds=None if broken is None else later(broken, seconds),
+        )
+
 
 def _featurize_file(path: str, job: _Job, taken: _Taken, alive: Alive | None) -> _Result:
     try:
@@ -187,22 +199,25 @@ def _featurize_file(path: str, job: _Job, taken: _Taken, alive: Alive | None) ->
 
 def _read_file(path: str, job: _Job, taken: _Taken, limit: TimeLimit) -> _Result:
     work: _Work | None = None
+    section = Section(split_segment(path)[1], sees=job.reading.every is not None)
+    begins = section.segment.start_seconds
     try:
         with open_source(path, limit) as stream:
-            work = _Work(job, taken.identify(content_id(stream, limit)))
+            work = _Work(job, taken.identify(clip_id(path, stream, limit)))
             media = stream_media(
                 stream,
                 replace(job.reading, limit=limit),
-                work.hear if job.heard else None,
-                work.show,
-                keeper(job.reading),
+                section.hear(work.hear) if job.heard else None,
+                section.show(work.show),
+                section.keep(keeper(job.reading)),
                 speaks if is_installed() else None,
             )
+            media = section.part_of(media)
             work.finish()
-        return replace(work.result(media), content_id=taken.content_id)
+        return replace(work.result(media).later(begins), content_id=taken.content_id)
     except MediaError as fault:
         found = work.broken(fault) if work and fault.reason in _OF_THE_FILE else _Result(fault=fault)
-        return replace(found, content_id=taken.content_id)
+        return replace(found.later(begins), content_id=taken.content_id)
 
 
 class _Work:

@@ -16,7 +16,8 @@ class LabelOptions(ArchiveOptions, PictureOptions, FileOptions):
     """What `label` is told."""
 
     media: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MEDIA…")]
-    """folders, zips, media files, or manifests"""
+    """folders, zips, media files, manifests, or annotations (RTTM, EAF, TextGrid, audformat); of the last two the
+    segments that they name"""
     model: str
     """the RUN folder of a finished model, or face-cnn as it is shipped"""
     out: str
