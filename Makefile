@@ -49,7 +49,7 @@ install: .venv/.installed
 	  || { echo "$(PYTHON) has no venv or ensurepip: install them (on Debian and Ubuntu: apt install python3-venv)"; exit 2; }
 	@echo "Installing the pinned packages into .venv (about 2 GB, a few minutes, once)"
 	@$(PYTHON) -m venv --clear .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRA),encoder,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRA),annotations,encoder,dev]'
 	@$(BIN)/python -c 'from emocore.features.article import compile_features; compile_features()'
 	@touch $@
 

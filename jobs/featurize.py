@@ -25,7 +25,7 @@ class Featurize(ArchiveOptions, CutOptions, CorpusOptions):
     """Read every clip of the corpora, and write typed feature tables."""
 
     corpora: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="CORPUS…")]
-    """folders, zips, folders of zips, or CSV and Parquet manifests"""
+    """folders, zips, folders of zips, CSV and Parquet manifests, or annotations (RTTM, EAF, TextGrid, audformat)"""
     out: str
     """the FEATURES folder to write"""
     features: tuple[str, ...] = (ARTICLE.name,)

@@ -86,7 +86,7 @@ class Answer:
             for window in answered
         ]
         end = max(self.clip.end_seconds, *(window.end_seconds for window in answered))
-        return curve_figure(curve_of(self.clip.clip, end, said, self.emotions))
+        return curve_figure(curve_of(self.clip.clip, self.clip.start_seconds, end, said, self.emotions))
 
 
 def _flat(prediction: Prediction, emotions: Sequence[str]) -> dict[str, Any]:
@@ -204,8 +204,10 @@ def load_model(
 
 
 def _size(path: str) -> int:
+    from emocore.media.source import split_segment  # noqa: PLC0415 - `import emocore` is to take no time
+
     try:
-        return os.path.getsize(path)  # noqa: PTH202 - of a link what it points to, and a member of a zip has none
+        return os.path.getsize(split_segment(path)[0])  # noqa: PTH202 - of a link what it leads to, of a member none
     except OSError:
         return 0
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from emocore import child
 from emocore.errors import MediaError, UserError
+from emocore.features.clock import begins_of, on_file_clock
 from emocore.features.extract import PLANNED, featurize_batch, reading_of
 from emocore.models.bundle import Bundle, bundle_folder, load_bundle, readable
 from emocore.models.labelling import HeardSink
@@ -92,7 +93,9 @@ def _label(
             windows.append(rows)
 
     watch = _Watch(tell)
-    told: tuple[Any, ...] = (probabilities, bundle.family, bundle.emotions, write, watch)
+    begins = begins_of({path: path}).get(path, 0.0)
+    on_clock = on_file_clock(write, {path: begins})
+    told: tuple[Any, ...] = (probabilities, bundle.family, bundle.emotions, on_clock, watch)
     sink = (
         SeenSink(*told, how=bundle.combine, temperature=bundle.temperature, grid=seen_grid(how))
         if bundle.spec.sees
@@ -109,7 +112,7 @@ def _label(
         raise unanswered
     (clip,) = sink.rows(read).to_pylist()
     duration = clip["duration_seconds"] or 0.0
-    whole = {**clip, "track": 0, "start_seconds": 0.0, "end_seconds": duration}
+    whole = {**clip, "track": 0, "start_seconds": begins, "end_seconds": begins + duration}
     return [_prediction(row) for row in (whole, *(row for rows in windows for row in rows.to_pylist()))]
 
 

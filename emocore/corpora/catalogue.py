@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from emocore.corpora.annotations.catalogue import ANNOTATIONS
 from emocore.corpora.corpus import ActorFolds, Corpus
 from emocore.corpora.folder import FOLDER
 from emocore.corpora.manifest import MANIFEST
@@ -15,6 +16,7 @@ CORPORA = {
         RAVDESS,
         FOLDER,
         MANIFEST,
+        ANNOTATIONS,
     )
 }
 AUTO = "auto"

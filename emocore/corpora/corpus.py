@@ -17,6 +17,7 @@ class LabelRules:
     mapping: Mapping[str, str] | None = None  # label → emotion
     actor_from: str | None = None  # a regular expression whose first group is the actor
     emotions: tuple[str, ...] = EMOTIONS  # that clips are labelled with
+    tiers: tuple[str, ...] = ()  # of annotations; none: the only one, or the only one of emotions
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Corpus:
     """How a corpus names its files, and what is known of it.
 
     `rows` turns media files into LISTING rows (`MediaFile.row`, `clip`, and what the name says), and FAILURES rows for
-    wrong names. Of a manifest the one file is the manifest itself.
+    wrong names. Of a manifest, and of annotations, the one file is the list itself.
     """
 
     name: str

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from emocore.corpora.listing import Listing
-from emocore.media.source import split_member
+from emocore.media.source import file_of
 
 
 def fingerprint(listing: Listing) -> str:
@@ -17,7 +17,7 @@ def fingerprint(listing: Listing) -> str:
     for table in (listing.clips, listing.failures):
         with pa.ipc.new_stream(pa.PythonFile(_Hashing(digest), mode="w"), table.schema) as writer:
             writer.write_table(table.combine_chunks())
-    for file in sorted({split_member(path)[0] for path in listing.clips["path"].to_pylist()}):
+    for file in sorted({file_of(path) for path in listing.clips["path"].to_pylist()}):
         digest.update(str(os.stat(file).st_mtime_ns if os.path.exists(file) else 0).encode())  # noqa: PTH110, PTH116 - fast
     return digest.hexdigest()[:16]
 

@@ -10,20 +10,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from emocore.corpora.annotations.catalogue import ANNOTATIONS, READERS, reader_of, segment_rows
 from emocore.corpora.catalogue import AUTO, CORPORA, find_corpus
 from emocore.corpora.corpus import Corpus, LabelRules
 from emocore.corpora.folder import FOLDER, actor_finder
 from emocore.corpora.leave_out import LeaveOut, Unlisted, without
 from emocore.corpora.manifest import MANIFEST, MANIFEST_SUFFIXES, is_manifest, media_rows
 from emocore.corpora.scan import MediaFile, Row, check_root, is_folder, is_media, is_zip, media_suffixes, scan, walk
+from emocore.corpora.segments import fragment_of
 from emocore.errors import UserError, amount
 from emocore.labels import EMOTIONS, check_emotions, parse_emotion
 from emocore.progress import say
 from emocore.schema import FAILURES, LISTING, of_emotions, rows_to_table
 
 _SUFFIXES = f"{', '.join(MANIFEST_SUFFIXES[:-1])} or {MANIFEST_SUFFIXES[-1]}"
-_CORPUS = f"a folder, a zip, or a manifest ({_SUFFIXES})"
-_MEDIA = f"a folder, a zip, a media file, or a manifest ({_SUFFIXES})"
+_ANNOTATIONS = f"annotations ({', '.join(READERS)}, a database of audformat)"
+_CORPUS = f"a folder, a zip, a manifest ({_SUFFIXES}), or {_ANNOTATIONS}"
+_MEDIA = f"a folder, a zip, a media file, a manifest ({_SUFFIXES}), or {_ANNOTATIONS}"
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,13 @@ def list_corpora(
     exclude: Sequence[str] = (),
     no_follow: bool = False,
     emotions: tuple[str, ...] = EMOTIONS,
+    tiers: tuple[str, ...] = (),
 ) -> Listing:
-    """List corpora as one: folders, zips, folders of zips, or CSV or Parquet manifests.
+    """List corpora as one: folders, zips, folders of zips, CSV or Parquet manifests, or annotations.
 
-    `kind` is the name of a corpus (`catalogue.find_corpus`); auto takes a manifest by its suffix, a corpus of the
-    catalogue where half of the names have its shape, else a labelled folder. `mapping` (label → emotion) is asked
+    `kind` is the name of a corpus (`catalogue.find_corpus`); auto takes a manifest and annotations by their suffix, a
+    corpus of the catalogue where half of the names have its shape, else a labelled folder. `tiers`: which of
+    annotations are meant, where there are several. `mapping` (label → emotion) is asked
     before the built-in names; `actor_from` is a regular expression on the path below the root whose first group is the
     actor, where the corpus itself does not say. With `stills` images are media too; a manifest's files are listed
     whatever they are. Clips of emotions that are not among `emotions` are unlabelled. What `exclude` (globs) and
@@ -64,7 +69,7 @@ def list_corpora(
     actor_finder(actor_from)
     corpus = None if kind == AUTO else find_corpus(kind)
     leave_out = LeaveOut(exclude, no_follow=no_follow)
-    rules = LabelRules(mapping, actor_from, emotions)
+    rules = LabelRules(mapping, actor_from, emotions, tiers)
     listing = _join(
         {check_root(root, _CORPUS): None for root in roots},
         lambda root: _rows(root, corpus, rules, stills, leave_out),
@@ -77,7 +82,7 @@ def list_corpora(
 def check_media(roots: Sequence[str | Path], *, stills: bool = False) -> None:
     """Raise UserError for a root that does not exist, or is none of an archive's kinds."""
     for root in roots:
-        if not _is_manifest_file(found := check_root(root, _MEDIA)):
+        if not _list_kind(found := check_root(root, _MEDIA)):
             _check_kind(found, _MEDIA, stills)
 
 
@@ -87,17 +92,19 @@ def walk_media(
     *,
     stills: bool = False,
     leave_out: LeaveOut | None = None,
+    tiers: Sequence[str] = (),
 ) -> Iterator[tuple[Row, Iterator[str]]]:
     """Yield an archive's rows, one at a time, each with the names that its clip may have; nothing is asked of names.
 
-    A root is a folder, a zip, a media file, or a manifest; with `stills` images are media too. What cannot be listed
+    A root is a folder, a zip, a media file, a manifest, or annotations (of which `tiers`); with `stills` images are
+    media too. What cannot be listed
     is appended to `failures` as FAILURES rows; what is not listed is counted in `leave_out.unlisted`, and what was left
     out told at the end. Raises UserError for a root that does not exist or holds no media.
     """
     leave_out = leave_out or LeaveOut()
     for root in {check_root(root, _MEDIA): None for root in roots}:
         before, is_empty = len(failures), True
-        for row in _walk_root(root, failures, stills, leave_out):
+        for row in _walk_root(root, failures, stills, leave_out, tiers):
             is_empty = False
             yield row, _clip_names(row)
         if is_empty and len(failures) == before:
@@ -105,9 +112,11 @@ def walk_media(
     _say(leave_out)
 
 
-def _walk_root(root: str, failures: list[Row], stills: bool, leave_out: LeaveOut) -> Iterator[Row]:
-    if _is_manifest_file(root):
-        rows, failed = media_rows(root)
+def _walk_root(
+    root: str, failures: list[Row], stills: bool, leave_out: LeaveOut, tiers: Sequence[str]
+) -> Iterator[Row]:
+    if kind := _list_kind(root):
+        rows, failed = media_rows(root) if kind is MANIFEST else segment_rows(root, tiers)
         failures += failed
         yield from without(rows, leave_out)
         return
@@ -122,11 +131,12 @@ def _walk_root(root: str, failures: list[Row], stills: bool, leave_out: LeaveOut
 def _rows(
     root: str, corpus: Corpus | None, rules: LabelRules, stills: bool, leave_out: LeaveOut
 ) -> tuple[list[Row], list[Row]]:
-    is_file = _is_manifest_file(root)
-    if corpus is MANIFEST or (corpus is None and is_file):
-        if not is_file:
-            raise UserError(f"{root!r} is no manifest: expected a file ending in {_SUFFIXES}.")
-        rows, failures = MANIFEST.rows([MediaFile(root, root, 0, root)], rules)
+    kind = _list_kind(root)
+    if corpus in (MANIFEST, ANNOTATIONS) and kind is not corpus:
+        expected = f"no manifest: expected a file ending in {_SUFFIXES}" if corpus is MANIFEST else f"no {_ANNOTATIONS}"
+        raise UserError(f"{root!r} is {expected}.")
+    if kind and corpus in (None, kind):
+        rows, failures = kind.rows([MediaFile(root, root, 0, root)], rules)
         return without(rows, leave_out), failures
     files, failures = _scan(root, stills, leave_out)
     rows, bad = corpus.rows(files, rules) if corpus else _rows_of_guess(root, files, rules)
@@ -227,12 +237,18 @@ def _part_takes(rows: Iterable[Row], root: str, take_root: dict[str, str]) -> No
             row["take"] = f"{take}@{root}"
 
 
-def _name_clips(rows: Iterable[Row]) -> None:
+def _name_clips(rows: Sequence[Row]) -> None:
+    """Give each row a name of its own; the segments of a file are of one take, as is the whole of it."""
     used: set[str] = set()
+    of_files = {_whole(row) for row in rows if fragment_of(row)}
     for row in rows:
         row["clip"] = next(name for name in _clip_names(row) if name not in used)
         used.add(row["clip"])
-        row["take"] = row.get("take") or row["clip"]
+        row["take"] = row.get("take") or (_whole(row) if _whole(row) in of_files else row["clip"])
+
+
+def _whole(row: Row) -> str:
+    return str(row["real"]).removesuffix(fragment_of(row))
 
 
 def _label(rows: Iterable[Row], emotions: Sequence[str]) -> None:
@@ -265,8 +281,11 @@ def _clip_names(row: Row) -> Iterator[str]:
     yield from (f"{clip}@{path}#{number}" for number in count(2))
 
 
-def _is_manifest_file(root: str) -> bool:
-    return is_manifest(root) and not is_folder(root)
+def _list_kind(root: str) -> Corpus | None:
+    """Return what reads a root that lists clips itself; None for a folder, a zip or a media file."""
+    if is_manifest(root) and not is_folder(root):
+        return MANIFEST
+    return ANNOTATIONS if reader_of(root) else None
 
 
 def _stem(below: str) -> str:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from emocore.corpora.folder import actor_finder
+from emocore.corpora.segments import fragment_of
 from emocore.errors import UserError
 
 TAKE = "take "  # begins the group of a clip whose group is unknown, which keeps a take named "01" apart from actor 01
@@ -53,8 +54,14 @@ def groups(clips: pa.Table, group_column: str | None = None, actor_from: str | N
 def actors_in_paths(clips: pa.Table, actor_from: str) -> list[str | None]:
     """Return what the first group of a regular expression finds in each clip's path. Raises UserError for a bad one."""
     find = actor_finder(actor_from)
-    pairs = zip(clips["clip"].to_pylist(), clips["path"].to_pylist(), strict=True)
-    return [find(_below(clip, path)) for clip, path in pairs]
+    pairs = zip(clips["clip"].to_pylist(), clips["path"].to_pylist(), map(fragment_of, _segments(clips)), strict=True)
+    return [find(_below(clip, path).removesuffix(fragment)) for clip, path, fragment in pairs]
+
+
+def _segments(clips: pa.Table) -> list[dict[str, float | None]]:
+    columns = [name for name in ("segment_start_seconds", "segment_end_seconds") if name in clips.column_names]
+    rows: list[dict[str, float | None]] = clips.select(columns).to_pylist() if columns else [{}] * clips.num_rows
+    return rows
 
 
 def columns_of_people(clips: pa.Table) -> list[str]:

@@ -3,17 +3,18 @@
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
 from emocore.errors import MediaError, UserError
+from emocore.features.clock import later
 from emocore.features.family import FeatureFamily, FrameInput, SoundInput
 from emocore.features.listen import Windows, loaded
 from emocore.features.one_file import Found, Job, Sink, conclude, read_section, read_whole
 from emocore.media.limit import TimeLimit
 from emocore.media.reading import Reading
-from emocore.media.source import content_id, open_source
+from emocore.media.source import clip_id, open_source, split_segment
 from emocore.media.video import Picture
 from emocore.schema import CLIPS, LISTING, SHARES, soft_labels
 from emocore.timeline import AS_FAMILIES_SAY, HowCut
@@ -93,7 +94,8 @@ def featurize_batch(
 
     A file that is not what was planned any more speaks for none of its copies: the next of them is read.
     What is made of a file goes to the `sink` as it comes, and stays there where the file then has a fault: the row
-    says how far it was read. `guard(path)` is entered around each file, and may raise MediaError.
+    says how far it was read. Of a segment (FILE#t=START,END) that is on a clock that begins with it; see `clock`.
+    `guard(path)` is entered around each file, and may raise MediaError.
     """
     job = Job(heard_by(families), reading or reading_of(families), sink or Nothing(), how)
     load_families(job.heard, how)
@@ -153,6 +155,15 @@ class _Result:
     speech_seconds: float | None = None
     broken_after_seconds: float | None = None
 
+    def later(self, seconds: float) -> Self:
+        """Return it on a clock that began so many seconds before the clip's."""
+        begins, broken = self.sound_begin_seconds, self.broken_after_seconds
+        return replace(
+            self,
+            sound_begin_seconds=None if begins is None else later(begins, seconds),
+            broken_after_seconds=None if broken is None else later(broken, seconds),
+        )
+
 
 def _featurize_file(path: str, job: Job, taken: _Taken, alive: Alive | None) -> _Result:
     limit = TimeLimit(job.reading.seconds_per_file, alive or (lambda _: None))
@@ -165,15 +176,17 @@ def _featurize_file(path: str, job: Job, taken: _Taken, alive: Alive | None) -> 
     except Exception as error:  # one strange file must not take the archive along
         strange = MediaError("featurize", "internal", f"{type(error).__name__}: {error}")
         return _Result(taken.content_id, fault=strange)
-    return _result(found, job.reading, taken.content_id)
+    segment = split_segment(path)[1]
+    return _result(found, job.reading, taken.content_id).later(segment.start_seconds if segment else 0.0)
 
 
 def _read_file(path: str, job: Job, taken: _Taken, limit: TimeLimit) -> Found:
+    segment = split_segment(path)[1]
     with open_source(path, limit) as stream:
-        clips = taken.identify(content_id(stream, limit))
-        sections = job.sections_of(path, stream, limit)
+        clips = taken.identify(clip_id(path, stream, limit))
+        sections = None if segment else job.sections_of(path, stream, limit)
         if sections is None:
-            return read_whole(stream, job, clips, limit)
+            return read_whole(stream, job, clips, limit, segment)
         found = Found()
         for number in range(len(sections)):
             found += read_section(stream, job, clips, limit, sections, number, found)

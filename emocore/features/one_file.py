@@ -9,9 +9,11 @@ from emocore.errors import MediaError
 from emocore.features.family import FeatureFamily
 from emocore.features.listen import Ear, Listened, Windows
 from emocore.media.audio import Take, check_whole
+from emocore.media.fragment import Segment
 from emocore.media.limit import TimeLimit
 from emocore.media.reading import Media, Reading, stream_media
 from emocore.media.sections import SectionRead, Sections, may_be_long, sections_of, stream_section
+from emocore.media.segment import Excerpt
 from emocore.media.source import Stream
 from emocore.media.video import CannotSkip, Picture
 from emocore.timeline import HowCut
@@ -126,19 +128,23 @@ def see(spans: list[Span], span: Span) -> None:
         spans.append(span)
 
 
-def read_whole(stream: Stream, job: Job, clips: list[str], limit: TimeLimit, after: int = -1) -> Found:
-    """Read a file in one piece; `after`: pictures up to this index were handed on before."""
+def read_whole(
+    stream: Stream, job: Job, clips: list[str], limit: TimeLimit, segment: Segment | None = None, after: int = -1
+) -> Found:
+    """Read a file in one piece, or a segment of it; `after`: pictures up to this index were handed on before."""
     work = _Work(job, clips)
+    excerpt = Excerpt(segment, sees=job.reading.every is not None)
     try:
         media = stream_media(
             stream,
             replace(job.reading, limit=limit),
-            work.hear if job.heard else None,
-            work.show,
-            keeper(job.reading),
+            excerpt.hear(work.hear) if job.heard else None,
+            excerpt.show(work.show),
+            excerpt.keep(keeper(job.reading)),
             speaks if is_installed() else None,
             after,
         )
+        media = excerpt.part_of(media)
         work.finish()
     except MediaError as fault:
         return work.broken(fault)
@@ -173,7 +179,7 @@ def read_section(
 def conclude(found: Found, sections: Sections, stream: Stream, job: Job, clips: list[str], limit: TimeLimit) -> Found:
     """Return what a file gave, by its sections up to the first with a fault; a film is read on that was `unproven`."""
     if found.unproven:
-        return replace(found + read_whole(stream, job, clips, limit, found.last_picture), unproven=False)
+        return replace(found + read_whole(stream, job, clips, limit, after=found.last_picture), unproven=False)
     if found.fault:
         return found
     until = found.duration_seconds

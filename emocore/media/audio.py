@@ -33,6 +33,10 @@ Take = Callable[[NDArray[np.float32]], None]
 SoundState = Literal["ok", "silent", "too_short"]
 
 
+class Enough(Exception):
+    """Raised by who takes sound or pictures: no more of the file is wanted, and what follows may be broken."""
+
+
 def sound_state(signal: NDArray[np.float32], sample_rate_hz: int) -> SoundState:
     """Return whether float32[samples] holds sound to answer from: the one place that decides it.
 

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from emocore.errors import MediaError
-from emocore.media.audio import SoundDecoder, Take, check_whole, sound_state
+from emocore.media.audio import Enough, SoundDecoder, Take, check_whole, sound_state
 from emocore.media.container import begin, check_time, open_container, stated_seconds, states_length
 from emocore.media.limit import TimeLimit
 from emocore.media.resize import DEFAULT_PIXELS
@@ -90,7 +90,8 @@ def stream_media(
     Pictures up to the index `after` are left out.
     Unless the reading names a sound track it is the first of which the head speaks, else the first that can be heard,
     those before others that the file marks as its default. `keep` makes a picture of a frame, and `show` takes it.
-    What was decoded before a MediaError has been handed on.
+    What was decoded before a MediaError has been handed on. Where Enough ends the reading, how long the file lasts is
+    not known.
     """
     limit = reading.limit or TimeLimit(reading.seconds_per_file)
     reading = replace(reading, limit=limit)
@@ -110,9 +111,13 @@ def stream_media(
 def _read_through(stream: Stream, reading: Reading, hear: Hear | None, shown: "_Shown", keep: Keep | None) -> Media:
     """Read a file, and its film again where no picture may be skipped."""
     try:
-        return _read(rewound(stream), reading, hear, shown, keep)
-    except CannotSkip:
-        return _read(rewound(stream), reading, None, shown, keep, before=shown.media)
+        try:
+            return _read(rewound(stream), reading, hear, shown, keep)
+        except CannotSkip:
+            return _read(rewound(stream), reading, None, shown, keep, before=shown.media)
+    except Enough:
+        assert shown.media
+        return shown.media
 
 
 class _SeveralTracks(Exception):
@@ -128,7 +133,7 @@ class _Shown:
     def __init__(self, show: Show | None, after: int) -> None:
         self.show = show
         self.last = after
-        self.media: Media | None = None  # what the first reading found of the sound
+        self.media: Media | None = None  # what was found so far
 
     def __call__(self, picture: Any) -> None:
         assert self.show
@@ -228,6 +233,8 @@ def _read(
         sound = _sound(track, hear, sound_begins) if track and hear else None
         film_begins = begin(film) - first if film else Fraction(0)
         pictures = _pictures(film, reading, shown, keep, film_begins, may_skip=before is None)
+        told = (float(film_begins), sound_begins, len(container.streams.audio), pictures is not None)
+        shown.media = Media(None, None, *told)
         takers = {t.index: taker for t, taker in ((track, sound), (film, pictures)) if t and taker}
         cannot_skip = _feed(container, takers, limit)
         for fault in cut:  # what is left of the file is handed on
@@ -236,14 +243,7 @@ def _read(
             raise fault
         heard = sound.finish(stated(container, track)) if sound and track else before.sound_seconds if before else None
         lasts = pictures.end_seconds if pictures else stated(container, film) if film else None
-        shown.media = Media(
-            heard,
-            lasts,
-            float(film_begins),
-            sound_begins,
-            len(container.streams.audio),
-            pictures is not None,
-        )
+        shown.media = Media(heard, lasts, *told)
         if cannot_skip:
             raise cannot_skip
         if pictures:

@@ -17,7 +17,7 @@ from emocore.media.audio import SoundDecoder, SoundStart
 from emocore.media.container import begin, open_container, stated_seconds, states_length
 from emocore.media.limit import TimeLimit
 from emocore.media.reading import Hear, Reading, Speaks, by_preference, chosen, film_of, packets, preferred, rewound
-from emocore.media.source import MEMBER, Stream
+from emocore.media.source import MEMBER, Stream, split_segment
 from emocore.media.stills import is_still
 from emocore.media.video import MOST_WAITING, CannotSkip, Keep, PictureDecoder, Ranks, Scene, Show, is_flush
 
@@ -76,8 +76,8 @@ class Sections:
 
 
 def may_be_long(path: str, n_bytes: int) -> bool:
-    """Whether a file of so many bytes may be cut; a member of a zip is in memory, and is not."""
-    return n_bytes >= LONG_BYTES and MEMBER not in path
+    """Whether a file of so many bytes may be cut: no member of a zip, which is in memory, and no segment."""
+    return n_bytes >= LONG_BYTES and MEMBER not in path and split_segment(path)[1] is None
 
 
 def sections_of(stream: Stream, reading: Reading, limit: TimeLimit, speaks: Speaks | None = None) -> Sections | None:

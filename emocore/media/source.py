@@ -1,8 +1,12 @@
-"""Where media bytes come from: a file, or a member of a zip, written ARCHIVE.zip!/MEMBER."""
+"""Where media bytes come from: a file, or a member of a zip, written ARCHIVE.zip!/MEMBER; of either perhaps a segment.
+
+A segment is written as a fragment behind the name, #t=START,END, unless a file bears the whole of that name.
+"""
 
 import hashlib
 import io
 import lzma
+import os
 import re
 import struct
 import zipfile
@@ -13,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from emocore.errors import MediaError
+from emocore.media.fragment import Segment, split_fragment
 from emocore.media.limit import NO_LIMIT, TimeLimit
 
 MEMBER = "!/"
@@ -48,9 +53,39 @@ def split_member(path: str) -> tuple[str, str | None]:
     return (path[: found.start() + 4], path[found.end() :]) if found else (path, None)
 
 
-def open_source(path: str, limit: TimeLimit = NO_LIMIT) -> Stream:
-    """Open the bytes for reading and seeking. Raises MediaError (stage open)."""
+def split_segment(path: str) -> tuple[str, Segment | None]:
+    """Return the path of the whole file or member, and which stretch of it is meant; None where it is the whole."""
+    whole, segment = split_fragment(path)
+    return (path, None) if segment is None or _exists(path) else (whole, segment)
+
+
+def file_of(path: str) -> str:
+    """Return the file on the disk that holds what is at a path: the member of a zip, or the segment."""
+    return split_member(split_segment(path)[0])[0]
+
+
+def file_suffix(path: str) -> str:
+    """Return the suffix of a file, member or segment, in small letters.
+
+    >>> file_suffix("/a.b/film.MP4#t=1.5,2.0"), file_suffix("/a.b/noise")
+    ('.mp4', '')
+    """
+    return os.path.splitext(split_segment(path)[0])[1].lower()  # noqa: PTH122 - a Path for each of a million is slow
+
+
+def _exists(path: str) -> bool:
     file, member = split_member(path)
+    if member is None:
+        return os.path.exists(file)  # noqa: PTH110 - fast
+    try:
+        return member in _open_archive(file, Path(file).stat().st_mtime_ns).NameToInfo
+    except (OSError, *BAD_ZIP):
+        return False
+
+
+def open_source(path: str, limit: TimeLimit = NO_LIMIT) -> Stream:
+    """Open the bytes for reading and seeking: of a segment those of its file. Raises MediaError (stage open)."""
+    file, member = split_member(split_segment(path)[0])
     try:
         if member is None:
             stream: Stream = Path(file).open("rb")  # noqa: SIM115 - the caller closes it
@@ -91,6 +126,28 @@ def content_id(stream: Stream, limit: TimeLimit = NO_LIMIT) -> str:
     except OSError as error:
         raise MediaError("open", "broken", f"the file cannot be read to its end ({error})") from error
     return digest.hexdigest()
+
+
+def clip_id(path: str, stream: Stream, limit: TimeLimit = NO_LIMIT) -> str:
+    """Return what tells a clip from those that are no copies of it; `stream` is what `open_source` gave.
+
+    That is the `content_id`, and of a segment the SHA-256 of that and of the fragment: segments are copies where the
+    same stretch of the same bytes is meant. A file of which many are asked for is read once a process. Raises
+    MediaError (stage open).
+    """
+    whole, segment = split_segment(path)
+    if segment is None:
+        return content_id(stream, limit)
+    status = os.stat(split_member(whole)[0])  # noqa: PTH116 - fast
+    found = _id_of(whole, status.st_size, status.st_mtime_ns)
+    if not found:
+        found.append(content_id(stream, limit))
+    return hashlib.sha256(f"{found[0]}{segment.fragment}".encode()).hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _id_of(whole: str, size: int, changed_ns: int) -> list[str]:  # noqa: ARG001 - a changed file is another one
+    return []  # the content id, once it is known
 
 
 def _chunks(file: IO[bytes], limit: TimeLimit) -> Iterator[bytes]:

@@ -17,9 +17,10 @@ from emocore.datasets.examples import FEATURES, cut_of, read_manifest
 from emocore.datasets.frames import images_of
 from emocore.errors import UserError
 from emocore.features.catalogue import families_of
-from emocore.features.extract import FEATURIZED, SOFT, Sink
+from emocore.features.extract import FEATURIZED, SOFT
 from emocore.features.family import FeatureFamily, FrameInput, SoundInput
 from emocore.features.listen import Windows
+from emocore.features.one_file import Sink
 from emocore.features.rows import values_of
 from emocore.media.video import Picture
 from emocore.pipeline.archive.parts import numbered_files

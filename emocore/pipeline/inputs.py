@@ -89,6 +89,7 @@ def _check_no_corpus(options: CorpusOptions, path: str) -> None:
         "--exclude": options.exclude,
         "--no-follow": options.no_follow,
         "--emotions": options.emotions,
+        "--tier": options.tier,
     }
     if any(told.values()):
         option = next(option for option, value in told.items() if value)

@@ -16,6 +16,7 @@ from emocore.corpora.scan import Row
 from emocore.corpora.synthetic.notice import is_synthetic
 from emocore.datasets.examples import check_finished, is_features, read_manifest
 from emocore.errors import UserError
+from emocore.features.clock import begins_of
 from emocore.features.extract import reading_of
 from emocore.features.family import FeatureFamily, FrameInput, check_window
 from emocore.models.bundle import Bundle, load_bundle, open_bundle
@@ -86,7 +87,7 @@ def label(options: LabelOptions) -> Labelled:
         def listed() -> Iterator[tuple[Row, Iterator[str]]]:
             failures.clear()
             leave_out.restart()
-            return walk_media(options.media, failures, stills=stills, leave_out=leave_out)
+            return walk_media(options.media, failures, stills=stills, leave_out=leave_out, tiers=options.tier)
 
         stage = _stage(options, bundle)
         update = Update(stage, folder.path, SUMMARY, options, options.max_failures, options.gpus_per_worker)
@@ -122,7 +123,8 @@ def dry_run(options: LabelOptions) -> list[str]:
     if any(map(is_features, options.media)):
         return describe_tables(stage, _tables(options, bundle), Path(options.out))
     leave_out = _leave_out(options)
-    listed = walk_media(options.media, [], stills=bundle.spec.sees, leave_out=leave_out)
+    stills = bundle.spec.sees
+    listed = walk_media(options.media, [], stills=stills, leave_out=leave_out, tiers=options.tier)
     lines = describe_run(stage, Path(options.out), listed, retry_failed=options.retry_failed, seed=options.seed)
     passed_over = leave_out.unlisted.passed_over
     return [*lines, describe_passed_over(passed_over)] if passed_over else lines
@@ -241,7 +243,9 @@ def _conclude(
         "versions": versions(),
     }
     windows = each_table(out / WINDOWS_FOLDER, of_emotions(WINDOWS, bundle.emotions))
-    curves = curves_of(windows, counts.longest.durations, bundle.emotions) if counts.longest.durations else []
+    longest = counts.longest
+    begins = begins_of(longest.paths)
+    curves = curves_of(windows, longest.durations, begins, bundle.emotions) if longest.durations else []
     write_text(out / "report.html", render_labels(page, summary, counts, failures, timings, curves))
     write_json(out / SUMMARY, summary)
 

@@ -13,8 +13,8 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from emocore.errors import TooManyFailures, UserError, amount, said_to_user
-from emocore.features.extract import Sink
+from emocore.errors import UserError, amount, said_to_user
+from emocore.features.one_file import Sink
 from emocore.pipeline import cluster
 from emocore.pipeline.archive import here
 from emocore.pipeline.archive.handover import DONE
@@ -22,6 +22,7 @@ from emocore.pipeline.archive.journal import clear_journals
 from emocore.pipeline.archive.parts import numbered_files, tables_of
 from emocore.pipeline.archive.plan import ROUND_KEY
 from emocore.pipeline.archive.reuse import forget_shard
+from emocore.pipeline.archive.shards import WHOLE, Item, check_failures, count_done
 from emocore.pipeline.archive.stage import answer_shard, read_listing_failures, shard_file, write_listing_failures
 from emocore.pipeline.feature_tables import FeatureTables
 from emocore.pipeline.label_stage import Labelling
@@ -82,8 +83,9 @@ def is_answered(number: int, stage: Labelling, tables: FeatureTables, out: Path)
     return rows == tables.size(number)
 
 
-def run_part(number: int, stage: Labelling, plan: FeatureTables, out: Path) -> dict[str, Any]:
+def run_part(item: Item, stage: Labelling, plan: FeatureTables, out: Path) -> dict[str, Any]:
     """Answer for one part, unless a process before has committed it; return its DONE row, and the seconds it took."""
+    number, _ = item
     try:
         if is_answered(number, stage, plan, out):
             failures = shard_file(out / "failures", number)
@@ -118,8 +120,8 @@ def describe_tables(stage: Labelling, tables: FeatureTables, out: Path) -> list[
     parts = amount(len(waiting), "part")
     lines.append(f"{amount(clips, 'clip')} in {parts} of tables to answer for, {media} of media; none is decoded")
     with scratch() as work:  # the first part has the model get going
-        *_, done = here.run_here(run_part, waiting[:2], {"stage": stage, "plan": tables, "out": work})
-    if done["fault"]:
+        *_, done = here.run_here(run_part, _items(waiting[:2]), {"stage": stage, "plan": tables, "out": work})
+    if done.get("fault"):
         raise UserError(done["fault"])
     seconds = duration(done["seconds"] * len(waiting))
     return [*lines, f"about {seconds} in one process, by {amount(done['files'], 'file')} that were answered for"]
@@ -127,19 +129,17 @@ def describe_tables(stage: Labelling, tables: FeatureTables, out: Path) -> list[
 
 def _run(stage: Labelling, tables: FeatureTables, out: Path, numbers: list[int], max_failures: int | None) -> None:
     failed = sum(rows_of(file) for file in store_of(out).list(out / "failures"))
-    _check_failures(failed, max_failures)
+    check_failures(failed, max_failures)
     if not numbers:
         return
     told = {"stage": stage, "plan": tables, "out": out}
     is_few = here.is_enough(-(-len(numbers) // PARTS_AS_ONE_SHARD), None)
-    rows = here.run_here(run_part, numbers, told) if is_few else _run_on_ray(numbers, told)
+    rows = here.run_here(run_part, _items(numbers), told) if is_few else _run_on_ray(numbers, told)
     with Counter(stage.name, sum(map(tables.size, numbers)), "file") as counter:
         clear_journals(out)
         for done in rows:
-            if done["fault"]:
-                raise UserError(done["fault"])
-            counter.add(done["files"], done["failed"])
-            _check_failures(failed + counter.failed, max_failures)
+            count_done(done, counter)
+            check_failures(failed + counter.failed, max_failures)
         clear_journals(out)
 
 
@@ -155,13 +155,12 @@ def _run_on_ray(numbers: list[int], told: dict[str, Any]) -> Iterator[dict[str, 
 
 
 def _run_task(table: pa.Table, stage: Labelling, plan: FeatureTables, out: Path) -> Iterator[pa.Table]:
-    for done in map(partial(run_part, stage=stage, plan=plan, out=out), table[_NUMBER].to_pylist()):
+    for done in map(partial(run_part, stage=stage, plan=plan, out=out), _items(table[_NUMBER].to_pylist())):
         yield pa.Table.from_pylist([done], DONE)
 
 
-def _check_failures(failed: int, limit: int | None) -> None:
-    if limit is not None and failed > limit:
-        raise TooManyFailures(f"{failed} files failed, more than --max-failures {limit}: see the failures folder.")
+def _items(numbers: list[int]) -> list[Item]:
+    return [(number, WHOLE) for number in numbers]
 
 
 def _footer(file: Path) -> pq.FileMetaData | None:

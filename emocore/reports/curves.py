@@ -25,27 +25,33 @@ class Curve(NamedTuple):
 
 
 class _Sums:
-    def __init__(self, clip: str, duration_seconds: float, k: int) -> None:
-        self.clip = clip
+    def __init__(self, clip: str, duration_seconds: float, k: int, begins: float) -> None:
+        self.clip, self.begins = clip, begins
         self.step = max(LEAST_STEP_SECONDS, duration_seconds / STEPS)
         n = max(1, int(np.ceil(duration_seconds / self.step - 1e-9)))
         self.sums, self.counts = np.zeros((n, k)), np.zeros(n)
 
     def add(self, start: float, end: float, shares: Floats) -> None:
-        first = max(0, round(start / self.step))
-        steps = slice(first, max(first + 1, round(end / self.step)))
+        first = max(0, round((start - self.begins) / self.step))
+        steps = slice(first, max(first + 1, round((end - self.begins) / self.step)))
         self.sums[steps] += shares
         self.counts[steps] += 1
 
     def curve(self, emotions: tuple[str, ...]) -> Curve:
         with np.errstate(invalid="ignore", divide="ignore"):
             shares = np.where(self.counts[:, None] > 0, self.sums / self.counts[:, None], np.nan)
-        return Curve(self.clip, self.step * np.arange(len(self.counts), dtype=np.float64), self.step, shares, emotions)
+        seconds = self.begins + self.step * np.arange(len(self.counts), dtype=np.float64)
+        return Curve(self.clip, seconds, self.step, shares, emotions)
 
 
-def curves_of(parts: Iterable[pa.Table], durations: dict[str, float], emotions: Sequence[str]) -> list[Curve]:
-    """Return the curves of the clips whose durations are given, from WINDOWS rows that come in parts."""
-    sums = {clip: _Sums(clip, seconds, len(emotions)) for clip, seconds in durations.items()}
+def curves_of(
+    parts: Iterable[pa.Table], durations: dict[str, float], begins: dict[str, float], emotions: Sequence[str]
+) -> list[Curve]:
+    """Return the curves of the clips whose durations are given, from WINDOWS rows that come in parts.
+
+    `begins`: of segments, when they do on their files' clocks, on which windows are.
+    """
+    sums = {clip: _Sums(clip, seconds, len(emotions), begins.get(clip, 0.0)) for clip, seconds in durations.items()}
     names = [f"p_{name}" for name in emotions]
     for part in parts:
         mine = part.filter(
@@ -59,10 +65,14 @@ def curves_of(parts: Iterable[pa.Table], durations: dict[str, float], emotions: 
 
 
 def curve_of(
-    clip: str, duration_seconds: float, windows: Iterable[tuple[float, float, Sequence[float]]], emotions: Sequence[str]
+    clip: str,
+    begins: float,
+    ends: float,
+    windows: Iterable[tuple[float, float, Sequence[float]]],
+    emotions: Sequence[str],
 ) -> Curve:
-    """Return the curve of a clip whose windows are given: begin, end, and float[k]."""
-    sums = _Sums(clip, duration_seconds, len(emotions))
+    """Return the curve of a clip from its begin to its end, whose windows are given: begin, end, and float[k]."""
+    sums = _Sums(clip, ends - begins, len(emotions), begins)
     for start, end, shares in windows:
         sums.add(start, end, np.asarray(shares, np.float64))
     return sums.curve(tuple(emotions))
@@ -72,15 +82,20 @@ class Longest:
     """The recordings with the most windows of all LABELS rows that were added."""
 
     def __init__(self) -> None:
-        self._found: list[tuple[int, str, float]] = []
+        self._found: list[tuple[int, str, float, str]] = []
 
     def add(self, part: pa.Table) -> None:
         """Add LABELS rows."""
-        rows = zip(*(part[name].to_pylist() for name in ("windows", "clip", "duration_seconds")), strict=True)
-        several = [(n, clip, seconds) for n, clip, seconds in rows if n and n > 1 and seconds]
+        rows = zip(*(part[name].to_pylist() for name in ("windows", "clip", "duration_seconds", "path")), strict=True)
+        several = [(n, clip, seconds, path) for n, clip, seconds, path in rows if n and n > 1 and seconds]
         self._found = sorted([*self._found, *several], key=lambda row: (-row[0], row[1]))[:MOST_CURVES]
 
     @property
     def durations(self) -> dict[str, float]:
         """How long they are, by clip, the one with the most windows first."""
-        return {clip: seconds for _, clip, seconds in self._found}
+        return {clip: seconds for _, clip, seconds, _ in self._found}
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Where they are, by clip."""
+        return {clip: path for _, clip, _, path in self._found}

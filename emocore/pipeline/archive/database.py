@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from emocore.corpora.scan import Row
 from emocore.errors import UserError
-from emocore.media.source import split_member
+from emocore.media.source import file_of
 from emocore.pipeline.archive import queries
 from emocore.pipeline.archive.connection import Database
 from emocore.pipeline.archive.rows import Carry, Changes, Planned, from_listing, to_listing
@@ -203,10 +203,9 @@ class Archive(Database):
 
     def _add(self, row: Row, names: Iterable[str]) -> None:
         path = row["path"]
-        file, _ = split_member(path)
         changed = 0
         with suppress(OSError):  # a file that went meanwhile becomes a failure where it is read
-            status = os.stat(file)  # noqa: PTH116 - a Path object for each file costs more than the call
+            status = os.stat(file_of(path))  # noqa: PTH116 - a Path object for each file costs more than the call
             # The second changes whenever the first was set by hand, as by `cp -p` and `unzip`.
             changed = min(max(status.st_mtime_ns, status.st_ctime_ns), _MOST)
         real = os.fsencode(str(row.get("real", path)))

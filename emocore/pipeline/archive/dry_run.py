@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from emocore.corpora.scan import Row
 from emocore.errors import UserError, amount
-from emocore.media.source import AUDIO_SUFFIXES, STILL_SUFFIXES, VIDEO_SUFFIXES
+from emocore.media.source import AUDIO_SUFFIXES, STILL_SUFFIXES, VIDEO_SUFFIXES, file_suffix
 from emocore.pipeline import cluster
 from emocore.pipeline.archive.database import Archive
 from emocore.pipeline.archive.parts import without_rows
@@ -83,7 +83,7 @@ def draw_sample(rows: Iterable[Row], generator: random.Random) -> dict[str, Kind
     """Return the kinds of files that there are, each with a sample in which every file is as likely as another."""
     kinds: dict[str, Kind] = {}
     for row in rows:
-        suffix = os.path.splitext(row["path"])[1].lower()  # noqa: PTH122 - a Path for each of a million files is slow
+        suffix = file_suffix(row["path"])
         name = next((name for name, suffixes in KINDS.items() if suffix in suffixes), "other files")
         kind = kinds.setdefault(name, Kind())
         kind.files += 1

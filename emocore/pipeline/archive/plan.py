@@ -12,7 +12,7 @@ from emocore.features.extract import PLANNED
 from emocore.media.limit import TimeLimit
 from emocore.media.reading import SOUND_ONLY, Reading
 from emocore.media.sections import may_be_long
-from emocore.media.source import STILL_SUFFIXES, VIDEO_SUFFIXES, content_id, open_source
+from emocore.media.source import STILL_SUFFIXES, VIDEO_SUFFIXES, clip_id, file_suffix, open_source
 from emocore.pipeline import cluster
 from emocore.pipeline.archive.rows import Planned
 from emocore.progress import Counter
@@ -115,7 +115,7 @@ def cut_shards(
 
 
 def _weight(path: str, reading: Reading) -> float:
-    suffix = Path(path).suffix.lower()
+    suffix = file_suffix(path)
     if not reading.every:
         return 1.0
     return FILM_FILES if suffix in VIDEO_SUFFIXES else STILL_FILES if suffix in STILL_SUFFIXES else 1.0
@@ -155,7 +155,7 @@ def _content_ids(paths: list[str], seconds_per_file: float) -> list[str | None]:
         try:
             limit = TimeLimit(seconds_per_file)
             with open_source(path, limit) as stream:
-                ids.append(content_id(stream, limit))
+                ids.append(clip_id(path, stream, limit))
         except Exception:  # becomes a failure where the file is decoded
             ids.append(None)
     return ids

@@ -39,11 +39,12 @@ RECOGNIZE = """
 UPDATE now SET content_id = f.content_id, same = 1, attempts = f.attempts FROM files f
 WHERE f.path = now.path AND f.bytes = now.bytes AND f.changed = now.changed;
 """
-# Only a file whose size another one has, or had, can be its copy or bear its name.
-TO_COMPARE = """
+# Only a file whose size another one has, or had, can be its copy or bear its name; of segments those of the same times.
+_SEGMENT = "json_extract(listing, '$.segment_start_seconds', '$.segment_end_seconds')"
+TO_COMPARE = f"""
 INSERT INTO compared SELECT path FROM now WHERE same IS NULL AND (
-    bytes IN (SELECT bytes FROM now GROUP BY bytes HAVING count(*) > 1)
-    OR bytes IN (SELECT bytes FROM files WHERE content_id IS NOT NULL)) ORDER BY path
+    (bytes, {_SEGMENT}) IN (SELECT bytes, {_SEGMENT} FROM now GROUP BY 1, 2 HAVING count(*) > 1)
+    OR (bytes, {_SEGMENT}) IN (SELECT bytes, {_SEGMENT} FROM files WHERE content_id IS NOT NULL)) ORDER BY path
 """
 FIND_COPIES = """
 WITH ranked AS (

@@ -1,6 +1,6 @@
 """An archive in shards: each is worked on by one task at a time, and committed by that task alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -67,7 +67,7 @@ def run_shards(
     names = {shard_file(out, first + place).name for place in waiting}
     before = [path for path in (out / "failures").glob("*.parquet") if path.name not in names]
     failed = sum(map(rows_of, before))
-    _check_failures(failed, max_failures)
+    check_failures(failed, max_failures)
     if not waiting:
         return
     n_files = sum(sizes[place] for place in waiting)
@@ -79,12 +79,10 @@ def run_shards(
 
         def work(items: list[Item]) -> None:
             for done in _run(items, told, gpus):
-                if done.get("fault"):
-                    raise UserError(done["fault"])
                 if done.get("sections"):
                     long[done["place"]] = done["sections"]
-                counter.add(done.get("files") or 0, done.get("failed") or 0, done.get("media_seconds") or 0.0)
-                _check_failures(failed + counter.failed, max_failures)
+                count_done(done, counter)
+                check_failures(failed + counter.failed, max_failures)
 
         work([(place, WHOLE) for place in waiting])
         work([(place, number) for place, n in long.items() for number in range(n)])
@@ -297,6 +295,14 @@ def _counts(number: int, files: int, stage: Stage, out: Path) -> dict[str, Any]:
     return {"files": files, "failed": failed, "media_seconds": pc.sum(seconds).as_py() or 0.0}
 
 
-def _check_failures(failed: int, limit: int | None) -> None:
+def count_done(done: Mapping[str, Any], counter: Counter) -> None:
+    """Count what is done. Raises UserError where it says that something is the user's to mend."""
+    if done.get("fault"):
+        raise UserError(done["fault"])
+    counter.add(done.get("files") or 0, done.get("failed") or 0, done.get("media_seconds") or 0.0)
+
+
+def check_failures(failed: int, limit: int | None) -> None:
+    """Raise TooManyFailures beyond the limit."""
     if limit is not None and failed > limit:
         raise TooManyFailures(f"{failed} files failed, more than --max-failures {limit}: see the failures folder.")

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from emocore.errors import MediaError
+from emocore.features.clock import begins_of, on_file_clock
 from emocore.features.extract import PLANNED, featurize_batch
 from emocore.features.family import FeatureFamily
 from emocore.features.one_file import Found, Sink
@@ -120,7 +121,7 @@ def run_shard(shard: pa.Table, stage: Stage, out: Path) -> int:
     journal = open_journal(f"{number:06d}", out, stage.reading.seconds_per_file)
     stage.load()  # behind the journal, which counts the processes that this ends
     with open_parts(out, f"{number:06d}.parquet", stage.tables, signature(round_of(shard))) as parts:
-        taking = stage.take(parts.write, journal)
+        taking = stage.take(on_file_clock(parts.write, _begins(shard)), journal)
         read = read_shard(shard, stage, journal, taking)
         read, rows = finish_shard(read, taking, journal)
     return commit_shard(read, rows, stage, out, parts)
@@ -145,6 +146,11 @@ def sort_out(table: pa.Table, shard: pa.Table, stage: Stage, journal: Journal) -
     return ReadShard(number_of(shard), table.filter(is_good), failures, journal.seconds, before, round_of(shard))
 
 
+def _begins(rows: pa.Table) -> dict[str, float]:
+    """Return when those clips begin that are segments, on the clocks of their files."""
+    return begins_of(dict(zip(rows["clip"].to_pylist(), rows["path"].to_pylist(), strict=True)))
+
+
 def finish_shard(read: ReadShard, taking: Taking, journal: Journal) -> tuple[ReadShard, pa.Table]:
     """Return the shard without the clips that there is no answer for, and the rows of its main table."""
     taking.finish()
@@ -157,7 +163,7 @@ def answer_shard(read: ReadShard, replay: Callable[[Sink], None], stage: Stage, 
     # Ray Data starts such a process again and again: the journal counts how often.
     journal = open_journal(f"{read.number:06d}-answer", out, stage.reading.seconds_per_file)
     with open_parts(out, f"{read.number:06d}.parquet", stage.tables, signature(read.round_id)) as parts:
-        taking = stage.take(parts.write, journal)
+        taking = stage.take(on_file_clock(parts.write, _begins(read.good)), journal)
         replay(taking)
         read, rows = finish_shard(read, taking, journal)
     return commit_shard(read, rows, stage, out, parts)

@@ -19,8 +19,8 @@ class CorpusOptions(FileOptions):
     """How a corpus is read."""
 
     corpus: str = "auto"
-    """how the labels are written: ravdess: in its names; folder: folders named by emotion; manifest: its columns; or a
-    Corpus of your own, MODULE:NAME; auto: as the names look"""
+    """how the labels are written: ravdess: in its names; folder: folders named by emotion; manifest: its columns;
+    annotations: their tiers; or a Corpus of your own, MODULE:NAME; auto: as the names look"""
     map: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=EMOTION …")] = ()
     """what labels of your own stand for"""
     emotions: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME …")] = ()
@@ -52,6 +52,7 @@ class CorpusOptions(FileOptions):
             exclude=self.exclude,
             no_follow=self.no_follow,
             emotions=emotion_set(self.emotions) if self.emotions else emotions,
+            tiers=self.tier,
         )
 
 

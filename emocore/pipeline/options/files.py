@@ -42,6 +42,9 @@ class FileOptions:
     """leave out files and folders of such names (*_noise.wav), or of such paths below the root (raw/*)"""
     no_follow: bool = False
     """leave out links; else they are followed, and those that lead out of what was named are counted"""
+    tier: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME …")] = ()
+    """annotations (RTTM, EAF, TextGrid, audformat): which tiers, or tables; the only one, or the only one of emotions,
+    unless given"""
     seed: int = 0
     """seed of everything drawn at random; featurizing and labelling draw nothing, and record it"""
 

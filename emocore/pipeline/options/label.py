@@ -21,7 +21,8 @@ class LabelOptions(ArchiveOptions, PictureOptions, FileOptions):
     """What `label` is told."""
 
     media: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MEDIA…")]
-    """folders, zips, media files, or manifests; or one FEATURES folder alone: its tables are answered for"""
+    """folders, zips, media files, manifests, or annotations (RTTM, EAF, TextGrid, audformat), of the last two the
+    segments that they name; or one FEATURES folder alone: its tables are answered for"""
     model: str
     """the RUN folder of a finished model, or face-cnn as it is shipped"""
     out: str

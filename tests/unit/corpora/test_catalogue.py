@@ -36,7 +36,7 @@ def test_a_corpus_of_ones_own_needs_a_module_and_no_line(here):
     [
         (
             "cremad",
-            "--corpus 'cremad' is unknown: choose one of auto, ravdess, folder, manifest, or one of your own as ",
+            "--corpus 'cremad' is unknown: choose one of auto, ravdess, folder, manifest, annotations, or one ",
         ),
         (
             "no_such_module:MINE",

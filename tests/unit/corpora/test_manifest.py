@@ -102,7 +102,6 @@ def test_raters_may_differ_in_the_emotion_only(write):
         ("path,emotion\ns3://b/a.wav,sad\n", "row 1: 's3://b/a.wav' is a URL and this version reads local"),
         ("path,emotion\na.wav\n", "cannot be read, expected UTF-8 CSV or Parquet: row 1 has 1 cells for 2"),
         ("path,path\na.wav,b.wav\n", "has two columns 'path': expected every name once"),
-        ("path,Segment_start_seconds\na.wav,1\n", "column 'segment_start_seconds', and this version reads whole files"),
         ('path,emotion\n"a.wav,sad\n', "cannot be read, expected UTF-8 CSV or Parquet"),
     ],
 )

@@ -304,14 +304,14 @@ def test_slow_storage_is_told_while_the_bytes_are_hashed(archive, monkeypatch):
 
 def test_hashing_and_reading_share_one_limit(archive, monkeypatch):
     assert outcome_within(archive["ok"], 5.0) == (None, None, True)
-    original = stage.content_id
+    original = stage.clip_id
 
-    def slow(stream, limit):
-        identity = original(stream, limit)
+    def slow(path, stream, limit):
+        identity = original(path, stream, limit)
         time.sleep(0.3)
         return identity
 
-    monkeypatch.setattr(stage, "content_id", slow)
+    monkeypatch.setattr(stage, "clip_id", slow)
     assert outcome_within(archive["ok"], 0.25) == ("decode", "too_slow", True)
 
 

@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emocore.corpora.segments import cut
 from emocore.errors import OutputError, UserError
+from emocore.media.fragment import Segment
+from emocore.media.source import file_of
 from emocore.pipeline.archive.database import Archive
 from emocore.pipeline.archive.plan import cut_shards
 from emocore.storage.folder import ARCHIVE
@@ -403,3 +406,49 @@ def test_a_database_that_finds_no_room_at_all_is_no_other_command_s(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     with Archive(tmp_path) as archive:
         assert not archive.has_rounds
+
+
+def of_segments(folder, *names):
+    """A listing of two segments of each of these files."""
+    for name in names:
+        path = folder.media / name
+        for start in (0.0, 1.0):
+            segment = Segment(start, start + 1)
+            row = cut({"path": str(path), "bytes": path.stat().st_size}, segment)
+            yield row, [f"{name}{segment.fragment}"]
+
+
+def test_segments_of_a_file_are_compared_with_those_of_other_files_alone(folder, monkeypatch):
+    """All of them have one size: of a thousand none can be the copy of another."""
+
+    def listed(*names):
+        monkeypatch.setattr(folder, "rows", lambda **_: of_segments(folder, *names))
+
+    def identify(chunks, _):
+        for chunk in chunks:
+            folder.compared += [Path(path).name for path in chunk]
+            yield [content(file_of(path)) + path.partition("#")[2] for path in chunk]
+
+    monkeypatch.setattr(folder, "identify", identify)
+    folder.write("a.wav", "same")
+    with Archive(folder.out) as archive:
+        listed("a.wav")
+        assert folder.plan(archive)[0] == (2, 0, 0) and not folder.compared
+        archive.close([(path, content(file_of(path)) + path.partition("#")[2]) for path in archive.paths()], [])
+        assert folder.plan(archive)[0] == (0, 0, 0) and not folder.compared
+        folder.write("b.wav", "same")
+        listed("a.wav", "b.wav")
+        assert folder.plan(archive)[0] == (0, 2, 0)
+        assert folder.compared == ["b.wav#t=0.0,1.0", "b.wav#t=1.0,2.0"]
+        carried, _ = moves(archive)
+        assert carried == {"b.wav#t=0.0,1.0": "a.wav#t=0.0,1.0", "b.wav#t=1.0,2.0": "a.wav#t=1.0,2.0"}
+
+
+def test_a_file_that_changes_changes_all_of_its_segments(folder, monkeypatch):
+    monkeypatch.setattr(folder, "rows", lambda **_: of_segments(folder, "a.wav"))
+    path = folder.write("a.wav", "same")
+    with Archive(folder.out) as archive:
+        folder.plan(archive)
+        archive.close([(one, one) for one in archive.paths()], [])
+        Path(path).write_text("longer")
+        assert folder.plan(archive)[0] == (2, 0, 0)

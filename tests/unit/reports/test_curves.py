@@ -11,7 +11,7 @@ EMOTIONS = ("happy", "sad")
 
 
 def test_steps_are_means_of_the_windows_that_cover_them_and_nan_where_none_does():
-    curve = curve_of("a", 10.0, [(0.0, 4.0, [1.0, 0.0]), (2.0, 6.0, [0.5, 0.5])], EMOTIONS)
+    curve = curve_of("a", 0.0, 10.0, [(0.0, 4.0, [1.0, 0.0]), (2.0, 6.0, [0.5, 0.5])], EMOTIONS)
     at = dict(zip(curve.seconds.round(3), curve.shares.tolist(), strict=True))
     assert (at[1.0], at[3.0], at[5.0]) == ([1.0, 0.0], [0.75, 0.25], [0.5, 0.5])
     assert np.isnan(curve.shares[curve.seconds >= 6.0]).all() and len(curve.seconds) == 100
@@ -19,7 +19,7 @@ def test_steps_are_means_of_the_windows_that_cover_them_and_nan_where_none_does(
 
 def test_an_hour_has_as_many_steps_as_a_page_shows():
     windows = [(3.0 * n, 3.0 * n + 3.62, [0.3, 0.7]) for n in range(1_200)]
-    curve = curve_of("a", 3_600.0, windows, EMOTIONS)
+    curve = curve_of("a", 0.0, 3_600.0, windows, EMOTIONS)
     assert len(curve.seconds) == STEPS and not np.isnan(curve.shares).any()
 
 
@@ -43,7 +43,7 @@ def test_curves_are_read_part_by_part_and_windows_without_an_answer_are_none():
         windows("b", (0.0, 1.0, 0.5)) + windows("a", (2.0, 3.0, 0.75)),
     ]
     parts = [pa.Table.from_pylist(part) for part in rows]
-    (curve,) = curves_of(parts, {"a": 3.0}, EMOTIONS)
+    (curve,) = curves_of(parts, {"a": 3.0}, {}, EMOTIONS)
     assert curve.shares[5].tolist() == [0.25, 0.75] and np.isnan(curve.shares[15]).all()
     assert curve.shares[25].tolist() == [0.75, 0.25]
 
@@ -52,13 +52,21 @@ def test_the_recordings_with_the_most_windows_are_shown():
     found = Longest()
     for part in ([3, 1, 0, None], [9, 2, 5, 7]):
         clips = [f"{n}" for n in part]
-        found.add(pa.table({"windows": pa.array(part, pa.int32()), "clip": clips, "duration_seconds": [4.0] * 4}))
-    assert list(found.durations) == ["9", "7", "5", "3"][:MOST_CURVES]
+        told = {"clip": clips, "path": clips, "duration_seconds": [4.0] * 4}
+        found.add(pa.table({"windows": pa.array(part, pa.int32()), **told}))
+    assert list(found.durations) == list(found.paths) == ["9", "7", "5", "3"][:MOST_CURVES]
+
+
+def test_a_segment_is_drawn_on_the_clock_of_its_file():
+    parts = [pa.Table.from_pylist(windows("a", (100.0, 101.0, 0.25), (102.0, 103.0, 0.75)))]
+    (curve,) = curves_of(parts, {"a": 3.0}, {"a": 100.0}, EMOTIONS)
+    assert (curve.seconds[0], len(curve.seconds)) == (100.0, 30)
+    assert (curve.shares[5].tolist(), curve.shares[25].tolist()) == ([0.25, 0.75], [0.75, 0.25])
 
 
 @pytest.mark.parametrize(("seconds", "unit"), [(60.0, "seconds"), (600.0, "minutes"), (20_000.0, "hours")])
 def test_the_plot_names_its_unit_and_every_emotion_and_is_the_same_each_time(seconds, unit):
-    curve = curve_of("a", seconds, [(0.0, seconds / 2, [0.9, 0.1])], EMOTIONS)
+    curve = curve_of("a", 0.0, seconds, [(0.0, seconds / 2, [0.9, 0.1])], EMOTIONS)
     drawn = str(curve_plot(curve, 1))
     assert drawn == str(curve_plot(curve, 1))
     assert all(word in drawn for word in (unit, *EMOTIONS, "probability"))

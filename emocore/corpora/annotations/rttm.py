@@ -1,0 +1,34 @@
+"""RTTM, as diarization writes it: who speaks when (NIST, Rich Transcription 2009 evaluation plan, appendix A)."""
+
+from pathlib import Path
+
+from emocore.corpora.annotations.interval import Interval, Tiers, media_beside, unreadable
+
+_LEAST_FIELDS = 8  # type, file, channel, begin, duration, orthography, subtype, speaker
+_UNKNOWN = "<NA>"
+
+
+def read(path: str) -> Tiers:
+    """Return the lines of type SPEAKER as one tier, each with its speaker as the actor.
+
+    A file's id is the stem of a media file beside; where there is none, the RTTM's own stem is.
+    """
+    found: list[Interval] = []
+    media: dict[str, str] = {}
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        for number, line in enumerate(lines, 1):
+            fields = line.split()
+            if not fields or fields[0] != "SPEAKER":
+                continue
+            if len(fields) < _LEAST_FIELDS:
+                raise ValueError(f"line {number} has {len(fields)} fields, expected {_LEAST_FIELDS} or more")
+            name, start, lasts, speaker = fields[1], float(fields[3]), float(fields[4]), fields[7]
+            if name not in media:
+                media[name] = media_beside(path, name) or media_beside(path, Path(path).stem) or name
+            told = {} if speaker == _UNKNOWN else {"actor": speaker}
+            # Sums of decimals: what both have digits for is kept.
+            found.append(Interval(media[name], start, round(start + lasts, 6), told=told))
+    except (OSError, ValueError) as error:
+        raise unreadable(path, "RTTM", error) from error
+    return {"SPEAKER": found}
