@@ -13,7 +13,7 @@ import pytest
 
 from emocore.corpora.synthetic.corpus import DemoSettings, plan, write_clip
 from emocore.errors import Reason, Stage, TooManyFailures, UserError
-from emocore.features import one_file as stage
+from emocore.features import extract as stage
 from emocore.features.article import ARTICLE, ARTICLE_FRAMES, COLUMNS
 from emocore.features.catalogue import to_json
 from emocore.media.reading import SOUND_ONLY

@@ -19,7 +19,7 @@ from whole_media import featurized_schema, windows_of
 
 from emocore.errors import MediaError
 from emocore.features import article
-from emocore.features import one_file as stage
+from emocore.features import extract as stage
 from emocore.features.article import ARTICLE, ARTICLE_FRAMES
 from emocore.features.extract import PLANNED
 from emocore.features.rows import values_of

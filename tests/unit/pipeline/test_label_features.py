@@ -25,6 +25,7 @@ from emocore.models.labelling_films import SeenSink, seen_grid
 from emocore.pipeline.archive import here
 from emocore.pipeline.archive.plan import shard_table
 from emocore.pipeline.archive.rows import Planned
+from emocore.pipeline.archive.shards import WHOLE
 from emocore.pipeline.archive.stage import run_shard
 from emocore.pipeline.feature_tables import open_tables
 from emocore.pipeline.featurize import Featurizing
@@ -142,7 +143,7 @@ def answer_both(shards, family, tables, how, tmp_path):
     for shard in shards:
         run_shard(shard, stage, tmp_path / "media")
     for number in tables.numbers():
-        assert run_part(number, stage, tables, tmp_path / "tables")["files"] == len(shards[number])
+        assert run_part((number, WHOLE), stage, tables, tmp_path / "tables")["files"] == len(shards[number])
     return tmp_path / "tables", tmp_path / "media"
 
 
@@ -186,7 +187,7 @@ def test_where_sound_was_kept_too_a_network_answers_the_same_of_what_it_saw(shar
     assert (table["bandwidth_hz"].null_count, table["speech_seconds"].null_count) == (1, 1)
     stage = Answering((SEEN,), how_cut(sees=True))
     run_shard(shard, stage, tmp_path / "media")
-    run_part(1, stage, open_tables(folder, [SEEN]), tmp_path / "tables")
+    run_part((1, WHOLE), stage, open_tables(folder, [SEEN]), tmp_path / "tables")
     assert rows_of(tmp_path / "tables", "frames") == rows_of(tmp_path / "media", "frames")
 
 
@@ -194,7 +195,7 @@ def test_first_windows_are_answered_for_as_they_are(shards, tmp_path):
     folder = write_tables(tmp_path / "F", shards, [ARTICLE])
     assert read_table(tmp_path / "F/clips/000000.parquet").column_names == CLIPS.names
     tables = open_tables(folder, [ARTICLE])
-    run_part(0, Answering((ARTICLE,), AS_FAMILIES_SAY), tables, tmp_path / "L")
+    run_part((0, WHOLE), Answering((ARTICLE,), AS_FAMILIES_SAY), tables, tmp_path / "L")
     ((long, *_),) = rows_of(tmp_path / "L", "labels")
     assert (long["windows"], long["speech_seconds"], long["state"]) == (1, None, "ok")
     (failures,) = rows_of(tmp_path / "L", "failures")  # of what breaks no model learns
@@ -209,10 +210,10 @@ def in_process(monkeypatch):
     """Parts are run in this process; returns the numbers of those that were."""
     numbers = []
 
-    def run(run_one, places, told):
-        for place in places:
-            numbers.append(place)
-            yield {"fault": None, **run_one(place, **told)}
+    def run(run_one, items, told):
+        for item in items:
+            numbers.append(item[0])
+            yield run_one(item, **told)
 
     monkeypatch.setattr(here, "run_here", run)
     monkeypatch.setattr(here, "is_enough", lambda *_: True)
@@ -262,7 +263,7 @@ def test_tables_of_other_windows_are_others(small):
 
 def test_a_run_that_stopped_goes_on(small, in_process):
     tables, stage, out = small
-    run_part(1, stage, tables, out)
+    run_part((1, WHOLE), stage, tables, out)
     kept = (out / "labels/000001.parquet").stat().st_mtime_ns
     (out / "labels/000000.parquet").parent.mkdir(exist_ok=True)
     update_labels(stage, tables, out, "summary.json")
@@ -305,7 +306,7 @@ def test_no_more_than_a_row_group_is_held(small, monkeypatch):
 def test_a_part_that_was_taken_away_is_said(small):
     tables, stage, out = small
     (tables.folder / "features/article/000001.parquet").unlink()
-    fault = run_part(1, stage, tables, out)["fault"]
+    fault = run_part((1, WHOLE), stage, tables, out)["fault"]
     assert fault.startswith(f"{tables.folder}/features/article/000001.parquet is gone: repeat the command")
     assert not (out / "labels").exists()
 
