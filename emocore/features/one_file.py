@@ -11,6 +11,7 @@ from emocore.features.listen import Ear, Listened, Windows
 from emocore.media.audio import Take, check_whole
 from emocore.media.fragment import Segment
 from emocore.media.limit import TimeLimit
+from emocore.media.midway import stream_from
 from emocore.media.reading import Media, Reading, stream_media
 from emocore.media.sections import SectionRead, Sections, may_be_long, sections_of, stream_section
 from emocore.media.segment import Excerpt
@@ -134,16 +135,13 @@ def read_whole(
     """Read a file in one piece, or a segment of it; `after`: pictures up to this index were handed on before."""
     work = _Work(job, clips)
     excerpt = Excerpt(segment, sees=job.reading.every is not None)
+    reading, hear = replace(job.reading, limit=limit), excerpt.hear(work.hear) if job.heard else None
+    vad = speaks if is_installed() else None
     try:
-        media = stream_media(
-            stream,
-            replace(job.reading, limit=limit),
-            excerpt.hear(work.hear) if job.heard else None,
-            excerpt.show(work.show),
-            excerpt.keep(keeper(job.reading)),
-            speaks if is_installed() else None,
-            after,
-        )
+        media = stream_from(stream, reading, segment.start_seconds, hear, vad, limit) if segment and hear else None
+        if media is None:
+            show, keep = excerpt.show(work.show), excerpt.keep(keeper(job.reading))
+            media = stream_media(stream, reading, hear, show, keep, vad, after)
         media = excerpt.part_of(media)
         work.finish()
     except MediaError as fault:

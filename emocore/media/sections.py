@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Stream as Track
 
@@ -96,12 +97,7 @@ def sections_of(stream: Stream, reading: Reading, limit: TimeLimit, speaks: Spea
                 return None
             if reading.every:
                 return _film_sections(container, limit, *told)
-            wanted = reading.sound_track
-        if wanted is None:
-            with closing(open_container(rewound(stream))) as container:
-                places = by_preference(container)
-            if len(places) > 1:
-                wanted = preferred(stream, places, limit, speaks)
+        wanted = wanted_track(stream, reading, limit, speaks)
         with closing(open_container(rewound(stream))) as container:
             return _sound_sections(container, wanted, limit, *told)
     except (MediaError, CannotSkip) as fault:
@@ -116,7 +112,21 @@ def _seeks(container: InputContainer, names: frozenset[str]) -> bool:
     return not names.isdisjoint(container.format.name.split(","))
 
 
-def _begins(container: InputContainer) -> Fraction:
+def wanted_track(stream: Stream, reading: Reading, limit: TimeLimit, speaks: Speaks | None) -> int | None:
+    """Return the number of the sound track to read, from 1 on; None: the only one. Raises MediaError."""
+    if reading.sound_track is not None:
+        return reading.sound_track
+    with closing(open_container(rewound(stream))) as container:
+        places = by_preference(container)
+    return preferred(stream, places, limit, speaks) if len(places) > 1 else None
+
+
+def seeks_sound(container: InputContainer) -> bool:
+    """Whether FFmpeg goes back to an exact stamp in its sound tracks."""
+    return _seeks(container, _SOUND_SEEKS)
+
+
+def clock_begins(container: InputContainer) -> Fraction:
     """Return when the clip's clock begins, on that of the container."""
     film = film_of(container)
     return min(begin(track) for track in (*container.streams.audio, film) if track)
@@ -131,17 +141,24 @@ def _places(seconds: float, n_bytes: int) -> list[float]:
 def _sound_sections(
     container: InputContainer, wanted: int | None, limit: TimeLimit, n_bytes: int, states_length: bool
 ) -> Sections | None:
-    if not _seeks(container, _SOUND_SEEKS):
+    if not seeks_sound(container):
         return None
     track = chosen(container, wanted)
     if track is None:
         return None
     stated = stated_seconds(container, track, states_length)
     lasts = stated or (container.duration or 0) / 1e6
-    begins = float(begin(track) - _begins(container))
+    begins = float(begin(track) - clock_begins(container))
     places = _places(begins + lasts, n_bytes)
     if len(places) < 2:
         return None
+    found = sound_track_of(container, track, limit)
+    sections = Sections(tuple(places), len(container.streams.audio), stated, begins, found)
+    return sections if found else None
+
+
+def sound_track_of(container: InputContainer, track: AudioStream, limit: TimeLimit) -> SoundTrack | None:
+    """Return what must be known of a sound track to read it from its midst; None where its stamps do not say."""
     sound = SoundDecoder(track, lambda _: None)
     for packet in packets(container, [track.index], limit):
         sound.feed(packet)
@@ -150,8 +167,7 @@ def _sound_sections(
     sound.stop()
     if sound.zero_pts is None:
         return None
-    found = SoundTrack(container.streams.audio.index(track) + 1, sound.zero_pts, sound.mixer.channel)
-    return Sections(tuple(places), len(container.streams.audio), stated, begins, found)
+    return SoundTrack(container.streams.audio.index(track) + 1, sound.zero_pts, sound.mixer.channel)
 
 
 class _Key(NamedTuple):
@@ -166,7 +182,7 @@ def _film_sections(container: InputContainer, limit: TimeLimit, n_bytes: int, st
     film = film_of(container)
     if film is None or not _seeks(container, _FILM_SEEKS) or film.codec_context is None:
         return None
-    begins = begin(film) - _begins(container)
+    begins = begin(film) - clock_begins(container)
     stated = stated_seconds(container, film, states_length)
     places = _places(float(begins) + (stated or (container.duration or 0) / 1e6), n_bytes)
     if len(places) < 2:
@@ -277,15 +293,31 @@ def _hear_section(
     is_done: Callable[[], bool],
     limit: TimeLimit,
 ) -> SectionRead:
-    told = sections.sound
-    assert told
+    assert sections.sound
+    since = sections.begins[number] - WARM_SECONDS if number else -math.inf
+    return hear_from(container, sections.sound, sections.begins_seconds, since, hear, is_done, limit)
+
+
+def hear_from(
+    container: InputContainer,
+    told: SoundTrack,
+    begins: float,
+    since: float,
+    hear: Hear,
+    is_done: Callable[[], bool],
+    limit: TimeLimit,
+) -> SectionRead:
+    """Hand on a sound track that begins at so many seconds of the clip's clock, from a moment on until `is_done`.
+
+    The first sample that is handed on is that of a whole second of the track.
+    """
     track = container.streams.audio[told.number - 1]
-    first = math.floor(sections.begins[number] - sections.begins_seconds - WARM_SECONDS) if number else 0
-    start = SoundStart(told.zero_pts, told.channel, max(0, first) * int(track.rate))
+    first = max(0, math.floor(max(since, begins) - begins))
+    start = SoundStart(told.zero_pts, told.channel, first * int(track.rate))
     if first > 0:
         _seek(container, track, told.zero_pts + math.floor((first - _PREROLL_SECONDS) / (track.time_base or 1)))
     sound = SoundDecoder(track, lambda signal: take(signal), start)
-    take = hear(sound.rate, sections.begins_seconds + sound.begin / sound.rate)
+    take = hear(sound.rate, begins + sound.begin / sound.rate)
     try:
         for packet in packets(container, [track.index], limit):
             sound.feed(packet)
@@ -294,7 +326,7 @@ def _hear_section(
                 break
     finally:
         sound.stop()
-    return SectionRead(sections.begins_seconds + sound.seconds if sound.samples > sound.begin else None)
+    return SectionRead(begins + sound.seconds if sound.samples > sound.begin else None)
 
 
 def _show_section(
@@ -308,7 +340,7 @@ def _show_section(
 ) -> SectionRead:
     film = film_of(container)
     assert film
-    scene, begins = sections.scenes[number], begin(film) - _begins(container)
+    scene, begins = sections.scenes[number], begin(film) - clock_begins(container)
     pictures = PictureDecoder(film, every, show, keep, begins=begins, scene=scene)
     if number:
         _seek(container, film, scene.seek_ts)

@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from whole_media import read_media
 
 from emocore.errors import MediaError
 from emocore.media import source
+from emocore.media.audio import Enough
 from emocore.media.fragment import Segment, split_fragment
-from emocore.media.reading import Reading, stream_media
+from emocore.media.limit import TimeLimit
+from emocore.media.midway import stream_from
+from emocore.media.reading import SOUND_ONLY, Reading, stream_media
 from emocore.media.segment import Excerpt
 from emocore.media.source import clip_id, content_id, file_of, open_source, split_segment
 from emocore.media.video import whole
@@ -182,3 +186,35 @@ def test_frames_outside_of_a_segment_are_not_looked_at():
     for index, seconds in enumerate((0.0, 0.9, 1.0, 1.9)):
         keep(index, seconds, None)
     assert looked == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "off"),
+    [("a.wav", None, 0), ("a.flac", None, 0), ("a.mp3", "libmp3lame", 0), ("a.mka", "aac", 24)],
+)
+def test_a_segment_of_a_long_file_is_read_from_shortly_before_it(media_files, name, codec, off):
+    rng = np.random.default_rng(0)
+    signal = (0.1 * rng.standard_normal(50 * 24_000)).astype(np.float32)
+    path = media_files.encoded(name, signal, 24_000, codec) if codec else media_files.sound(name, signal, 24_000)
+    with open_source(path) as stream:
+        whole = read_media(stream, SOUND_ONLY).sound.signal
+        heard, decoded = [], []
+
+        def hear(rate, begins):
+            decoded.append(begins)
+
+            def take(samples):
+                heard.append(samples)
+                if begins + sum(map(len, heard)) / rate > 42.0:
+                    raise Enough
+
+            return take
+
+        media = stream_from(stream, SOUND_ONLY, 40.3, hear, None, TimeLimit(600))
+        assert media.sound_tracks == 1 and decoded == [38.0]
+        found = np.concatenate(heard)[off : 3 * 24_000]
+        at = 38 * 24_000
+        errors = [np.abs(found - whole[at + shift : at + shift + len(found)]).max() for shift in range(2 * off + 1)]
+        assert min(errors) < 1e-6
+        assert stream_from(stream, SOUND_ONLY, 29.0, hear, None, TimeLimit(600)) is None
+        assert stream_from(stream, SOUND_ONLY, 60.0, hear, None, TimeLimit(600)) is None
