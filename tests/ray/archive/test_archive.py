@@ -294,7 +294,7 @@ def test_a_refused_command_leaves_the_folder_to_the_mended_one(living, tmp_path)
 def test_what_could_not_be_listed_is_concluded_even_if_the_call_before_was_cut_off(living, monkeypatch):
     (living.media / "new.zip").write_bytes(b"no zip")
     with monkeypatch.context() as patch:
-        patch.setattr(labelling, "_conclude", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(labelling, "_conclude", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             label(living.options())
     assert living.label().summary["failures"] == 2
@@ -326,7 +326,7 @@ def test_too_many_failures_are_mended_by_taking_them_out(living, monkeypatch):
 
 def test_a_process_that_answers_without_its_gpu_says_so(living, tmp_path):
     bundle = labelling._checked(living.options())
-    answering = shards._Answering(labelling._stage(living.options(), bundle), tmp_path, True)
+    answering = shards._Answering(labelling._stage(living.options(), bundle), None, tmp_path, True)
     assert "TensorFlow sees no GPU where Ray gave it one" in answering.fault["fault"]
 
 
