@@ -15,6 +15,7 @@ from emocore.errors import UserError
 from emocore.timeline import WHOLE_CLIP, Window, WindowGrid
 
 Level = Literal["as-is", "peak"]
+ABSENT = -9999.0  # in a column that a window has nothing for, such as the pitch of what is unvoiced
 LONGEST_SECONDS = 10.0  # of a window of a family of whole clips, where a clip is answered for in windows
 
 
