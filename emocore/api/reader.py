@@ -15,7 +15,7 @@ from emocore import child
 from emocore.errors import MediaError, UserError
 from emocore.features.extract import PLANNED, featurize_batch, reading_of
 from emocore.models.bundle import Bundle, bundle_folder, load_bundle, readable
-from emocore.models.labelling import HeardSink
+from emocore.models.joining import JoiningSink
 from emocore.models.labelling_films import SeenSink, seen_grid
 from emocore.storage.folder import WINDOWS_FOLDER
 from emocore.timeline import HowCut
@@ -92,11 +92,12 @@ def _label(
             windows.append(rows)
 
     watch = _Watch(tell)
-    told: tuple[Any, ...] = (probabilities, bundle.family, bundle.emotions, write, watch)
-    sink = (
-        SeenSink(*told, how=bundle.combine, temperature=bundle.temperature, grid=seen_grid(how))
+    told: tuple[Any, ...] = (bundle.emotions, write, watch)
+    how_seen: dict[str, Any] = {"how": bundle.combine, "temperature": bundle.temperature, "grid": seen_grid(how)}
+    sink: SeenSink | JoiningSink = (
+        SeenSink(probabilities, bundle.family, *told, **how_seen)
         if bundle.spec.sees
-        else HeardSink(*told)
+        else JoiningSink(probabilities, bundle.families, *told)
     )
     planned = pa.Table.from_pylist([{"path": path, "clip": path}], PLANNED)
     reading = reading_of(bundle.families, seconds_per_file)

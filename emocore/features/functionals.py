@@ -1,10 +1,10 @@
 """Acoustic functionals: what 97 tracks of a voice and its sound amount to over a window, 6,000 columns with names.
 
-The tracks and their units are those of acoustic/spectral.py (25), of acoustic/voice.py (12, over voiced frames), 20 MFCC
-and 40 mel levels in dB. A column is named by its track and what was taken of it: FULL statistics of the track smoothed
-over three frames, BASIC ones of its slope (`_delta`, units a frame), few of the slope's slope (`_delta2`), of voiced and
-unvoiced frames alone, means of thirds and sixths of the window (`_3_1` … `_6_6`, and `_off` minus the window's mean),
-the power of its changes by frequency, dB, correlations (`__`), and acoustic/timing.py's.
+The tracks and their units are those of acoustic/spectral.py (25), of acoustic/voice.py (12, over voiced frames), 20
+MFCC and 40 mel levels in dB. A column is named by its track and what was taken of it: FULL statistics of the track
+smoothed over three frames, BASIC ones of its slope (`_delta`, units a frame), few of the slope's slope (`_delta2`), of
+voiced and unvoiced frames alone, means of thirds and sixths of the window (`_3_1` … `_6_6`, and `_off` minus the
+window's mean), the power of its changes by frequency, dB, correlations (`__`), and acoustic/timing.py's.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emocore.features.acoustic import spectral, statistics, timing, voice
-from emocore.features.acoustic.tracks import CEPSTRAL, WHOLE, Tracks, tracks_of
+from emocore.features.acoustic.tracks import CEPSTRAL, WHOLE, tracks_of
 from emocore.features.family import ABSENT, Extractor, FeatureFamily, SoundInput, SoundWindow
 
 _WHOLE = tuple(name for name, _ in WHOLE)
@@ -26,7 +26,7 @@ _DELTA2 = ("std", "p05", "p95")
 _VOICED = ("mean", "std", "p10", "p50", "p90", "iqr")
 _UNVOICED = ("mean", "std")
 _PARTS = (3, 6)
-# Where changes are told apart by how fast they are: level, loudness, centroid, flux, alpha ratio, harmonicity, F0, MFCC.
+# Whose changes are told apart by how fast they are: level, loudness, centroid, flux, alpha ratio, harmonicity, F0.
 _MODULATED = (*(0, 1, 2, 10, 13, 21), len(_WHOLE), *(_WHOLE.index(f"mfcc_{i:02d}") for i in range(12)))
 _TOGETHER = (*(_WHOLE.index(f"mfcc_{i:02d}") for i in range(14)), 0, len(_WHOLE))
 
@@ -125,5 +125,6 @@ FUNCTIONALS = FeatureFamily(
     reads=SoundInput(16_000, "peak"),
     shape=(len(COLUMNS),),
     load=_load,
-    columns=COLUMNS,
+    names=COLUMNS,
+    is_fixed=True,
 )

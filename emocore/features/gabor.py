@@ -1,8 +1,8 @@
 """Spectro-temporal modulation: what 500 fixed random Gabor filters find in a window's log-mel spectrogram.
 
-Filters of this kind stand for the receptive fields of the auditory cortex (Schädler et al., "Spectro-temporal modulation
-subspace-spanning filter bank features", 2012). A column is named by its filter and what its output amounts to over the
-window; outputs have no unit: levels are (dB + 30) / 20, filters have a norm of 1 and no mean.
+Filters of this kind stand for the receptive fields of the auditory cortex (Schädler et al., "Spectro-temporal
+modulation subspace-spanning filter bank features", 2012). A value is named by its filter and what its output amounts to
+over the window; outputs have no unit: levels are (dB + 30) / 20, filters have a norm of 1 and no mean.
 """
 
 from collections.abc import Sequence
@@ -75,7 +75,9 @@ def _drawn() -> NDArray[np.float64]:
     """Return middle and σ in bands, σ in frames, phase shifts a band and a frame, and the phase: float64[500, 6]."""
     random = np.random.default_rng(_SEED)
     middles = random.uniform(0, N_MELS, N_FILTERS)
-    bands, frames = (np.exp(random.uniform(*np.log(ends), N_FILTERS)) for ends in (_BANDS_SIGMA, _FRAMES_SIGMA))
+    bands, frames = (
+        np.exp(random.uniform(np.log(low), np.log(high), N_FILTERS)) for low, high in (_BANDS_SIGMA, _FRAMES_SIGMA)
+    )
     cycles = random.uniform(-_MOST_CYCLES, _MOST_CYCLES, (N_FILTERS, 2))
     cycles[::2, 0] = 0.0
     phases = random.uniform(0, 2 * np.pi, N_FILTERS)
@@ -92,7 +94,7 @@ def _filter(
     bell = np.exp(-0.5 * ((f / bands) ** 2 + (t / frames) ** 2)) * (np.abs(t) <= 2 * frames)
     wave = bell * np.cos(by_band * f + by_frame * t + phase)
     wave -= bell * (wave.sum() / bell.sum())
-    return (wave / np.linalg.norm(wave)).ravel()
+    return np.asarray(wave / np.linalg.norm(wave), np.float64).ravel()
 
 
 def _load(family: FeatureFamily) -> Extractor:
@@ -110,5 +112,6 @@ GABOR = FeatureFamily(
     reads=SoundInput(16_000, "peak"),
     shape=(len(COLUMNS),),
     load=_load,
-    columns=COLUMNS,
+    names=COLUMNS,
+    is_fixed=True,
 )

@@ -6,6 +6,7 @@ band that carries nothing, because the file's rate or its coding left it out, is
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,11 @@ from emocore.features.family import ABSENT, Extractor, FeatureFamily, SoundInput
 
 RATE_HZ = 48_000
 EDGES_HZ = np.linspace(7_000, 20_000, 11)  # the band needed: without 8 to 20 kHz most columns are absent
-_FRAME, _N_FFT, _HOP = 1_200, 2_048, 480
+_FRAME, _N_FFT, _HOP = 1_200, 1_200, 480
 # Of a band's loudest twentieth, below which it holds rounding noise of 16 bits or a resampler's rest. RAVDESS's studio
 # speech lies above −80 dB, and the same stretched from 16 kHz below −100.
 _LEAST_DECIBELS = -95.0
-BANDS = tuple(f"{low / 1000:g}_{high / 1000:g}khz" for low, high in zip(EDGES_HZ[:-1], EDGES_HZ[1:], strict=True))
+BANDS = tuple(f"{low / 1000:g}_{high / 1000:g}khz" for low, high in pairwise(EDGES_HZ))
 COLUMNS = (
     *(f"band_{name}_{statistic}" for statistic in statistics.FULL for name in BANDS),
     *(f"band_{name}_delta_{statistic}" for statistic in statistics.BASIC for name in BANDS),
@@ -58,5 +59,6 @@ HIGH_BAND = FeatureFamily(
     reads=SoundInput(RATE_HZ, "peak"),
     shape=(len(COLUMNS),),
     load=_load,
-    columns=COLUMNS,
+    names=COLUMNS,
+    is_fixed=True,
 )

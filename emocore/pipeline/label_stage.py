@@ -16,7 +16,8 @@ from emocore.labels import EMOTIONS
 from emocore.media.reading import Reading
 from emocore.models.aggregation import How
 from emocore.models.bundle import Bundle, load_bundle
-from emocore.models.labelling import HeardSink, Sink, Write, tables_of
+from emocore.models.joining import JoiningSink
+from emocore.models.labelling import Sink, Write, tables_of
 from emocore.models.labelling_films import SeenSink, seen_grid
 from emocore.pipeline.archive.journal import Journal
 from emocore.pipeline.training.score_frames import NetworkPlace
@@ -75,8 +76,9 @@ class Labelling:
 
     def take(self, write: Write, journal: Journal) -> Sink:
         """Return what answers for a shard's files."""
-        (family,) = self.families
-        told: tuple[Any, ...] = (self.model.probabilities, family, self.emotions, write, journal)
+        told: tuple[Any, ...] = (self.emotions, write, journal)
         if not self.reading.every:
-            return HeardSink(*told)
-        return SeenSink(*told, how=self.combine, temperature=self.temperature, grid=seen_grid(self.how))
+            return JoiningSink(self.model.probabilities, self.families, *told)
+        (family,) = self.families
+        seen: dict[str, Any] = {"how": self.combine, "temperature": self.temperature, "grid": seen_grid(self.how)}
+        return SeenSink(self.model.probabilities, family, *told, **seen)

@@ -22,6 +22,7 @@ ARCHIVE = ".archive.sqlite"  # what a folder that follows an archive knows of it
 PLAN = ".plan.arrow"  # the files that are to be worked on
 JOURNALS = ".journals"  # what is being read of them
 FRAMES_FOLDER, WINDOWS_FOLDER = "frames", "windows"  # tables with several rows a clip
+FEATURES = "features"  # a folder for each family
 LOCK = ".lock"
 _COMMANDS = ("featurize", "train", "tune", "evaluate", "label")
 

@@ -44,8 +44,8 @@ def track_pitch(signal: NDArray[np.float32], hop: int) -> Pitch:
     frames = framed(signal, FRAME, hop)
     loudest = np.abs(frames).max(axis=1)
     spectrum = np.fft.rfft((frames - frames.mean(axis=1, keepdims=True)) * hann(FRAME), N_FFT, axis=1)
-    power = spectrum.real**2 + spectrum.imag**2
-    correlation = np.fft.irfft(power, axis=1)[:, : _LAGS.stop]
+    power = np.asarray(spectrum.real**2 + spectrum.imag**2, np.float32)
+    correlation = np.asarray(np.fft.irfft(power, axis=1)[:, : _LAGS.stop], np.float32)
     correlation /= np.maximum(correlation[:, :1], 1e-9) * _of_the_window()
     lags, heights = _candidates(correlation)
     hz = np.where(np.isfinite(heights), RATE_HZ / lags, 0.0)
@@ -68,7 +68,7 @@ def semitones(hz: NDArray[np.float32]) -> NDArray[np.float32]:
     >>> semitones(np.float32([55, 110])).tolist()
     [12.0, 24.0]
     """
-    return (12 * np.log2(hz / np.float32(_REFERENCE_HZ))).astype(np.float32)
+    return np.asarray(12 * np.log2(hz / _REFERENCE_HZ), np.float32)
 
 
 @cache
@@ -79,7 +79,7 @@ def _of_the_window() -> NDArray[np.float32]:
 
 
 def _candidates(correlation: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the lags in samples and the heights of the highest peaks, float64[t, 6]; a height is −inf where is none."""
+    """Return the lags in samples and the heights of the highest peaks, float64[t, 6]; −inf where there is none."""
     inner = correlation[:, _LAGS]
     before, after = correlation[:, _LAGS.start - 1 : _LAGS.stop - 1], correlation[:, _LAGS.start + 1 :]
     inner, before = inner[:, : after.shape[1]], before[:, : after.shape[1]]

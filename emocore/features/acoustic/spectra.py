@@ -24,10 +24,10 @@ def framed(signal: NDArray[np.float32], length: int, hop: int = HOP) -> NDArray[
 
 
 def power_spectra(frames: NDArray[np.float32], n_fft: int = N_FFT) -> NDArray[np.float32]:
-    """Return float32[t, n_fft // 2 + 1] for frames float32[t, length] under a Hann window: a full-scale sine gives 1."""
+    """Return float32[t, n_fft // 2 + 1] of frames float32[t, length] under a Hann window; a full-scale sine has 1."""
     window = hann(frames.shape[1])
     spectrum = np.fft.rfft(frames * window, n_fft, axis=1)
-    return (spectrum.real**2 + spectrum.imag**2) * np.float32((2 / window.sum()) ** 2)
+    return np.asarray((spectrum.real**2 + spectrum.imag**2) * np.float32((2 / window.sum()) ** 2), np.float32)
 
 
 @cache
@@ -39,7 +39,7 @@ def hann(length: int) -> NDArray[np.float32]:
 @cache
 def bins_hz(n_fft: int = N_FFT, rate_hz: int = RATE_HZ) -> NDArray[np.float64]:
     """Return the frequencies of the bins of a spectrum, float64[n_fft // 2 + 1]."""
-    return np.arange(n_fft // 2 + 1) * (rate_hz / n_fft)
+    return np.asarray(np.arange(n_fft // 2 + 1) * (rate_hz / n_fft), np.float64)
 
 
 @cache
@@ -71,14 +71,14 @@ def cosines(n_mels: int, n_coefficients: int) -> NDArray[np.float32]:
     """Return the orthonormal cosine transform of type 2 as a matrix float32[n_mels, n_coefficients]."""
     angles = np.pi / n_mels * (np.arange(n_mels)[:, None] + 0.5) * np.arange(n_coefficients)
     scale = np.sqrt(np.where(np.arange(n_coefficients), 2, 1) / n_mels)
-    return (np.cos(angles) * scale).astype(np.float32)
+    return np.asarray(np.cos(angles) * scale, np.float32)
 
 
 def spoken(power: NDArray[np.float32], bin_hz: float = RATE_HZ / N_FFT) -> slice:
     """Return the frames from the first to the last in which somebody speaks, two more at each end; all if nobody does.
 
-    `power` float32[t, bins], so many Hz apart. A frame counts whose energy from 150 to 6,000 Hz, as the median of nine, lies in the upper
-    35 dB of the loud frames and above the quiet ones.
+    `power` float32[t, bins], so many Hz apart. A frame counts whose energy from 150 to 6,000 Hz, as the median of nine,
+    lies in the upper 35 dB of the loud frames and above the quiet ones.
     """
     levels = decibels(power[:, round(150 / bin_hz) : round(6_000 / bin_hz)].sum(axis=1))
     quiet, loud = np.percentile(levels, (8, 97))

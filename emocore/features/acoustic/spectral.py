@@ -59,11 +59,11 @@ def _shape(power: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _flux(power: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return how far the magnitudes, scaled to a sum of 1, lie from those of the frame before; the first from itself."""
+    """Return how far the magnitudes, scaled to a sum of 1, lie from those of the frame before; 0 for the first."""
     magnitudes = np.sqrt(power) + np.float32(1e-7)
     magnitudes /= magnitudes.sum(axis=1, keepdims=True)
     steps = np.diff(magnitudes, axis=0, prepend=magnitudes[:1])
-    return np.sqrt(np.einsum("tf,tf->t", steps, steps))
+    return np.asarray(np.sqrt(np.einsum("tf,tf->t", steps, steps)), np.float32)
 
 
 def _evenness(power: NDArray[np.float32]) -> list[NDArray[np.float32]]:

@@ -50,12 +50,12 @@ def full(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _percentiles(ordered: NDArray[np.float32], points: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return percentiles [k, d] of sorted columns float32[t, d], by straight lines between neighbours, as NumPy does."""
+    """Return percentiles [k, d] of sorted columns float32[t, d], by lines between neighbours, as NumPy does."""
     places = np.asarray(points) / 100 * (len(ordered) - 1)
     below = places.astype(np.int64)
     above = np.minimum(below + 1, len(ordered) - 1)
     share = (places - below).astype(np.float32)[:, None]
-    return ordered[below] * (1 - share) + ordered[above] * share
+    return np.asarray(ordered[below] * (1 - share) + ordered[above] * share, np.float32)
 
 
 @lru_cache(maxsize=256)
@@ -69,13 +69,13 @@ def _parabola(count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 def smoothed(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return means of three frames, float32[t, d]; at the ends the first and last frame count twice."""
     padded = np.concatenate([x[:1], x, x[-1:]])
-    return (padded[:-2] + padded[1:-1] + padded[2:]) / np.float32(3)
+    return np.asarray((padded[:-2] + padded[1:-1] + padded[2:]) / 3, np.float32)
 
 
 def deltas(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return slopes over five frames, float32[t, d], a frame: the usual regression formula (HTK book, 5.9)."""
     padded = np.concatenate([x[:1], x[:1], x, x[-1:], x[-1:]])
-    return (2 * (padded[4:] - padded[:-4]) + padded[3:-1] - padded[1:-3]) / np.float32(10)
+    return np.asarray((2 * (padded[4:] - padded[:-4]) + padded[3:-1] - padded[1:-3]) / 10, np.float32)
 
 
 def part_means(x: NDArray[np.float32], parts: int) -> NDArray[np.float32]:
@@ -84,4 +84,4 @@ def part_means(x: NDArray[np.float32], parts: int) -> NDArray[np.float32]:
     first = np.minimum(edges[:-1].astype(np.int64), len(x) - 1)
     last = np.maximum(np.ceil(edges[1:]).astype(np.int64), first + 1)
     running = np.concatenate([np.zeros((1, x.shape[1])), np.cumsum(x, axis=0, dtype=np.float64)])
-    return ((running[last] - running[first]) / (last - first)[:, None]).astype(np.float32)
+    return np.asarray((running[last] - running[first]) / (last - first)[:, None], np.float32)

@@ -1,6 +1,7 @@
 """How speech is spread over time: its length, voiced and unvoiced runs, peaks of loudness, how fast energy changes."""
 
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ COLUMNS = (
 )
 _PAUSE_DECIBELS = 25.0  # below the loud frames
 EDGES_HZ = np.geomspace(0.3, 35.0, 10)
-BANDS = tuple(f"{low:.1f}_{high:.1f}hz" for low, high in zip(EDGES_HZ[:-1], EDGES_HZ[1:], strict=True))
+BANDS = tuple(f"{low:.1f}_{high:.1f}hz" for low, high in pairwise(EDGES_HZ))
 _LEAST_TIMES = 1_024
 
 
@@ -61,7 +62,7 @@ def modulation(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the power of the changes of tracks float32[t, d] in BANDS, float32[9, d], in dB, their means taken off."""
     size = max(_LEAST_TIMES, 1 << (len(x) - 1).bit_length())
     spectrum = np.fft.rfft((x - x.mean(axis=0)).T, size, axis=1)
-    power = (spectrum.real**2 + spectrum.imag**2) / np.float32(len(x))
+    power = np.asarray((spectrum.real**2 + spectrum.imag**2) / len(x), np.float32)
     return decibels(_band_means(size) @ power.T + np.float32(1e-6))
 
 
@@ -70,7 +71,7 @@ def _band_means(size: int) -> NDArray[np.float32]:
     """Return what takes the mean of the bins of each band, float32[9, size // 2 + 1]."""
     hz = np.arange(size // 2 + 1) / (size * HOP_SECONDS)
     inside = (hz >= EDGES_HZ[:-1, None]) & (hz < EDGES_HZ[1:, None])
-    return (inside / np.maximum(inside.sum(axis=1, keepdims=True), 1)).astype(np.float32)
+    return np.asarray(inside / np.maximum(inside.sum(axis=1, keepdims=True), 1), np.float32)
 
 
 def correlations(x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -78,4 +79,4 @@ def correlations(x: NDArray[np.float32]) -> NDArray[np.float32]:
     centred = x - x.mean(axis=0)
     norms = np.sqrt((centred**2).sum(axis=0))
     scaled = centred / np.where(norms > 1e-6, norms, np.inf)
-    return (scaled.T @ scaled)[np.triu_indices(x.shape[1], 1)].astype(np.float32)
+    return np.asarray((scaled.T @ scaled)[np.triu_indices(x.shape[1], 1)], np.float32)

@@ -35,6 +35,11 @@ WHOLE = (*spectral.TRACKS, *CEPSTRAL, *MEL)
 
 def tracks_of(signal: NDArray[np.float32]) -> Tracks:
     """Return the tracks of float32[samples] at 16 kHz, from where speech begins to where it ends."""
+    return tracks_and_power(signal)[0]
+
+
+def tracks_and_power(signal: NDArray[np.float32]) -> tuple[Tracks, NDArray[np.float32]]:
+    """Return the tracks as `tracks_of`, and the power spectra of their frames, float32[t, 257]."""
     signal = signal - signal.mean() if len(signal) else np.zeros(1, np.float32)
     frames = spectra.framed(signal, spectra.FRAME)
     power = spectra.power_spectra(frames)
@@ -43,9 +48,9 @@ def tracks_of(signal: NDArray[np.float32]) -> Tracks:
     frames, power = frames[said], power[said]
     mel = power @ spectra.mel_filters(N_MELS)
     levels = spectra.decibels(mel)
-    spectral_part = spectral.spectral_tracks(frames, power, mel, pitch.periodicity)
-    whole = np.concatenate([spectral_part, levels @ spectra.cosines(N_MELS, N_MFCC), levels], axis=1)
-    return Tracks(whole, voice.voice_tracks(power, pitch), pitch.hz)
+    of_spectra = spectral.spectral_tracks(frames, power, mel, pitch.periodicity)
+    whole = np.concatenate([of_spectra, levels @ spectra.cosines(N_MELS, N_MFCC), levels], axis=1)
+    return Tracks(whole, voice.voice_tracks(power, pitch), pitch.hz), power
 
 
 def _between(pitch: Pitch, said: slice) -> Pitch:

@@ -80,10 +80,11 @@ def _levinson(correlation: NDArray[np.float64]) -> NDArray[np.float64]:
     return predictor
 
 
-def _filled(
-    values: NDArray[np.float64], there: NDArray[np.bool_], usual: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    medians = [np.median(column[known]) if known.any() else one for column, known, one in zip(values.T, there.T, usual)]
+def _filled(values: NDArray[np.float64], there: NDArray[np.bool_], usual: NDArray[np.float64]) -> NDArray[np.float64]:
+    medians = [
+        np.median(column[known]) if known.any() else one
+        for column, known, one in zip(values.T, there.T, usual, strict=True)
+    ]
     return np.where(there, values, medians)
 
 
@@ -93,7 +94,8 @@ def _peak(levels: NDArray[np.float32], hz: NDArray[np.floating], around: NDArray
     first = np.floor((hz - around) / step).astype(np.int64)
     last = np.ceil((hz + around) / step).astype(np.int64)
     places = np.minimum(first[:, None] + np.arange(int((last - first).max()) + 1), last[:, None])
-    return np.take_along_axis(levels, places.clip(0, levels.shape[1] - 1), axis=1).max(axis=1)
+    highest: NDArray[np.float32] = np.take_along_axis(levels, places.clip(0, levels.shape[1] - 1), axis=1).max(axis=1)
+    return highest
 
 
 def _roughness(values: NDArray[np.floating], frames: NDArray[np.int64]) -> NDArray[np.floating]:
