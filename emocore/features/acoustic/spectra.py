@@ -87,4 +87,4 @@ def spoken(power: NDArray[np.float32], bin_hz: float = RATE_HZ / N_FFT) -> slice
     active = np.flatnonzero(smooth > threshold)
     if not len(active):
         return slice(0, len(levels))
-    return slice(max(0, active[0] - 2), active[-1] + 3)
+    return slice(max(0, int(active[0]) - 2), min(len(levels), int(active[-1]) + 3))

@@ -15,7 +15,7 @@ TRACKS = (
 LEAST_FRAMES = 3  # that are voiced, for there to be a voice
 _ORDER = 12
 _TOP_HZ = 5_500  # of the spectrum in which resonances are looked for
-_LOWEST_HZ, _BROADEST_HZ = 90.0, 900.0
+_LOWEST_HZ, _BROADEST_HZ = 90.0, 500.0
 _USUAL = np.array([500.0, 1_500.0, 2_500.0])  # of a neutral vowel: where no frame shows a resonance
 
 
