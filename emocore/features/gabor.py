@@ -55,7 +55,7 @@ def filtered(levels: NDArray[np.float32]) -> NDArray[np.float32]:
     for reach, bank in _banks():
         padded = np.pad(levels, ((reach, reach), (0, 0)), mode="edge")
         windows = np.lib.stride_tricks.sliding_window_view(padded.ravel(), (2 * reach + 1) * N_MELS)[::N_MELS]
-        outputs.append(bank @ windows.T)
+        outputs.append(np.concatenate([bank @ windows[part].T for part in spectra.blocks(len(windows))], axis=1))
     return np.concatenate(outputs)
 
 

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emocore.features.acoustic.spectra import RATE_HZ, framed, hann
+from emocore.features.acoustic.spectra import RATE_HZ, blocks, framed, hann
 
 LOWEST_HZ, HIGHEST_HZ = 65.0, 700.0
 FRAME, N_FFT = 640, 1_024  # 40 ms
@@ -42,12 +43,8 @@ def track_pitch(signal: NDArray[np.float32], hop: int) -> Pitch:
     Boersma, "Accurate short-term analysis of the fundamental frequency" (1993), with frames of 40 ms.
     """
     frames = framed(signal, FRAME, hop)
-    loudest = np.abs(frames).max(axis=1)
-    spectrum = np.fft.rfft((frames - frames.mean(axis=1, keepdims=True)) * hann(FRAME), N_FFT, axis=1)
-    power = np.asarray(spectrum.real**2 + spectrum.imag**2, np.float32)
-    correlation = np.asarray(np.fft.irfft(power, axis=1)[:, : _LAGS.stop], np.float32)
-    correlation /= np.maximum(correlation[:, :1], 1e-9) * _of_the_window()
-    lags, heights = _candidates(correlation)
+    parts = [_of_frames(frames[part]) for part in blocks(len(frames))]
+    loudest, power, lags, heights = (np.concatenate(one) for one in zip(*parts, strict=True))
     hz = np.where(np.isfinite(heights), RATE_HZ / lags, 0.0)
     silence = np.maximum(0, 2 - loudest / max(float(loudest.max()), 1e-9) * (1 + _UNVOICED) / _SILENCE)
     strengths = np.concatenate(
@@ -58,8 +55,7 @@ def track_pitch(signal: NDArray[np.float32], hop: int) -> Pitch:
     rows = np.arange(len(path))
     periodicity = np.nan_to_num(heights[rows, best], neginf=0.0).clip(0, 1)
     found = np.where(path > 0, hz[rows, best], 0.0)
-    scale = np.float32((2 / hann(FRAME).sum()) ** 2)
-    return Pitch(found.astype(np.float32), periodicity.astype(np.float32), power * scale)
+    return Pitch(found.astype(np.float32), periodicity.astype(np.float32), power)
 
 
 def semitones(hz: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -69,6 +65,16 @@ def semitones(hz: NDArray[np.float32]) -> NDArray[np.float32]:
     [12.0, 24.0]
     """
     return np.asarray(12 * np.log2(hz / _REFERENCE_HZ), np.float32)
+
+
+def _of_frames(frames: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
+    """Return the largest magnitudes [t], the power spectra [t, 513] and the candidates of frames float32[t, 640]."""
+    spectrum = np.fft.rfft((frames - frames.mean(axis=1, keepdims=True)) * hann(FRAME), N_FFT, axis=1)
+    power = np.asarray(spectrum.real**2 + spectrum.imag**2, np.float32)
+    correlation = np.asarray(np.fft.irfft(power, axis=1)[:, : _LAGS.stop], np.float32)
+    correlation /= np.maximum(correlation[:, :1], 1e-9) * _of_the_window()
+    scale = np.float32((2 / hann(FRAME).sum()) ** 2)
+    return (np.abs(frames).max(axis=1), power * scale, *_candidates(correlation))
 
 
 @cache
