@@ -21,7 +21,7 @@ _SEED = 20_121  # of the filters: their numbers are part of the family's version
 _STEP = 2  # frames of 10 ms
 _GROUPS_REACH = (4, 9, 18)  # frames on each side: filters as long are computed together
 _PERCENTILES = (5, 25, 75, 95)
-_BANDS_SIGMA, _FRAMES_SIGMA = (2.0, 20.0), (1.0, 9.0)
+_BANDS_SIGMA, _FRAMES_SIGMA = (4.0, 20.0), (1.5, 9.0)
 _MOST_CYCLES = 0.5  # of the modulation, within a σ
 
 
@@ -66,8 +66,8 @@ def _banks() -> list[tuple[int, NDArray[np.float32]]]:
     reaches = np.array([min(reach for reach in _GROUPS_REACH if reach >= 2 * sigma - 1e-9) for sigma in drawn[:, 2]])
     banks = []
     for reach in _GROUPS_REACH:
-        mine = drawn[reaches == reach]
-        banks.append((reach, np.stack([_filter(reach, *row) for row in mine]).astype(np.float32)))
+        mine = [_filter(reach, *row) for row in drawn[reaches == reach]]
+        banks += [(reach, np.stack(mine).astype(np.float32))] if mine else []
     return banks
 
 
