@@ -16,7 +16,8 @@ from emocore.errors import MediaError, UserError
 from emocore.features.clock import begins_of, on_file_clock
 from emocore.features.extract import PLANNED, featurize_batch, reading_of
 from emocore.models.bundle import Bundle, bundle_folder, load_bundle, readable
-from emocore.models.labelling import HeardSink
+from emocore.models.joining import JoiningSink
+from emocore.models.labelling import Write
 from emocore.models.labelling_films import SeenSink, seen_grid
 from emocore.storage.folder import WINDOWS_FOLDER
 from emocore.timeline import HowCut
@@ -84,7 +85,7 @@ def _label(
     path: str,
 ) -> list[Row]:
     """Return the Predictions of the clip and of its windows, as rows; tell the stage that begins. Raises MediaError."""
-    bundle, probabilities = model
+    bundle, _ = model
     tell("decode")
     windows: list[pa.Table] = []
 
@@ -94,13 +95,7 @@ def _label(
 
     watch = _Watch(tell)
     begins = begins_of({path: path}).get(path, 0.0)
-    on_clock = on_file_clock(write, {path: begins})
-    told: tuple[Any, ...] = (probabilities, bundle.family, bundle.emotions, on_clock, watch)
-    sink = (
-        SeenSink(*told, how=bundle.combine, temperature=bundle.temperature, grid=seen_grid(how))
-        if bundle.spec.sees
-        else HeardSink(*told)
-    )
+    sink = _sink(model, how, on_file_clock(write, {path: begins}), watch)
     planned = pa.Table.from_pylist([{"path": path, "clip": path}], PLANNED)
     reading = reading_of(bundle.families, seconds_per_file)
     read = featurize_batch(planned, bundle.families, reading, watch.reading, sink, how)
@@ -114,6 +109,17 @@ def _label(
     duration = clip["duration_seconds"] or 0.0
     whole = {**clip, "track": 0, "start_seconds": begins, "end_seconds": begins + duration}
     return [_prediction(row) for row in (whole, *(row for rows in windows for row in rows.to_pylist()))]
+
+
+def _sink(
+    model: tuple[Bundle, Callable[[Any], Any]], how: HowCut, write: Write, watch: "_Watch"
+) -> SeenSink | JoiningSink:
+    """Return what answers for a file's windows, or for its frames."""
+    bundle, probabilities = model
+    if not bundle.spec.sees:
+        return JoiningSink(probabilities, bundle.families, bundle.emotions, write, watch)
+    told = (probabilities, bundle.family, bundle.emotions, write, watch)
+    return SeenSink(*told, how=bundle.combine, temperature=bundle.temperature, grid=seen_grid(how))
 
 
 class _Watch:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from emocore.arrays import Rows
 from emocore.datasets.groups import actors_in_paths
 from emocore.datasets.selection import Channel, select
+from emocore.datasets.windows import WindowsOfClips, end_to_end
 from emocore.errors import UserError, amount
 from emocore.features.catalogue import families_of, to_json
 from emocore.features.family import FeatureFamily
 from emocore.features.rows import values_of
 from emocore.labels import EMOTIONS, check_set
 from emocore.schema import CLIPS, SCHEMA_VERSION, features_schema, of_emotions
-from emocore.storage.folder import CONFIG, of_other_version
+from emocore.storage.folder import CONFIG, FEATURES, of_other_version
 from emocore.storage.tables import read_tables
 from emocore.timeline import AS_FAMILIES_SAY, HowCut
 
 MANIFEST = "manifest.json"
-FEATURES = "features"  # in FEATURES: a folder for each family
 FIRST_WINDOW = 0
 
 
@@ -53,22 +53,6 @@ class Values:
         return replace(self, values=self.values[rows])
 
 
-@dataclass(frozen=True)
-class WindowsOfClips:
-    """Windows by which clips are tested: float32[m, *shape], the row of each one's clip, and what each weighs."""
-
-    values: NDArray[np.float32]
-    clip_of: Rows
-    weights: NDArray[np.float64]
-
-    def take(self, rows: Rows) -> Self:
-        """Return the windows of these clips alone, in the order of their rows."""
-        place = np.full(1 + max([-1, *self.clip_of, *rows]), -1)
-        place[rows] = np.arange(len(rows))
-        mine = np.flatnonzero(place[self.clip_of] >= 0)
-        return replace(self, values=self.values[mine], clip_of=place[self.clip_of[mine]], weights=self.weights[mine])
-
-
 @dataclass(frozen=True, kw_only=True)
 class Examples:
     """Clips (schema.CLIPS), their soft labels [n, k] of k emotions, row by row, and what a model reads, by family.
@@ -91,10 +75,8 @@ class Examples:
 
     @property
     def x(self) -> NDArray[np.float32]:
-        """What a model of one family of sound reads, float32[n, *shape]."""
-        (inputs,) = self.inputs.values()
-        assert isinstance(inputs, Values)
-        return inputs.values
+        """What a model of sound reads, float32[n, *shape]; of several families their values, end to end."""
+        return end_to_end([inputs.values for inputs in self.inputs.values() if isinstance(inputs, Values)])
 
     @property
     def families(self) -> list[FeatureFamily]:
@@ -235,36 +217,6 @@ def _read_values(
         lost = clips.filter(pc.is_null(rows))[0]
         raise UserError(f"The clip {str(lost)!r} has no row in the feature tables: featurize the corpus again.")
     return Values(family, values_of(windows.take(rows), family))
-
-
-def answer_from(
-    model: Callable[[NDArray[np.float32]], NDArray[np.float64]],
-    first: NDArray[np.float32],
-    windows: WindowsOfClips | None,
-) -> NDArray[np.float64]:
-    """Return the clips' probabilities float64[n, k] from their first windows or, where there are, from all of theirs.
-
-    As `label` does, by their mean, weighted; a clip in which nothing was heard keeps the answer of its first window.
-    """
-    answers = model(first)
-    if windows is None or not len(windows.values):
-        return answers
-    given = model(windows.values) * windows.weights[:, None]
-    sums, total = np.zeros_like(answers), np.bincount(windows.clip_of, windows.weights, len(answers))[:, None]
-    np.add.at(sums, windows.clip_of, given)
-    return np.where(total > 0, sums / np.maximum(total, 1e-12), answers)
-
-
-def load_windows(folder: str, family: FeatureFamily, clips: pa.Table) -> WindowsOfClips:
-    """Load the windows of a family that were answered for, each weighted by its seconds of speech, else by its own."""
-    declared = features_schema(family.shape, family.columns)
-    table = read_tables(Path(folder) / FEATURES / family.name, declared)
-    table = table.filter(pc.equal(table["state"], "ok"))
-    place = pc.index_in(table["clip"].combine_chunks(), clips["clip"].combine_chunks())
-    table, place = table.filter(pc.is_valid(place)), place.drop_null()
-    lasts = pc.subtract(table["end_seconds"], table["start_seconds"])
-    weights = pc.coalesce(table["speech_seconds"], lasts).to_numpy()
-    return WindowsOfClips(values_of(table, family), place.to_numpy().astype(np.int64), weights)
 
 
 def labelled(examples: Examples) -> Examples:

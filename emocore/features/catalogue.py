@@ -6,13 +6,22 @@ from typing import Any
 
 from emocore.errors import UserError
 from emocore.features.article import ARTICLE, ARTICLE_FRAMES
-from emocore.features.family import FeatureFamily, SoundInput
+from emocore.features.family import JOINED_BY, FeatureFamily, SoundInput
+from emocore.features.functionals import FUNCTIONALS
+from emocore.features.gabor import GABOR
+from emocore.features.high_band import HIGH_BAND
+from emocore.features.logmel import LOGMEL
 from emocore.features.pictures import PICTURES
+from emocore.features.prosody import PROSODY
 from emocore.features.speech_encoder import SPEECH_ENCODER, speech_encoder_of
 from emocore.own import load_own
 
 FAMILIES: Mapping[str, FeatureFamily] = {
-    family.name: family for family in (ARTICLE, ARTICLE_FRAMES, PICTURES, SPEECH_ENCODER)
+    family.name: family
+    for family in (
+        *(ARTICLE, ARTICLE_FRAMES, PICTURES),
+        *(FUNCTIONALS, GABOR, HIGH_BAND, LOGMEL, PROSODY, SPEECH_ENCODER),
+    )
 }
 # Families that other weights may be given for: `name:PATH`.
 OF_WEIGHTS: Mapping[str, Callable[[str, str | None], FeatureFamily]] = {SPEECH_ENCODER.name: speech_encoder_of}
@@ -30,6 +39,8 @@ def find_family(name: str, expected: str | None = None) -> FeatureFamily:
         family, digest = load_own(name, FeatureFamily, "--features", expected)
         if family.name in FAMILIES:
             raise UserError(f"--features {name} is called {family.name!r}, as one of emocore is: give it another name.")
+        if JOINED_BY in family.name:
+            raise UserError(f"--features {name} is called {family.name!r}: {JOINED_BY} stands between two names.")
         if not isinstance(family.reads, SoundInput):
             raise UserError(
                 f"--features {name} reads pictures, and families of your own read sound: give a SoundInput."

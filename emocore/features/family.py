@@ -15,6 +15,8 @@ from emocore.errors import UserError
 from emocore.timeline import WHOLE_CLIP, Window, WindowGrid
 
 Level = Literal["as-is", "peak"]
+ABSENT = -9999.0  # in a column that a window has nothing for, such as the pitch of what is unvoiced
+JOINED_BY = "+"  # of the names of families whose values stand one behind the other
 LONGEST_SECONDS = 10.0  # of a window of a family of whole clips, where a clip is answered for in windows
 
 
@@ -77,6 +79,8 @@ class FeatureFamily:
     shape: tuple[int, ...]  # of a window's values, float32
     load: Callable[["FeatureFamily"], Extractor]
     columns: tuple[str, ...] = ()  # as many as shape[0], or none
+    names: tuple[str, ...] = ()  # of the values, where they are too many for columns: they stand in one, as a tensor
+    is_fixed: bool = False  # its recipe is for its input: another rate or level is refused
     hop_seconds: float | None = None  # between steps of a sequence
     grid: WindowGrid = WHOLE_CLIP
     window_samples: int | None = None  # of the only window, where the recipe counts it so: the grid follows the rate
@@ -87,7 +91,10 @@ class FeatureFamily:
     def __post_init__(self) -> None:
         if self.columns and (len(self.shape) != 1 or len(self.columns) != self.shape[0]):
             raise UserError(f"The family {self.name!r} names {len(self.columns)} columns for values of {self.shape}.")
-        if not self.name.replace("-", "").replace("_", "").replace(".", "").isalnum() or self.name.startswith("."):
+        if self.names and (len(self.shape) != 1 or len(self.names) != self.shape[0]):
+            raise UserError(f"The family {self.name!r} has {len(self.names)} names for values of {self.shape}.")
+        plain = self.name.translate(dict.fromkeys(map(ord, f"-_.{JOINED_BY}")))
+        if not plain.isalnum() or self.name.startswith("."):
             raise UserError(f"A family's name is a folder's: letters, digits, - _ and . only, got {self.name!r}.")
 
     @property
@@ -112,8 +119,16 @@ class FeatureFamily:
         return math.prod(self.shape)
 
     def with_input(self, **values: Any) -> Self:
-        """Return the family of another input: of another rate or level, or other frames."""
+        """Return the family of another input: of another rate or level, or other frames.
+
+        Raises UserError where its recipe is for the input that it has.
+        """
         reads = replace(self.reads, **values)
+        if self.is_fixed and reads != self.reads:
+            raise UserError(
+                f"The family {self.name!r} is made for {self.reads}, {reads} is asked for: leave out --sample-rate-hz "
+                "and --level."
+            )
         if self.window_samples is None or not isinstance(reads, SoundInput):
             return replace(self, reads=reads)
         return replace(self, reads=reads, grid=first_window(self.window_samples, reads.sample_rate_hz))
@@ -133,8 +148,23 @@ class FeatureFamily:
     def hash(self) -> str:
         """Return 16 hexadecimal digits over all that decides the values."""
         facts = [self.name, self.version, self.modality, dataclasses.asdict(self.reads), self.shape, self.columns]
-        facts += [self.hop_seconds, self.grid.to_json(), self.source_hash]
+        facts += [self.hop_seconds, self.grid.to_json(), self.source_hash, *([self.names] if self.names else [])]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def joined(families: Sequence[FeatureFamily]) -> FeatureFamily:
+    """Return the family of the values of several, one behind the other; of one it is that.
+
+    Raises UserError where one of several is no vector of sound.
+    """
+    first, *others = families
+    if not others:
+        return first
+    for family in families:
+        if len(family.shape) != 1 or family.modality != "audio":
+            raise UserError(f"The family {family.name!r} is no vector of sound: a model reads it alone.")
+    name = JOINED_BY.join(family.name for family in families)
+    return replace(first, name=name, shape=(sum(family.size for family in families),), columns=(), names=())
 
 
 def check_window(families: Sequence[FeatureFamily], window_seconds: float | None) -> None:

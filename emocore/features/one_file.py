@@ -83,6 +83,11 @@ class Found:
         """Up to when there was something."""
         return max(self.heard.seconds if self.heard else 0.0, self.seen[-1][1] if self.seen else 0.0)
 
+    @property
+    def most_windows(self) -> int:
+        """How many windows the family has that has most: by a rounding at an end, one may lack one."""
+        return max(self.windows.values(), default=0)
+
     def __add__(self, other: "Found") -> "Found":
         """Return both, the other one behind this one."""
         heard = self.heard + other.heard if self.heard and other.heard else self.heard or other.heard
@@ -216,7 +221,7 @@ class _Work:
         self.answerable |= "ok" in windows.states
         self.n_windows[family.name] = self.n_windows.get(family.name, 0) + len(windows.windows)
         if self.job.how.grid == "speech":  # a grid's windows have their numbers from it
-            windows = windows.numbered(self.before.windows.get(family.name, 0))
+            windows = windows.numbered(self.before.most_windows)
         self.job.sink.windows(self.clips, family, windows)
 
     def show(self, picture: Picture) -> None:

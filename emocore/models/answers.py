@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from emocore.arrays import Floats
+from emocore.features.family import JOINED_BY
 from emocore.models.aggregation import LEAST, MOST_OF_A_TIE, How
 
 
@@ -64,8 +65,7 @@ class ClipSum:
         self.answered += 1
         self._sum = self._sum + weight * probabilities
         self._weight += weight
-        if family not in self.answered_by:
-            self.answered_by.append(family)
+        self.answered_by += [one for one in family.split(JOINED_BY) if one not in self.answered_by]
         self._advance(start)
         self._covering.append((end, probabilities))
 

@@ -22,7 +22,7 @@ class ModelSpec:
     """All that is asked of a model by its name; importing it imports nothing heavy, `load` and `build` do."""
 
     name: str
-    reads: tuple[str, ...]  # the feature family: one
+    reads: tuple[str, ...]  # feature families; of several, vectors of sound, it gets the values end to end
     load: Callable[[], type["Classifier"]] | None = None  # of a model that is fitted in the memory of one process
     network: "NetworkSpec | None" = None  # of one that learns from pictures that are streamed to many
     defaults: Settings = field(default_factory=dict)  # of the first kind: the settings that are not the library's own

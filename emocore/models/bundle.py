@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from emocore.errors import UserError
 from emocore.features.catalogue import families_of, find_family
-from emocore.features.family import FeatureFamily, FrameInput
+from emocore.features.family import FeatureFamily, FrameInput, joined
 from emocore.labels import EMOTIONS, check_set
 from emocore.media.resize import MAX_PIXELS_A_SIDE, MIN_PIXELS
 from emocore.models.aggregation import HOW, How
@@ -63,9 +63,8 @@ class Bundle:
 
     @property
     def family(self) -> FeatureFamily:
-        """The one family that it reads."""
-        (family,) = self.families
-        return family
+        """The family that it reads; of several the values of all, end to end."""
+        return joined(self.families)
 
     @property
     def emotions(self) -> tuple[str, ...]:

@@ -6,14 +6,17 @@ from typing import Any
 
 from emocore.errors import UserError
 from emocore.features.catalogue import find_family
+from emocore.features.family import joined
 from emocore.models.base import Classifier, ModelSpec, NetworkSpec
+from emocore.models.lda import LDA
 from emocore.models.network_settings import NetworkSettings, outputs_of
 from emocore.models.picture_models import CNN, FACE_CNN, TRANSFER
 from emocore.models.sound_models import AUDIO_CONV1D, MLP, RANDOM_FOREST, SVC, SVC_LINEAR, XGBOOST
 from emocore.own import load_own
 
 SPECS: Mapping[str, ModelSpec] = {
-    spec.name: spec for spec in (SVC, SVC_LINEAR, RANDOM_FOREST, XGBOOST, MLP, AUDIO_CONV1D, CNN, TRANSFER, FACE_CNN)
+    spec.name: spec
+    for spec in (SVC, SVC_LINEAR, RANDOM_FOREST, XGBOOST, MLP, AUDIO_CONV1D, LDA, CNN, TRANSFER, FACE_CNN)
 }
 MODELS = tuple(SPECS)
 FRAME_MODELS = tuple(name for name, spec in SPECS.items() if spec.sees)
@@ -31,9 +34,9 @@ def find_model(name: str, expected: str | None = None) -> ModelSpec:
         spec, digest = load_own(name, ModelSpec, "--model", expected)
         if spec.sees == (spec.load is not None):
             raise UserError(f"--model {name} has to have load or network, and not both: see ModelSpec.")
-        if len(spec.reads) != 1:
-            raise UserError(f"--model {name} reads {len(spec.reads)} feature families: a model reads one.")
-        find_family(spec.reads[0])
+        if not spec.reads:
+            raise UserError(f"--model {name} reads no feature family: name one in ModelSpec.reads.")
+        joined([find_family(family) for family in spec.reads])
         return replace(spec, name=name, module=name, source_hash=digest)
     if name not in SPECS:
         raise UserError(

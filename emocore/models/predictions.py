@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from emocore.errors import MediaError, UserError
+from emocore.features.family import JOINED_BY
 from emocore.labels import EMOTIONS
 from emocore.models.aggregation import How, combine
 from emocore.models.answers import ClipSum
@@ -91,7 +92,7 @@ def window_rows(
     Where the state is another than ok there is no answer, and the row of `probabilities` is not looked at.
     """
     answered = pc.equal(windows["state"], "ok").to_numpy(zero_copy_only=False)
-    by = pa.array([[family] if there else [] for there in answered], pa.list_(pa.string()))
+    by = pa.array([family.split(JOINED_BY) if there else [] for there in answered], pa.list_(pa.string()))
     columns = {**answer_columns(probabilities, ~answered, emotions), "answered_by": by}
     return _of_schema(of_emotions(WINDOWS, emotions), columns, windows)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from emocore.datasets.examples import FEATURES, cut_of, read_manifest
+from emocore.datasets.examples import cut_of, read_manifest
 from emocore.datasets.frames import images_of
 from emocore.errors import UserError
 from emocore.features.catalogue import families_of
@@ -27,7 +27,7 @@ from emocore.pipeline.archive.parts import numbered_files
 from emocore.pipeline.archive.stage import ReadShard, shard_file
 from emocore.schema import FAILURES, features_schema, pictures_schema
 from emocore.storage.files import store_of
-from emocore.storage.folder import CONFIG, FRAMES_FOLDER
+from emocore.storage.folder import CONFIG, FEATURES, FRAMES_FOLDER
 from emocore.storage.tables import check_types, open_table, picture_columns, read_table, row_groups, rows_of
 from emocore.timeline import HowCut, Window
 

@@ -11,7 +11,7 @@ from emocore.corpora.fingerprint import fingerprint
 from emocore.corpora.listing import Listing
 from emocore.corpora.scan import Row
 from emocore.corpora.synthetic.notice import is_synthetic
-from emocore.datasets.examples import FEATURES, MANIFEST
+from emocore.datasets.examples import MANIFEST
 from emocore.errors import MediaError
 from emocore.features.catalogue import to_json
 from emocore.features.extract import heard_by, load_families, reading_of
@@ -26,7 +26,7 @@ from emocore.pipeline.archive.update import Update
 from emocore.pipeline.options.files import FREE_OPTIONS, ArchiveOptions
 from emocore.schema import CLIPS, CUT_CLIPS, SCHEMA_VERSION, features_schema, pictures_schema
 from emocore.storage.files import read_json, write_json
-from emocore.storage.folder import FRAMES_FOLDER, output_folder
+from emocore.storage.folder import FEATURES, FRAMES_FOLDER, output_folder
 from emocore.storage.tables import count_rows
 from emocore.timeline import AS_FAMILIES_SAY, HowCut
 from emocore.versions import versions

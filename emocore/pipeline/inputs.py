@@ -17,12 +17,12 @@ from emocore.datasets.examples import (
     emotions_in,
     is_features,
     load_examples,
-    load_windows,
     read_manifest,
     with_actors,
 )
 from emocore.datasets.frames import load_frame_examples
 from emocore.datasets.selection import Channel, Media, select
+from emocore.datasets.windows import load_windows
 from emocore.errors import UserError
 from emocore.features.catalogue import families_of, find_family
 from emocore.features.family import FeatureFamily, FrameInput
@@ -118,7 +118,7 @@ def load_inputs(
     examples = load_frame_examples(folders, channel, families[0]) if sees else load_examples(folders, families, channel)
     if windows:
         (folder,) = _featurize(data, out, options, channel, "audio", families, how_cut())
-        examples = replace(examples, windows=load_windows(folder, families[0], examples.clips))
+        examples = replace(examples, windows=load_windows(folder, families, examples.clips))
     return with_actors(examples, options.actor_from) if options.actor_from else examples
 
 

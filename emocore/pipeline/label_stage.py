@@ -18,7 +18,8 @@ from emocore.labels import EMOTIONS
 from emocore.media.reading import Reading
 from emocore.models.aggregation import How
 from emocore.models.bundle import Bundle, load_bundle
-from emocore.models.labelling import Give, HeardSink, Sink, Write, tables_of
+from emocore.models.joining import JoiningSink
+from emocore.models.labelling import Give, Sink, Write, tables_of
 from emocore.models.labelling_films import SeenSink, seen_grid
 from emocore.pipeline.archive.journal import Journal
 from emocore.pipeline.training.score_frames import NetworkPlace
@@ -93,16 +94,16 @@ class Labelling:
             for span in section.seen:
                 taking.see(clips, span)
         elif self.how.grid == "speech" and rows.num_rows:  # a grid's windows have their numbers from it
-            (behind,) = before.windows.values() or (0,)
             place = rows.column_names.index("window")
-            numbers = pc.add(rows["window"], pa.scalar(behind, pa.int32()))
+            numbers = pc.add(rows["window"], pa.scalar(before.most_windows, pa.int32()))
             rows = rows.set_column(place, rows.field("window"), numbers)
         if rows.num_rows:
             taking.take_rows(clips, rows)
 
     def _sink(self, write: Write, journal: Journal, give: Give | None) -> Sink:
-        (family,) = self.families
-        told: tuple[Any, ...] = (self.model.probabilities, family, self.emotions, write, journal, give)
+        told: tuple[Any, ...] = (self.emotions, write, journal, give)
         if not self.reading.every:
-            return HeardSink(*told)
-        return SeenSink(*told, how=self.combine, temperature=self.temperature, grid=seen_grid(self.how))
+            return JoiningSink(self.model.probabilities, self.families, *told)
+        (family,) = self.families
+        seen: dict[str, Any] = {"how": self.combine, "temperature": self.temperature, "grid": seen_grid(self.how)}
+        return SeenSink(self.model.probabilities, family, *told, **seen)

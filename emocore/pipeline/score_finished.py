@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from emocore.datasets.examples import answer_from, in_emotions
+from emocore.datasets.examples import in_emotions
 from emocore.datasets.leakage import check_unseen, unseen
+from emocore.datasets.windows import answer_from
 from emocore.errors import UserError
 from emocore.features.family import FrameInput
 from emocore.models.aggregation import tempered

@@ -23,6 +23,7 @@ PLAN = ".plan.arrow"  # the files that are to be worked on
 JOURNALS = ".journals"  # what is being read of them
 SECTIONS = ".sections"  # what was made of parts of long files, until the whole is there
 FRAMES_FOLDER, WINDOWS_FOLDER = "frames", "windows"  # tables with several rows a clip
+FEATURES = "features"  # a folder for each family
 LOCK = ".lock"
 _COMMANDS = ("featurize", "train", "tune", "evaluate", "label")
 

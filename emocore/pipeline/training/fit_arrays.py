@@ -10,9 +10,10 @@ import ray
 from numpy.typing import NDArray
 
 from emocore.arrays import Rows
-from emocore.datasets.examples import Examples, WindowsOfClips, answer_from
+from emocore.datasets.examples import Examples
 from emocore.datasets.groups import groups
 from emocore.datasets.protocols import Fold, draw_validation, inner_folds
+from emocore.datasets.windows import WindowsOfClips, answer_from
 from emocore.models.base import exhaust
 from emocore.models.catalogue import find_model
 from emocore.models.fitting import InnerFit, Recipe, fit_final, fit_inner

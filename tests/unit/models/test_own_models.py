@@ -16,6 +16,7 @@ from emocore.timeline import WindowGrid
 WINDOWS = FeatureFamily("windows", 1, SoundInput(), (2,), None, grid=WindowGrid(2.0, 1.0))
 ONE = ModelSpec("one", reads=("article",), load=lambda: None)
 TWO = ModelSpec("two", reads=("article", "article-frames"), load=lambda: None)
+VECTORS = ModelSpec("vectors", reads=("article", "functionals"), load=lambda: None)
 NONE = ModelSpec("none", reads=(), load=lambda: None)
 MANY = ModelSpec("many", reads=("models_for_a_test:WINDOWS",), load=lambda: None)
 """
@@ -30,12 +31,19 @@ def own(tmp_path, monkeypatch):
     sys.modules.pop("models_for_a_test", None)
 
 
-@pytest.mark.parametrize(("name", "told"), [("TWO", "2 feature families"), ("NONE", "0 feature families")])
-def test_a_model_reads_one_family(own, name, told):
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("TWO", "The family 'article-frames' is no vector of sound: a model reads it alone."),
+        ("NONE", "--model models_for_a_test:NONE reads no feature family: name one in ModelSpec.reads."),
+    ],
+)
+def test_a_model_reads_one_family_or_several_vectors(own, name, told):
     assert find_model(f"{own}:ONE").reads == ("article",)
+    assert find_model(f"{own}:VECTORS").reads == ("article", "functionals")
     with pytest.raises(UserError) as error:
         find_model(f"{own}:{name}")
-    assert str(error.value) == f"--model {own}:{name} reads {told}: a model reads one."
+    assert str(error.value) == told
 
 
 def test_several_windows_a_clip_are_refused_before_anything_is_read(own):
