@@ -64,12 +64,12 @@ def test_windows_that_each_family_has_are_joined(folder):
 
 
 def test_what_stands_between_two_names_is_in_none(tmp_path, monkeypatch):
-    (tmp_path / "families_for_a_test.py").write_text(
+    (tmp_path / "joined_family_for_a_test.py").write_text(
         "from emocore.features.family import FeatureFamily, SoundInput\n"
         "BOTH = FeatureFamily('a+b', 1, SoundInput(), (2,), None)\n"
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(UserError) as error:
-        find_family("families_for_a_test:BOTH")
-    assert str(error.value) == "--features families_for_a_test:BOTH is called 'a+b': + stands between two names."
+        find_family("joined_family_for_a_test:BOTH")
+    assert str(error.value) == "--features joined_family_for_a_test:BOTH is called 'a+b': + stands between two names."
