@@ -18,11 +18,12 @@ from emocore.features.one_file import Sink
 from emocore.pipeline import cluster
 from emocore.pipeline.archive import here
 from emocore.pipeline.archive.handover import DONE
+from emocore.pipeline.archive.items import WHOLE, Item
 from emocore.pipeline.archive.journal import clear_journals
 from emocore.pipeline.archive.parts import numbered_files, tables_of
 from emocore.pipeline.archive.plan import ROUND_KEY
 from emocore.pipeline.archive.reuse import forget_shard
-from emocore.pipeline.archive.shards import WHOLE, Item, check_failures, count_done
+from emocore.pipeline.archive.shards import check_failures, count_done
 from emocore.pipeline.archive.stage import answer_shard, read_listing_failures, shard_file, write_listing_failures
 from emocore.pipeline.feature_tables import FeatureTables
 from emocore.pipeline.label_stage import Labelling

@@ -8,9 +8,9 @@ import pytest
 
 from emocore.errors import TooManyFailures, UserError
 from emocore.pipeline import label as labelling
+from emocore.pipeline.archive import apart, shards
 from emocore.pipeline.archive import database as archiving
 from emocore.pipeline.archive import plan as planning
-from emocore.pipeline.archive import shards
 from emocore.pipeline.archive import update as rounds
 from emocore.pipeline.label import LabelOptions, dry_run, label
 from emocore.schema import FAILURES, PROBABILITIES, rows_to_table
@@ -127,7 +127,7 @@ def test_processes_share_a_gpu(monkeypatch, gpus, places):
     monkeypatch.setattr(shards.cluster, "check_room", lambda *_: None)
     monkeypatch.setattr(shards.cluster, "is_joined", lambda: False)
     monkeypatch.setattr(shards.cluster, "machines", lambda: [{"GPU": 1.0}, {"CPU": 8.0}])
-    assert shards._places(gpus) == places
+    assert apart._places(gpus) == places
 
 
 def test_attempts_count_on(living):
@@ -326,7 +326,7 @@ def test_too_many_failures_are_mended_by_taking_them_out(living, monkeypatch):
 
 def test_a_process_that_answers_without_its_gpu_says_so(living, tmp_path):
     bundle = labelling._checked(living.options())
-    answering = shards._Answering(labelling._stage(living.options(), bundle), None, tmp_path, True)
+    answering = apart._Answering(labelling._stage(living.options(), bundle), None, tmp_path, True)
     assert "TensorFlow sees no GPU where Ray gave it one" in answering.fault["fault"]
 
 

@@ -18,10 +18,11 @@ from emocore.features.article import ARTICLE
 from emocore.features.extract import PLANNED, Nothing, reading_of
 from emocore.media.reading import Reading
 from emocore.pipeline.archive import here
+from emocore.pipeline.archive.items import WHOLE
 from emocore.pipeline.archive.journal import UNEXPLAINED_ALLOWED
 from emocore.pipeline.archive.plan import SHARD, Plan
 from emocore.pipeline.archive.rows import Planned
-from emocore.pipeline.archive.shards import WHOLE, run_shards
+from emocore.pipeline.archive.shards import run_shards
 from emocore.pipeline.archive.stage import run_shard
 from emocore.timeline import HowCut
 

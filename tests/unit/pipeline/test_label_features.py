@@ -23,9 +23,9 @@ from emocore.labels import EMOTIONS
 from emocore.models.labelling import HeardSink, tables_of
 from emocore.models.labelling_films import SeenSink, seen_grid
 from emocore.pipeline.archive import here
+from emocore.pipeline.archive.items import WHOLE
 from emocore.pipeline.archive.plan import shard_table
 from emocore.pipeline.archive.rows import Planned
-from emocore.pipeline.archive.shards import WHOLE
 from emocore.pipeline.archive.stage import run_shard
 from emocore.pipeline.feature_tables import open_tables
 from emocore.pipeline.featurize import Featurizing
