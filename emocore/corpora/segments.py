@@ -6,6 +6,7 @@ from typing import Any
 
 from emocore.errors import UserError
 from emocore.media.fragment import Segment
+from emocore.media.source import split_segment
 
 # As we write them, as a person would, and as audformat does.
 _STARTS = ("start_seconds", "start", "segment_start_seconds")
@@ -68,11 +69,15 @@ def fragment_of(row: Mapping[str, Any]) -> str:
 def cut(row: Mapping[str, Any], segment: Segment | None) -> dict[str, Any]:
     """Return the row of a segment of the file that a LISTING row is of: its path and its clip name the stretch.
 
+    Raises UserError where another file has that name.
+
     >>> cut({"clip": "a", "path": "/a.wav"}, Segment(1.0))["path"]
     '/a.wav#t=1.0'
     """
     if segment is None:
         return dict(row)
     named = {name: f"{row[name]}{segment.fragment}" for name in ("path", "clip", "real") if name in row}
+    if split_segment(named["path"])[1] is None:
+        raise UserError(f"{named['path']!r} is a file of its own, and would be read for the segment: rename it.")
     times = {"segment_start_seconds": segment.start_seconds, "segment_end_seconds": segment.end_seconds}
     return {**row, **named, **times}

@@ -11,7 +11,7 @@ from emocore.errors import MediaError, UserError
 from emocore.features.clock import later
 from emocore.features.family import FeatureFamily, FrameInput, SoundInput
 from emocore.features.listen import Windows, loaded
-from emocore.features.one_file import Found, Job, Sink, conclude, read_section, read_whole
+from emocore.features.one_file import Found, Job, Sink, conclude, read_on, read_section, read_whole
 from emocore.media.limit import TimeLimit
 from emocore.media.reading import Reading
 from emocore.media.source import clip_id, open_source, split_segment
@@ -193,7 +193,7 @@ def _read_file(path: str, job: Job, taken: _Taken, limit: TimeLimit) -> Found:
             job.sink.finish()
             if found.fault or found.unproven:
                 break
-        return conclude(found, sections, stream, job, clips, limit)
+        return read_on(stream, job, clips, limit, found) if found.unproven else conclude(found, sections)
 
 
 def _result(found: Found, reading: Reading, content: str | None) -> _Result:

@@ -179,18 +179,20 @@ def read_section(
     return work.section(read, sections)
 
 
-def conclude(found: Found, sections: Sections, stream: Stream, job: Job, clips: list[str], limit: TimeLimit) -> Found:
-    """Return what a file gave, by its sections up to the first with a fault; a film is read on that was `unproven`."""
-    if found.unproven:
-        return replace(found + read_whole(stream, job, clips, limit, after=found.last_picture), unproven=False)
+def read_on(stream: Stream, job: Job, clips: list[str], limit: TimeLimit, found: Found) -> Found:
+    """Return what a film gave whose sections proved nothing from one on: it is read in one piece behind them."""
+    return replace(found + read_whole(stream, job, clips, limit, after=found.last_picture), unproven=False)
+
+
+def conclude(found: Found, sections: Sections) -> Found:
+    """Return what the sections of a file gave together, with a fault where that is less than its header says."""
     if found.fault:
         return found
-    until = found.duration_seconds
+    what, until = "sound" if sections.sound else "film", found.duration_seconds
     try:
-        if until is None:
-            what = "sound track holds no samples" if sections.sound else "film holds no picture"
-            raise MediaError("decode", "no_samples" if sections.sound else "no_pictures", f"the {what}")
-        check_whole("sound" if sections.sound else "film", until - sections.begins_seconds, sections.stated_seconds)
+        if until is None and sections.sound:
+            raise MediaError("decode", "no_samples", "the sound track holds no samples")
+        check_whole(what, (until or 0.0) - sections.begins_seconds, sections.stated_seconds)
     except MediaError as fault:
         return replace(found, fault=fault)
     return found

@@ -135,8 +135,10 @@ class SpeechCutter:
         for place, (start, end) in enumerate(spans):
             if start >= self.span[1]:
                 break
-            if place >= ended:
+            if start >= self.span[0] and place >= ended:
                 yield from self._tiles(start, end, heard)
+                return
+            if place >= ended:  # of the section before, or until it reaches into this one
                 return
             if start < self.span[0] or (end in self.span and end - start < LEAST_SPEECH_SECONDS):
                 self.before = end
@@ -186,12 +188,19 @@ class SpeechCutter:
 
     def _last(self, start: float, end: float, heard: Heard) -> Iterator[Cut]:
         covered = start if self.tile is None else self.tile - self.hop_seconds + self.longest_seconds
-        if end - covered > 1e-6:
-            yield self._next(max(start, end - self.longest_seconds), end, heard)
+        last = max(start, end - self.longest_seconds)
+        is_again = self.tile is not None and self._step_of(last, heard) == self._step_of(
+            self.tile - self.hop_seconds, heard
+        )
+        if end - covered > 1e-6 and not is_again:
+            yield self._next(last, end, heard)
+
+    def _step_of(self, seconds: float, heard: Heard) -> int:
+        return int(seconds * heard.sample_rate_hz) // self.step
 
     def _next(self, start: float, end: float, heard: Heard) -> Cut:
         rate = heard.sample_rate_hz
-        first = max(0, int(start * rate) // self.step * self.step)
+        first = max(0, self._step_of(start, heard) * self.step)
         last = min(first + round(self.longest_seconds * rate), round(end * rate), heard.samples)
         window = Window(self.index, first / rate, last / rate)
         self.index += 1

@@ -100,7 +100,8 @@ class SoundDecoder:
         self.mixer = Mixer([channel.name for channel in stream.layout.channels], start.channel if start else None)
         self._packer: AudioResampler | None = None
         self.zero_pts: int | None = start.zero_pts if start else None
-        self._skipped: int | None = None if start else 0  # samples before the start, that are still to come
+        self._is_before = start is not None  # nothing was handed on yet
+        self._skip = 0  # samples of a frame that are before the start
         self._filled = 0  # samples of silence, in gaps
         self._raw: list[NDArray[Any]] = []  # of one type and as many channels, [channels, samples]
         self._waiting = 0
@@ -128,8 +129,8 @@ class SoundDecoder:
             if late > MOST_DELAY_SECONDS:
                 self.zero_pts -= round(late / frame.time_base)
         stamped = float((frame.pts - self.zero_pts) * frame.time_base)
-        if self._skipped is None:
-            self._skipped = max(0, self.begin - round(stamped * self.rate))
+        if self._is_before:
+            self._skip = max(0, self.begin - round(stamped * self.rate))
         gap = stamped - self.samples / self.rate
         left = min(round(gap * self.rate), round(MOST_GAP_SECONDS * self.rate))
         if gap <= LEAST_GAP_SECONDS or not (self.start or (gap < MOST_GAP_SECONDS and self._may_fill(left))):
@@ -154,12 +155,13 @@ class SoundDecoder:
         return list(self._packer.resample(frame))
 
     def _add(self, planes: NDArray[Any]) -> None:
-        if self._skipped:
-            skipped = min(self._skipped, planes.shape[1])
-            self._skipped -= skipped
+        if self._skip:
+            skipped = min(self._skip, planes.shape[1])
+            self._skip -= skipped
             planes = planes[:, skipped:]
         if not planes.shape[1]:
             return
+        self._is_before = False
         if self._raw and (self._raw[0].dtype, len(self._raw[0])) != (planes.dtype, len(planes)):
             self._flush()
         self._raw.append(planes)

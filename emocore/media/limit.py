@@ -8,6 +8,7 @@ from emocore.errors import MediaError, Stage
 
 MEDIA_SECONDS = 1_200.0  # of sound or film that --seconds-per-file is for: more media have more time, as much for each
 READ_BYTES = 2**30  # the same of bytes
+BYTES_A_SECOND = 2**25  # that take about as long to read, where it is said how far a file was read
 
 
 class TimeLimit:
@@ -15,7 +16,7 @@ class TimeLimit:
 
     def __init__(self, seconds: float, alive: Callable[[float], None] = lambda _: None) -> None:
         self.seconds = seconds
-        self.alive = alive  # told, at each check, that the file goes on, and up to which second
+        self.alive = alive  # told, at each check, that the file goes on, and how far, in about seconds of media
         self.started = time.monotonic()
         self._media = self._bytes = 0.0
 
@@ -31,7 +32,7 @@ class TimeLimit:
 
     def check(self, stage: Stage) -> None:
         """Raise MediaError (too_slow) once they are over."""
-        self.alive(self._media)
+        self.alive(self._media + self._bytes / BYTES_A_SECOND)
         if time.monotonic() > self.started + self.allowed:
             raise MediaError(stage, "too_slow", f"not done after {self.allowed:.0f} s: see --seconds-per-file")
 

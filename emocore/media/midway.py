@@ -73,6 +73,8 @@ def _find(stream: Stream, reading: Reading, limit: TimeLimit, speaks: Speaks | N
             track = chosen(container, wanted)
             if cut or track is None or not seeks_sound(container):
                 return None
+            if (track.time_base or 1) * track.rate > 1:  # Matroska's stamps are milliseconds, and miss samples
+                return None
             found = sound_track_of(container, track, limit)
             begins = float(begin(track) - clock_begins(container))
             return _Known(found, begins, len(container.streams.audio)) if found else None

@@ -294,6 +294,7 @@ def packets(container: InputContainer, tracks: list[int], limit: TimeLimit) -> I
     try:
         for packet in container.demux([container.streams[index] for index in tracks]) if tracks else ():
             yield packet
+            limit.read(n_bytes=packet.size)
             limit.check("decode")
     except av.error.FFmpegError as error:
         raise MediaError("decode", "broken", f"the container cannot be read to its end ({error})") from error

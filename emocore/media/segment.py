@@ -1,6 +1,6 @@
 """What is heard and shown of a segment, as of a clip of its own: on a clock that begins where the segment does.
 
-The file is decoded from its begin, and no further than the segment goes.
+The file is decoded from its begin, or from shortly before the segment (see `midway`), and no further than that goes.
 """
 
 from dataclasses import replace

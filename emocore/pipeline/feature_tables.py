@@ -17,6 +17,7 @@ from emocore.datasets.examples import cut_of, read_manifest
 from emocore.datasets.frames import images_of
 from emocore.errors import UserError
 from emocore.features.catalogue import families_of
+from emocore.features.clock import begins_of, later
 from emocore.features.extract import FEATURIZED, SOFT
 from emocore.features.family import FeatureFamily, FrameInput, SoundInput
 from emocore.features.listen import Windows
@@ -94,33 +95,35 @@ class FeatureTables:
     def replay(self, number: int, good: pa.Table, sink: Sink) -> None:
         """Give a sink all that was made of a part's files, in the order in which it was; copies together.
 
-        Never more than a row group is held. Raises UserError where a table is not there, or not whole.
+        Of segments on their own clocks, as they are read. Never more than a row group is held. Raises UserError where a
+        table is not there, or not whole.
         """
         copies = _copies(good)
+        begins = begins_of(dict(zip(good["clip"].to_pylist(), good["path"].to_pylist(), strict=True)))
         for family in self.families:
             if isinstance(family.reads, SoundInput):
-                for clip, windows in self._windows(number, family, list(copies)):
-                    sink.windows(copies[clip], family, windows)
+                for clip, rows in self._runs_of(number, family, list(copies)):
+                    sink.windows(copies[clip], family, _windows_of(rows, family, begins.get(clip, 0.0)))
             else:
-                for clip, pictures in self._pictures(number, list(copies)):
-                    sink.pictures(copies[clip], pictures)
+                for clip, rows in self._pictures(number, list(copies)):
+                    sink.pictures(copies[clip], _pictures_of(rows, begins.get(clip, 0.0)))
 
-    def _windows(self, number: int, family: FeatureFamily, clips: list[str]) -> Iterator[tuple[str, Windows]]:
+    def _runs_of(self, number: int, family: FeatureFamily, clips: list[str]) -> Iterator[tuple[str, pa.Table]]:
         path, wanted = self._there(f"{FEATURES}/{family.name}", number), pa.array(clips, pa.string())
         with open_table(path, features_schema(family.shape, family.columns), of_this_version=True) as file:
             for group in row_groups(file):
                 rows = group.filter(pc.and_(pc.is_in(group["clip"], wanted), pc.equal(group["track"], 0)))
                 for clip, start, stop in _runs(rows):
-                    yield clip, _windows_of(rows.slice(start, stop - start), family)
+                    yield clip, rows.slice(start, stop - start)
 
-    def _pictures(self, number: int, clips: list[str]) -> Iterator[tuple[str, list[Picture]]]:
+    def _pictures(self, number: int, clips: list[str]) -> Iterator[tuple[str, pa.Table]]:
         path, wanted = self._there(FRAMES_FOLDER, number), pa.array(clips, pa.string())
         with open_table(path, of_this_version=True) as file:
             picture_columns(file.schema_arrow, pictures_schema(1).names, path)
             for group in row_groups(file):
                 rows = group.filter(pc.and_(pc.is_in(group["clip"], wanted), pc.equal(group["track"], 0)))
                 for clip, start, stop in _runs(rows):
-                    yield clip, _pictures_of(rows.slice(start, stop - start))
+                    yield clip, rows.slice(start, stop - start)
 
     def _file(self, table: str, number: int) -> Path:
         return shard_file(self.folder / table, number)
@@ -191,17 +194,17 @@ def _runs(rows: pa.Table) -> Iterator[tuple[str, int, int]]:
         yield clips[start], start, stop
 
 
-def _windows_of(rows: pa.Table, family: FeatureFamily) -> Windows:
+def _windows_of(rows: pa.Table, family: FeatureFamily, begins: float) -> Windows:
     places = (rows[name].to_pylist() for name in ("window", "start_seconds", "end_seconds"))
-    windows = [Window(*place) for place in zip(*places, strict=True)]
+    windows = [Window(n, later(start, -begins), later(end, -begins)) for n, start, end in zip(*places, strict=True)]
     speech = rows["speech_seconds"].to_numpy().astype(np.float64)
     return Windows(windows, rows["state"].to_pylist(), speech, values_of(rows, family))
 
 
-def _pictures_of(rows: pa.Table) -> list[Picture]:
+def _pictures_of(rows: pa.Table, begins: float) -> list[Picture]:
     columns = (rows[name].to_pylist() for name in ("frame_index", "time_seconds", "state", "box"))
     told = zip(*columns, images_of(rows), strict=True)
     return [
-        Picture(index, seconds, np.asarray(image), state, None if box is None else tuple(box))
+        Picture(index, later(seconds, -begins), np.asarray(image), state, None if box is None else tuple(box))
         for index, seconds, state, box, image in told
     ]

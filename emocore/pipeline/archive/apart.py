@@ -70,7 +70,7 @@ def _read(item: Item, shard: pa.Table, stage: Stage, out: Path) -> pa.Table:
     cut = cut_of(shard, stage, out)
     taken = Taken()
     if cut and part >= 0:
-        if cut.piece(part).exists():
+        if part >= len(cut.sections) or cut.piece(part).exists():
             return pack_done({}, stage)
         journal = section_journal(number, part, "", stage, out)
         return pack_section((place, part), read_piece(cut, part, stage, journal, taken), taken, stage)

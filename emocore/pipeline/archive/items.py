@@ -47,6 +47,8 @@ def do_item(item: Item, shard: pa.Table, stage: Stage, out: Path) -> dict[str, A
         return counts_of(number_of(shard), len(shard), stage, out) | {
             "media_seconds": 0.0
         }  # which the sections counted
+    if part >= len(cut.sections):  # the same
+        return {}
     return {"media_seconds": run_section(cut, part, number_of(shard), stage, out)}
 
 

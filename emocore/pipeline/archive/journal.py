@@ -52,8 +52,8 @@ class Journal:
         self.suspects: set[str] = set()
         self.answers_hung: set[str] = set()
         self.answers_deaths: Counter[str] = Counter()  # by clip
-        self._at: Counter[tuple[str, int]] = Counter()  # the deaths of both by place
-        self._place = 0
+        self._at: Counter[tuple[str, str]] = Counter()  # the deaths of both by place
+        self._place = self._answer = 0
         self._bury(is_lost)
         self.seconds: dict[str, float] = {}  # that each file took
         self._alarms: list[tuple[float, Any]] = []  # the innermost last
@@ -82,7 +82,7 @@ class Journal:
                 "answering for one: look for a full disk or too little memory."
             )
 
-    def _blame(self, name: str, is_hung: bool, hung: set[str], deaths: Counter[str], place: int) -> None:
+    def _blame(self, name: str, is_hung: bool, hung: set[str], deaths: Counter[str], place: str) -> None:
         if is_hung:
             hung.add(name)
         else:
@@ -129,6 +129,9 @@ class Journal:
             raise MediaError("predict", "killed", died)
         if clips:
             self._write("answer", list(clips))
+        if self.of_section:
+            self._answer += 1
+            self._write("at", f"answer {self._answer}")
         try:
             with self._alarm(self.hang_seconds):
                 yield
@@ -156,7 +159,7 @@ class Journal:
         """Set the alarm anew, now and then: a decoder that goes on does not hang; and note how far it is."""
         if self.of_section and int(seconds / PLACE_SECONDS) > self._place:
             self._place = int(seconds / PLACE_SECONDS)
-            append_line(self.path, json.dumps(["at", self._place]))
+            self._write("at", str(self._place))
         if time.monotonic() > self._armed + self.hang_seconds / _REARMS:
             self._arm()
 
@@ -175,7 +178,7 @@ class Journal:
         delete(self.path)
 
 
-def _ended_processes(lines: list[str]) -> Iterator[tuple[str, str | list[str] | None, bool, int]]:
+def _ended_processes(lines: list[str]) -> Iterator[tuple[str, str | list[str] | None, bool, str]]:
     """Yield, for every process that wrote these lines, its machine, what it did not end, whether it hung, and where.
 
     What it did not end is a file that it read, or the clips that it answered for.
@@ -183,7 +186,7 @@ def _ended_processes(lines: list[str]) -> Iterator[tuple[str, str | list[str] | 
     machine: str | None = None
     begun: list[str | list[str]] = []  # the innermost last
     is_hung = False
-    place = 0
+    place = ""
     for line in lines:
         is_hung |= line.startswith(_HUNG)
         try:
@@ -193,7 +196,7 @@ def _ended_processes(lines: list[str]) -> Iterator[tuple[str, str | list[str] | 
         if word == "start":
             if machine is not None:
                 yield machine, begun[-1] if begun else None, is_hung, place
-            machine, begun, place = name, [], 0
+            machine, begun, place = name, [], ""
         elif word == "at":
             place = name
         elif word == "end":

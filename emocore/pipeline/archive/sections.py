@@ -9,18 +9,19 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from emocore.errors import MediaError, UserError
 from emocore.features.extract import heard_by, rows_of_file
-from emocore.features.one_file import NOTHING_FOUND, Found, Job, Sink, conclude, cuts, read_section
+from emocore.features.one_file import NOTHING_FOUND, Found, Job, Sink, conclude, cuts, read_on, read_section
 from emocore.media.limit import TimeLimit
 from emocore.media.sections import Sections, may_be_long
-from emocore.media.source import content_id, open_source
+from emocore.media.source import Stream, content_id, open_source
 from emocore.pipeline.archive.journal import Journal
 from emocore.pipeline.archive.plan import signature
 from emocore.pipeline.archive.stage import (
@@ -34,10 +35,11 @@ from emocore.pipeline.archive.stage import (
     sort_out,
 )
 from emocore.pipeline.archive.writing import open_parts
-from emocore.storage.files import read_json, write_json
+from emocore.storage.files import delete, read_json, write_json
 from emocore.storage.folder import SECTIONS
 from emocore.storage.tables import read_table, write_table
 
+Said = TypeVar("Said")
 _PLAN = "plan.json"
 _FOUND = b"emocore_found"
 
@@ -70,9 +72,12 @@ def cut_of(shard: pa.Table, stage: Stage, out: Path) -> Cut | None:
         return None
     key = hashlib.sha256(f"{path}\0{state.st_size}\0{state.st_mtime_ns}".encode(errors="surrogateescape"))
     folder = out / SECTIONS / key.hexdigest()[:32]
-    if not (folder / _PLAN).exists():
-        write_json(folder / _PLAN, _plan(path, shard, stage, out))
-    told = read_json(folder / _PLAN)
+    told = _kept_plan(folder / _PLAN)
+    if told is None:
+        told = _plan(path, shard, stage, out)
+        if told is None:
+            return None
+        write_json(folder / _PLAN, told)
     planned = shard["planned_id"][0].as_py()
     if told["sections"] is None or (shard.num_rows > 1 and told["content_id"] != planned):
         return None  # its copies speak for themselves where it is not what it was
@@ -89,37 +94,55 @@ def _is_alone(shard: pa.Table) -> bool:
     return len({first or path for first, path in firsts}) == 1
 
 
-def _plan(path: str, shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any]:
-    """Return the content id of a file and its sections, as JSON; those of who has a fault are for who reads it."""
-    journal = open_journal(f"{number_of(shard):06d}", out, stage.reading.seconds_per_file)
+def _kept_plan(file: Path) -> dict[str, Any] | None:
     try:
-        with journal.guard(path) as alive:
-            limit = TimeLimit(stage.reading.seconds_per_file, alive)
-            with open_source(path, limit) as stream:
-                content = content_id(stream, limit)
-                sections = _job(stage, None).sections_of(path, stream, limit)
-    except MediaError:
-        return {"content_id": None, "sections": None}
-    return {"content_id": content, "sections": sections.to_json() if sections else None}
+        return read_json(file) if file.exists() else None
+    except (UserError, ValueError):  # torn
+        return None
+
+
+def _plan(path: str, shard: pa.Table, stage: Stage, out: Path) -> dict[str, Any] | None:
+    """Return the content id of a file and its sections, as JSON; None where it has a fault: who reads it says so."""
+    name = f"{number_of(shard):06d}-plan"
+    journal = open_journal(name, out, stage.reading.seconds_per_file, of_section=True)
+
+    def look(stream: Stream, limit: TimeLimit) -> dict[str, Any]:
+        content = content_id(stream, limit)
+        sections = _job(stage, None).sections_of(path, stream, limit)
+        return {"content_id": content, "sections": sections.to_json() if sections else None}
+
+    said = _with_file(path, stage, journal, look)
+    return None if isinstance(said, MediaError) else said
 
 
 def _job(stage: Stage, sink: Any) -> Job:
     return Job(heard_by(stage.families), stage.reading, sink, stage.how)
 
 
-def read_piece(cut: Cut, number: int, stage: Stage, journal: Journal, sink: Sink) -> Found:
-    """Read a section; what is made of it goes to the sink. What ended processes is a fault."""
+def _with_file(path: str, stage: Stage, journal: Journal, do: Callable[[Stream, TimeLimit], Said]) -> Said | MediaError:
+    """Do something with an open file under the watch of a journal; what the file raises is said, not raised."""
     try:
-        with journal.guard(cut.path) as alive:
+        with journal.guard(path) as alive:
             limit = TimeLimit(stage.reading.seconds_per_file, alive)
-            with open_source(cut.path, limit) as stream:
-                return read_section(stream, _job(stage, sink), cut.clips[:1], limit, cut.sections, number)
+            with open_source(path, limit) as stream:
+                return do(stream, limit)
     except UserError:
         raise
     except MediaError as fault:
-        return Found(fault=fault)
+        return fault
     except Exception as error:  # as of any file
-        return Found(fault=MediaError("featurize", "internal", f"{type(error).__name__}: {error}"))
+        return MediaError("featurize", "internal", f"{type(error).__name__}: {error}")
+
+
+def read_piece(cut: Cut, number: int, stage: Stage, journal: Journal, sink: Sink) -> Found:
+    """Read a section; what is made of it goes to the sink. What ended processes is a fault."""
+    job = _job(stage, sink)
+
+    def read(stream: Stream, limit: TimeLimit) -> Found:
+        return read_section(stream, job, cut.clips[:1], limit, cut.sections, number)
+
+    said = _with_file(cut.path, stage, journal, read)
+    return Found(fault=said) if isinstance(said, MediaError) else said
 
 
 def run_section(cut: Cut, number: int, shard: int, stage: Stage, out: Path) -> float:
@@ -139,14 +162,9 @@ def answer_section(cut: Cut, number: int, stage: Stage, journal: Journal, read: 
     taking = stage.take_section(rows.append, journal)
     found = read(taking)
     taking.finish()
-    for fault in taking.faults.values():  # of the only clip
-        found = Found(fault=fault)
-    table = (
-        pa.concat_tables(rows)
-        if rows and (found.answerable or not found.fault)
-        else pa.table({"clip": pa.array([], pa.string())})
-    )
-    told = {"found": found.to_json(), "seconds": time.perf_counter() - started}
+    unanswered = [[fault.stage, fault.reason, fault.detail] for fault in taking.faults.values()]  # of the only clip
+    table = pa.concat_tables(rows) if rows else pa.table({"clip": pa.array([], pa.string())})
+    told = {"found": found.to_json(), "unanswered": unanswered, "seconds": time.perf_counter() - started}
     write_table(table.replace_schema_metadata({_FOUND: json.dumps(told)}), cut.piece(number))
     return max(0.0, found.until_seconds - cut.sections.begins[number])
 
@@ -166,25 +184,43 @@ def join_sections(cut: Cut, shard: pa.Table, stage: Stage, out: Path) -> int:
         seconds = 0.0
         found = NOTHING_FOUND
         for place in range(len(cut.sections)):
-            run_section(cut, place, number, stage, out)
-            table = read_table(cut.piece(place))
-            told = json.loads((table.schema.metadata or {})[_FOUND])
+            table, told = _kept_piece(cut, place, number, stage, out)
             piece = Found.from_json(told["found"])
-            stage.join(taking, cut.clips, table.replace_schema_metadata(), piece, found)
+            stage.join(taking, cut.clips, table, piece, found)
+            for fault in told["unanswered"]:
+                taking.faults.update(dict.fromkeys(cut.clips, MediaError(*fault)))
             found, seconds = found + piece, seconds + told["seconds"]
             if found.fault or found.unproven:
                 break
         if found.unproven:
-            stage.load()
-        limit = TimeLimit(stage.reading.seconds_per_file)
-        with open_source(cut.path, limit) as stream:
-            found = conclude(found, cut.sections, stream, _job(stage, taking), cut.clips, limit)
+            found = _read_on(cut, found, stage, journal, taking)
+        found = conclude(found, cut.sections)
         table = rows_of_file(shard, found, stage.reading, cut.content_id)
         journal.seconds[cut.path] = seconds
         read, rows = finish_shard(sort_out(table, shard, stage, journal), taking, journal)
     failed = commit_shard(read, rows, stage, out, parts)
     shutil.rmtree(cut.folder, ignore_errors=True)
     return failed
+
+
+def _kept_piece(cut: Cut, place: int, number: int, stage: Stage, out: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """Return the rows of a section and what was told of it; where that is not whole it is read anew."""
+    run_section(cut, place, number, stage, out)
+    try:
+        table = read_table(cut.piece(place))
+    except UserError:
+        delete(cut.piece(place))
+        run_section(cut, place, number, stage, out)
+        table = read_table(cut.piece(place))
+    return table.replace_schema_metadata(), json.loads((table.schema.metadata or {})[_FOUND])
+
+
+def _read_on(cut: Cut, found: Found, stage: Stage, journal: Journal, sink: Sink) -> Found:
+    stage.load()
+    job = _job(stage, sink)
+    read = partial(read_on, job=job, clips=cut.clips, found=found)
+    said = _with_file(cut.path, stage, journal, lambda stream, limit: read(stream, limit=limit))
+    return replace(found, fault=said, unproven=False) if isinstance(said, MediaError) else said
 
 
 def clear_sections(out: Path) -> None:

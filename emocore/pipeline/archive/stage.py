@@ -53,7 +53,7 @@ class Taking(Sink, Protocol):
     """Takes what is made of a shard's files, and writes the tables that have several rows a clip as they come."""
 
     @property
-    def faults(self) -> Mapping[str, MediaError]:
+    def faults(self) -> dict[str, MediaError]:
         """Of the clips that there is no answer for."""
 
     def finish(self) -> None:

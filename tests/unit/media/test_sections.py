@@ -1,8 +1,10 @@
 """A long file in sections: what each gives by itself is what a reading of the whole gives there."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from whole_media import read_media, write_film
@@ -88,6 +90,30 @@ def test_what_guesses_where_it_goes_back_to_is_read_in_one_piece(media_files, na
     codec = {"ogg": "flac", "opus": "libopus", "avi": "libmp3lame", "mpg": "mp2"}[name[2:]]
     with open_source(media_files.encoded(name, sweep(), RATE, codec)) as stream:
         assert cut(stream, SOUND_ONLY) is None
+
+
+def with_pause(path, signal, at, seconds):
+    """Write AAC whose stamps leave a pause of so many seconds after so many."""
+    with av.open(path, "w") as container:
+        track = container.add_stream("aac", rate=RATE, layout="mono")
+        for first in range(0, len(signal) - 1_023, 1_024):
+            frame = av.AudioFrame.from_ndarray(signal[None, first : first + 1_024], format="fltp", layout="mono")
+            frame.sample_rate, frame.time_base = RATE, Fraction(1, RATE)
+            frame.pts = first + (seconds * RATE if first >= at * RATE else 0)
+            container.mux(track.encode(frame))
+        container.mux(track.encode(None))
+    return path
+
+
+def test_what_comes_behind_a_pause_in_the_stamps_is_heard_where_it_is(tmp_path):
+    path = with_pause(str(tmp_path / "pause.m4a"), sweep(), 5, 6)
+    with open_source(path) as stream:
+        signal = read_media(stream, SOUND_ONLY).sound.signal
+        found = cut(stream, SOUND_ONLY)
+        for number in range(1, len(found)):
+            begins, samples, _ = hear_section(stream, found, number)
+            first = round(begins * RATE)
+            np.testing.assert_allclose(samples, signal[first : first + len(samples)], atol=2e-3)
 
 
 @pytest.mark.slow

@@ -120,11 +120,11 @@ def test_sections_hear_what_the_whole_says(media_files, tmp_path, monkeypatch, g
     for name in ("duration_seconds", "sound_tracks", "state", "predicted"):
         assert label[name] == expected[name], name
     for name in ("speech_seconds", "heard_seconds", "confidence", "bandwidth_hz"):
-        assert label[name] == pytest.approx(expected[name], rel=0.03), name
-    starts = {round(row["start_seconds"], 2) for row in found["windows"]}
-    missed = [row for row in whole["windows"] if round(row["start_seconds"], 2) not in starts]
-    assert len(missed) <= (0 if grid == "tiled" else 0.4 * len(whole["windows"]))
-    if grid == "speech":  # nothing is said twice, and nothing of a section's edge is lost
+        assert label[name] == pytest.approx(expected[name], rel=0.05), name
+    if grid == "tiled":
+        places = [[(row["window"], row["start_seconds"]) for row in one["windows"]] for one in (found, whole)]
+        assert places[0] == places[1]
+    else:  # nothing of a section's edge is lost
         assert label["speech_seconds"] == pytest.approx(sum(covered(found["windows"])), rel=0.03)
 
 
@@ -274,3 +274,49 @@ def test_files_that_may_be_long_are_shards_with_their_copies_alone(monkeypatch):
     shards = ["".join(one.row["path"] for one in shard) for shard in cut_shards(files, alone=True)]
     assert shards == ["a", "bc", "de", "f"]
     assert len(list(cut_shards(files))) == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_window_begins_before_its_section_and_none_is_there_twice(media_files, tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    signal = np.concatenate([spoken(RATE)] * 50)
+    for begin in rng.uniform(0, 49, 3):  # long stretches, some over the edges of sections
+        signal[round(begin * RATE) : round((begin + 0.6) * RATE)] = 0
+    signal = (0.5 * signal + 1e-4 * rng.standard_normal(len(signal))).astype(np.float32)
+    _, found = in_sections(shard_of(media_files.sound("long.wav", signal, RATE)), stage_of("speech"), tmp_path / "out")
+    starts = [row["start_seconds"] for row in found["windows"]]
+    assert len(starts) > 30 and starts == sorted(set(starts))
+
+
+@pytest.mark.parametrize("torn", ["plan.json", "00002.parquet"])
+def test_what_is_torn_of_what_was_kept_is_made_anew(media_files, tmp_path, torn):
+    shard, stage = shard_of(media_files.sound("long.wav", interview(), RATE)), stage_of("tiled")
+    _, expected = in_sections(shard, stage, tmp_path / "one")
+    cut = cut_of(shard, stage, tmp_path / "two")
+    for number in range(len(cut.sections)):
+        run_section(cut, number, 0, stage, tmp_path / "two")
+    (cut.folder / torn).write_bytes((cut.folder / torn).read_bytes()[:40])
+    cut = cut_of(shard, stage, tmp_path / "two")
+    join_sections(cut, shard, stage, tmp_path / "two")
+    assert tables(tmp_path / "two") == expected
+
+
+class Speechless(Loudness):
+    """Has no answer for what is quiet."""
+
+    def _sink(self, write, journal, give):
+        def answer(values):
+            return np.where(values[:, :1] < -250, np.nan, loudness(values))
+
+        return HeardSink(answer, ARTICLE, EMOTIONS, write, journal, give)
+
+
+def test_a_model_that_has_no_answer_says_so_as_in_one_piece(media_files, tmp_path):
+    signal = interview()
+    signal[20 * RATE : 30 * RATE] *= 0.02
+    shard = shard_of(media_files.sound("long.wav", signal, RATE))
+    stage = Speechless(None, (ARTICLE,), Reading(), how_cut("tiled", hop_seconds=1.0, vad=False))
+    run_shard(shard, stage, tmp_path / "one")
+    in_sections(shard, stage, tmp_path / "other")
+    assert tables(tmp_path / "other") == tables(tmp_path / "one")
+    assert not tables(tmp_path / "one")["labels"] or "failures" not in tables(tmp_path / "one")
