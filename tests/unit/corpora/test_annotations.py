@@ -183,8 +183,8 @@ def test_the_media_of_an_eaf_are_looked_for_beside_it_too(folder, link, name):
 def test_a_film_is_taken_before_a_recording_and_what_is_missing_is_a_failure(folder):
     (folder / "a.mp4").write_bytes(b"film")
     assert clips(praat(folder))[0]["path"] == f"{folder}/a.mp4#t=0.5,2.25"
-    listing = list_corpora([rttm(folder, "SPEAKER no 1 0 1 <NA> <NA> x\nSPEAKER b 1 0 1 <NA> <NA> x\n")])
-    assert listing.clips["clip"].to_pylist() == ["a.mp4#t=0.0,1.0", "b.wav#t=0.0,1.0"]  # by the RTTM's own stem
+    listing = list_corpora([rttm(folder, "SPEAKER no 1 0 1 <NA> <NA> x\n")])
+    assert listing.clips["clip"].to_pylist() == ["a.mp4#t=0.0,1.0"]  # by the RTTM's own stem, as it has one id
     (folder / "a.mp4").unlink(), (folder / "a.wav").unlink()
     listing = list_corpora([rttm(folder, "SPEAKER no 1 0 1 <NA> <NA> x\nSPEAKER b 1 0 1 <NA> <NA> x\n")])
     assert listing.failures.select(["path", "reason"]).to_pylist() == [
@@ -197,7 +197,7 @@ def test_a_film_is_taken_before_a_recording_and_what_is_missing_is_a_failure(fol
     [
         ("a.rttm", "SPEAKER a 1 x 1 <NA> <NA> s", "cannot be read as RTTM: could not convert string to float"),
         ("a.rttm", "SPEAKER a 1 0 1", "cannot be read as RTTM: line 1 has 5 fields, expected 8 or more"),
-        ("a.rttm", "SPEAKER a 1 1 0 <NA> <NA> s", "'SPEAKER' 1: the segment begins at 1 s and ends at 1 s"),
+        ("a.rttm", "SPEAKER a 1 1 0 <NA> <NA> s", "holds no segments"),
         ("a.eaf", "no XML", "cannot be read as EAF: "),
         ("a.TextGrid", "no grid", "cannot be read as TextGrid: "),
         ("db.yaml", "name: [", "cannot be read as an audformat database: "),
@@ -227,3 +227,9 @@ def test_kinds_are_told_by_suffix_in_any_case(folder):
     assert reader_of(str(folder)) is None and reader_of("/x/a.wav") is None
     with pytest.raises(UserError, match=r"is no annotations \(\.rttm, \.eaf, \.textgrid, a database of audformat\)"):
         clips(folder, kind="annotations")
+
+
+def test_a_stretch_in_which_several_speak_is_nobodys(folder):
+    lines = ("SPEAKER a 1 0 1 <NA> <NA> x", "SPEAKER a 1 0 1 <NA> <NA> y", "SPEAKER a 1 1 1 <NA> <NA> y")
+    listing = list_corpora([rttm(folder, "\n".join(lines) + "\n")])
+    assert listing.clips["actor"].to_pylist() == [None, "y"]
