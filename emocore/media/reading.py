@@ -20,6 +20,7 @@ from emocore.media.audio import Enough, SoundDecoder, Take, check_whole, sound_s
 from emocore.media.container import begin, check_time, open_container, stated_seconds, states_length
 from emocore.media.limit import TimeLimit
 from emocore.media.resize import DEFAULT_PIXELS
+from emocore.media.sampling import Sampling
 from emocore.media.source import Stream
 from emocore.media.stills import is_still, read_still
 from emocore.media.video import CannotSkip, Keep, PictureDecoder, Show
@@ -32,14 +33,27 @@ HEAD_SECONDS = 120.0  # of each, by which they are compared
 class Reading:
     """What to read of a file, and how long it may take."""
 
-    every: int | None = None  # every n-th picture; None: no pictures
+    every: int | None = None  # every n-th picture of a film
     pixels: int = DEFAULT_PIXELS  # the side of a picture
     faces: bool = False  # keep the largest face of a picture, not the whole of it
     _: KW_ONLY
+    frames_per_second: float | None = None  # so many pictures a second of it instead; neither: no pictures
     sound: bool = True  # False: the sound is not decoded, and may be broken
     sound_track: int | None = None  # which one, from 1 on; None: the file's default, or one that can be heard
     seconds_per_file: float = 600.0
     limit: TimeLimit | None = None  # where its time runs already; else it begins with the reading
+
+    @property
+    def sampling(self) -> Sampling | None:
+        """Which pictures of a film are looked at; None: none, and no still image."""
+        if self.every is None and self.frames_per_second is None:
+            return None
+        return Sampling(self.every, self.frames_per_second)
+
+    @property
+    def sees(self) -> bool:
+        """Whether pictures are looked at."""
+        return self.sampling is not None
 
 
 SOUND_ONLY = Reading()
@@ -85,7 +99,7 @@ def stream_media(
     speaks: Speaks | None = None,
     after: int = -1,
 ) -> Media:
-    """Hand on a sound track and, where asked for, every n-th picture of the first film, or a still's only one.
+    """Hand on a sound track and, where asked for, pictures of the first film, or a still's only one.
 
     Pictures up to the index `after` are left out.
     Unless the reading names a sound track it is the first of which the head speaks, else the first that can be heard,
@@ -95,7 +109,7 @@ def stream_media(
     """
     limit = reading.limit or TimeLimit(reading.seconds_per_file)
     reading = replace(reading, limit=limit)
-    if reading.every and is_still(stream):
+    if reading.sees and is_still(stream):
         assert show and keep
         show(keep(0, 0.0, read_still(stream)))
         limit.check("decode")
@@ -262,9 +276,9 @@ def _sound(track: AudioStream, hear: Hear, begins: float) -> SoundDecoder:
 def _pictures(
     film: VideoStream | None, reading: Reading, shown: _Shown, keep: Keep | None, begins: Fraction, *, may_skip: bool
 ) -> PictureDecoder | None:
-    if film is None or keep is None or not reading.every:
+    if film is None or keep is None or reading.sampling is None:
         return None
-    return PictureDecoder(film, reading.every, shown, keep, may_skip=may_skip, begins=begins, after=shown.last)
+    return PictureDecoder(film, reading.sampling, shown, keep, may_skip=may_skip, begins=begins, after=shown.last)
 
 
 def _feed(container: InputContainer, takers: dict[int, Any], limit: TimeLimit) -> CannotSkip | None:

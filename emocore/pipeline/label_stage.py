@@ -72,7 +72,7 @@ class Labelling:
     @property
     def tables(self) -> Mapping[str, pa.Schema]:
         """The tables beside the labels."""
-        return tables_of(self.emotions, bool(self.reading.every))
+        return tables_of(self.emotions, self.reading.sees)
 
     def load(self) -> None:
         """Load the model and what it reads."""
@@ -103,6 +103,6 @@ class Labelling:
     def _sink(self, write: Write, journal: Journal, give: Give | None) -> Sink:
         (family,) = self.families
         told: tuple[Any, ...] = (self.model.probabilities, family, self.emotions, write, journal, give)
-        if not self.reading.every:
+        if not self.reading.sees:
             return HeardSink(*told)
         return SeenSink(*told, how=self.combine, temperature=self.temperature, grid=seen_grid(self.how))

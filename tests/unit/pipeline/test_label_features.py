@@ -334,6 +334,11 @@ def command(folder, *given):
             ("--features pictures --frames --every 5 --pixels 16 --no-faces",),
         ),
         (
+            SEEN.with_input(every=None, frames_per_second=0.5),
+            "was featurized with every = 2, and frames_per_second = 0.5 is asked for (or give --every 2)",
+            ("--features pictures --frames --every None --frames-per-second 0.5 --pixels 16 --no-faces",),
+        ),
+        (
             SEEN.with_input(pixels=48, faces=True),
             "was featurized with pixels = 16, and 48 is asked for",
             ("--features pictures --frames --every 2 --pixels 48 --faces",),
