@@ -178,10 +178,13 @@ def _head(stream: Stream, place: int, limit: TimeLimit) -> tuple[NDArray[np.floa
     try:
         with closing(open_container(rewound(stream))) as container:
             track = container.streams.audio[place]
-            sound = SoundDecoder(track, taken.append)
-            for packet in packets(container, [track.index], limit):
-                sound.feed(packet)
-                if sound.samples > HEAD_SECONDS * sound.rate:
+            sound = SoundDecoder(track, lambda _: taken.append)
+            # Of a track that has not begun the film tells where its head ends.
+            film = None if sound.rate else film_of(container)
+            for packet in packets(container, [track.index, *([film.index] if film else [])], limit):
+                if packet.stream.index == track.index:
+                    sound.feed(packet)
+                if sound.seconds > HEAD_SECONDS or (film and _seconds(packet, film) > HEAD_SECONDS):
                     break
             sound.stop()
     except MediaError as fault:
@@ -189,6 +192,11 @@ def _head(stream: Stream, place: int, limit: TimeLimit) -> tuple[NDArray[np.floa
             raise
         return None
     return (np.concatenate(taken), sound.rate) if taken else None
+
+
+def _seconds(packet: Any, film: VideoStream) -> float:
+    """Return when a packet is decoded, since the film's begin; 0 where it does not say."""
+    return 0.0 if packet.dts is None else float(packet.dts * packet.time_base - begin(film))
 
 
 def rewound(stream: Stream) -> Stream:
@@ -268,9 +276,7 @@ def _read(
 
 def _sound(track: AudioStream, hear: Hear, begins: float) -> SoundDecoder:
     check_time(begins)
-    sound = SoundDecoder(track, lambda signal: take(signal))
-    take = hear(sound.rate, begins)
-    return sound
+    return SoundDecoder(track, lambda rate: hear(rate, begins))
 
 
 def _pictures(

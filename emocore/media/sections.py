@@ -153,7 +153,7 @@ def _sound_sections(
     places = _places(begins + lasts, n_bytes)
     if len(places) < 2:
         return None
-    sound = SoundDecoder(track, lambda _: None)
+    sound = SoundDecoder(track, lambda _: lambda _: None)
     for packet in packets(container, [track.index], limit):
         sound.feed(packet)
         if sound.mixer.is_decided or (sound.zero_pts is not None and track.channels == 1):
@@ -299,8 +299,7 @@ def _hear_section(
     start = SoundStart(told.zero_pts, told.channel, max(0, first) * int(track.rate))
     if first > 0:
         _seek(container, track, told.zero_pts + math.floor((first - _PREROLL_SECONDS) / (track.time_base or 1)))
-    sound = SoundDecoder(track, lambda signal: take(signal), start)
-    take = hear(sound.rate, sections.begins_seconds + sound.begin / sound.rate)
+    sound = SoundDecoder(track, lambda rate: hear(rate, sections.begins_seconds + start.sample / rate), start)
     try:
         for packet in packets(container, [track.index], limit):
             sound.feed(packet)
