@@ -71,8 +71,12 @@ class Media:
 
     The clip's clock begins with the sound or the film, whichever is earlier, as in players: in most files both begin
     together. What is seen and heard at once has one time to within 1 ms in mp4, mov and mkv, but for what a container
-    does not state: AVI that a track begins late, and MP3's delay in it (25 ms); mp4 without edit lists the delay of its
-    codecs (AAC: 21 ms at 48 kHz), and with them that of Opus where it begins late (7 ms).
+    does not state: AVI that a track begins late, unless its header says so, and MP3's delay in it (25 ms); mp4 whose
+    edit lists do not speak of it, MPEG-TS, FLV and bare AAC the delay of their codecs (AAC: 21 ms at 48 kHz, MP3: 25),
+    by which the clock begins earlier; and mp4 with edit lists that of Opus where it begins late (7 ms). Where an edit
+    list cuts something out of the midst of a track, FFmpeg cuts sound at a packet (AAC: 21 ms), and shows the pictures
+    behind it later by as many as its codec reorders (H.264: two or three). FLAC in Ogg that was cut out of a stream
+    begins with silence; and in mkv, MPEG-TS and FLV sound that begins over ten minutes behind the film is too early.
     """
 
     sound_seconds: float | None = None  # how long the sound lasts; None where there is none, or it was not asked for
@@ -317,6 +321,8 @@ def packets(container: InputContainer, tracks: list[int], limit: TimeLimit) -> I
             limit.check("decode")
     except av.error.FFmpegError as error:
         raise MediaError("decode", "broken", f"the container cannot be read to its end ({error})") from error
+    except IndexError as error:  # PyAV's, of a packet of a track that was not there when the file was opened
+        raise MediaError("decode", "broken", "a track begins too far behind the others") from error
 
 
 def film_of(container: InputContainer) -> VideoStream | None:
