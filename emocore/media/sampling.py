@@ -44,17 +44,19 @@ class Intervals:
 
     def of_frame(self, index: int, frame: Any) -> int:
         """Return the interval of a decoded picture. Raises MediaError where nothing says when it is shown."""
-        seconds = None if self.sampling.every is not None else since_begin(index, frame, self.stream)
-        return self.sampling.interval(index, seconds)
+        return self.sampling.interval(index, since_begin(index, frame, self.stream) if self._by_time else None)
 
     def of_stamp(self, index: int, pts: int | None) -> int | None:
         """Return the interval of a picture whose packet has this stamp; None before the first one."""
         if index < 0:
             return None
-        seconds = (
-            None if pts is None else (pts - (self.stream.start_time or 0)) * (self.stream.time_base or Fraction(0))
-        )
-        return self.sampling.interval(index, seconds)
+        if not self._by_time or pts is None or not self.stream.time_base:
+            return self.sampling.interval(index, None)
+        return self.sampling.interval(index, (pts - (self.stream.start_time or 0)) * self.stream.time_base)
+
+    @property
+    def _by_time(self) -> bool:
+        return self.sampling.every is None
 
 
 def since_begin(index: int, frame: Any, stream: VideoStream) -> Fraction:

@@ -107,6 +107,12 @@ def test_options_come_back_from_a_config(tmp_path):
     assert options(f"--config {tmp_path}/config.json") == told
 
 
+def test_a_config_that_takes_pictures_by_number_is_overruled_by_time(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"options": options_to_json(options("--every 5"))}))
+    told = options(f"--config {tmp_path}/config.json --every None --frames-per-second 2")
+    assert told.pictures(FrameInput()) == FrameInput(None, frames_per_second=2.0)
+
+
 def test_pictures_alone_are_told_from_training():
     told = options("--every 5 --epochs 2")
     assert given(told, PictureOptions) == {"--every": 5}
