@@ -16,6 +16,7 @@ from emocore.media.resize import DEFAULT_PIXELS, MAX_PIXELS_A_SIDE, MIN_PIXELS
 from emocore.pipeline.options.corpus import CorpusOptions
 from emocore.pipeline.options.cut import OF_THE_CUT, CutOptions
 from emocore.pipeline.options.files import NOT_OF_THE_TABLES, ArchiveOptions
+from emocore.pipeline.options.frames import SAMPLING, check_sampling, flag
 from emocore.progress import say
 from emocore.timeline import AS_FAMILIES_SAY
 
@@ -36,6 +37,8 @@ class Featurize(ArchiveOptions, CutOptions, CorpusOptions):
     """keep pictures of the films, and still images (JPEG, PNG, BMP), in grey"""
     every: int | None = None
     """which pictures: 20, unless given, takes those at frame indices 0, 20, 40 …"""
+    frames_per_second: float | None = None
+    """which pictures: so many a second of the film's own time instead, whatever its rate"""
     pixels: int | None = None
     """side of the pictures, 16 to 1024; 256 (64 KB each) unless given"""
     faces: bool = False
@@ -46,7 +49,9 @@ class Featurize(ArchiveOptions, CutOptions, CorpusOptions):
         CorpusOptions.__post_init__(self)
         if self.every is not None:
             check_positive("--every", self.every)
-        told = {"--faces": self.faces or None, "--pixels": self.pixels, "--every": self.every}
+        check_sampling(self.every, self.frames_per_second)
+        told = {"--faces": self.faces or None, "--pixels": self.pixels}
+        told |= {flag(name): getattr(self, name) for name in SAMPLING}
         option = next((name for name, value in told.items() if value is not None), None)
         if option and not self.frames:
             shown = option if option == "--faces" else f"{option} {told[option]}"
@@ -65,7 +70,10 @@ class Featurize(ArchiveOptions, CutOptions, CorpusOptions):
         if not self.frames:
             return found
         pictures = PICTURES.with_input(
-            every=self.every or FrameInput.every, pixels=self.pixels or DEFAULT_PIXELS, faces=self.faces
+            every=self.every or (FrameInput.every if self.frames_per_second is None else None),
+            frames_per_second=self.frames_per_second,
+            pixels=self.pixels or DEFAULT_PIXELS,
+            faces=self.faces,
         )
         return [*(family for family in found if family.name != PICTURES.name), pictures]
 

@@ -18,7 +18,7 @@ from emocore.datasets.selection import Channel, select
 from emocore.datasets.windows import WindowsOfClips, end_to_end
 from emocore.errors import UserError, amount
 from emocore.features.catalogue import families_of, to_json
-from emocore.features.family import FeatureFamily
+from emocore.features.family import FeatureFamily, other_input
 from emocore.features.rows import values_of
 from emocore.labels import EMOTIONS, check_set
 from emocore.schema import CLIPS, SCHEMA_VERSION, features_schema, of_emotions
@@ -141,13 +141,12 @@ def check_families(folder: str, asked: Sequence[FeatureFamily]) -> None:
                 f"{folder} holds {', '.join(found)}, and this model reads {family.name}: featurize the corpus again "
                 f"with --features {family.name}."
             )
-        theirs, ours = (one.to_json()["reads"] for one in (found[family.name], family))
-        for name, wanted in ours.items():
-            if theirs[name] != wanted:
-                raise UserError(
-                    f"{folder} was featurized with {name} = {theirs[name]}, {wanted} is asked for: "
-                    "featurize the corpus again with that setting."
-                )
+        other = other_input(found[family.name], family)
+        if other:
+            raise UserError(
+                f"{folder} was featurized with {other[0]} = {other[1]}, {other[2]} is asked for: featurize the corpus "
+                "again with that setting."
+            )
         if family.modality == "audio" and cut_of(manifest) != AS_FAMILIES_SAY:
             raise UserError(
                 f"{folder} holds windows over whole recordings (--grid {cut_of(manifest).grid}), and models are "

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import pyarrow as pa
@@ -66,7 +66,7 @@ def reading_of(
     reading = Reading(sound=sound, sound_track=sound_track, seconds_per_file=seconds_per_file)
     if frames is None:
         return reading
-    return replace(reading, every=frames.every, pixels=frames.pixels, faces=frames.faces)
+    return replace(reading, **asdict(frames))
 
 
 def heard_by(families: Sequence[FeatureFamily]) -> list[FeatureFamily]:
@@ -203,7 +203,7 @@ def _result(found: Found, reading: Reading, content: str | None) -> _Result:
     if heard is None:
         state = "ok" if fault else "no_audio" if reading.sound else "ok" if found.shown else "no_video"
     else:
-        state = "no_video" if reading.every and not found.shown and heard.state == "ok" else heard.state
+        state = "no_video" if reading.sees and not found.shown and heard.state == "ok" else heard.state
     return _Result(
         content,
         found.until_seconds if fault else found.duration_seconds,

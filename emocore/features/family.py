@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, Self
 
 import numpy as np
@@ -36,11 +36,22 @@ class SoundInput:
 
 @dataclass(frozen=True)
 class FrameInput:
-    """Every n-th frame of a film in grey, scaled to a square: the whole of it, or its largest face alone."""
+    """Every n-th frame of a film, or so many a second of its time; in grey, scaled to a square: all of it, or a face.
 
-    every: int = 20
+    The k-th second's share [k / f, (k + 1) / f) since the first frame gives the first one that is shown in it.
+    """
+
+    every: int | None = 20
+    frames_per_second: float | None = field(default=None, kw_only=True)  # f, where `every` is None
     pixels: int = 256
-    faces: bool = False
+    faces: bool = False  # the largest one alone
+
+    def __post_init__(self) -> None:
+        if (self.every is None) == (self.frames_per_second is None):
+            raise UserError(
+                f"Frames are taken by their number or by their time: got every = {self.every} and "
+                f"frames_per_second = {self.frames_per_second}, of which one must be None."
+            )
 
 
 @dataclass(frozen=True)
@@ -137,7 +148,7 @@ class FeatureFamily:
         """Return what decides the values, as JSON values; manifests and bundles hold it."""
         return {
             "version": self.version,
-            "reads": dataclasses.asdict(self.reads),
+            "reads": self._input(),
             "shape": list(self.shape),
             "hop_seconds": self.hop_seconds,
             "grid": self.grid.to_json(),
@@ -145,9 +156,14 @@ class FeatureFamily:
             "hash": self.hash(),
         }
 
+    def _input(self) -> dict[str, Any]:
+        """Return what it reads, as JSON values, without what did not exist before and is not asked for."""
+        told = dataclasses.asdict(self.reads)
+        return {name: value for name, value in told.items() if name != "frames_per_second" or value is not None}
+
     def hash(self) -> str:
         """Return 16 hexadecimal digits over all that decides the values."""
-        facts = [self.name, self.version, self.modality, dataclasses.asdict(self.reads), self.shape, self.columns]
+        facts = [self.name, self.version, self.modality, self._input(), self.shape, self.columns]
         facts += [self.hop_seconds, self.grid.to_json(), self.source_hash, *([self.names] if self.names else [])]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -165,6 +181,18 @@ def joined(families: Sequence[FeatureFamily]) -> FeatureFamily:
             raise UserError(f"The family {family.name!r} is no vector of sound: a model reads it alone.")
     name = JOINED_BY.join(family.name for family in families)
     return replace(first, name=name, shape=(sum(family.size for family in families),), columns=(), names=())
+
+
+def other_input(there: FeatureFamily, asked: FeatureFamily) -> tuple[str, Any, str] | None:
+    """Return the setting of a table's input that is not what is asked for, its value, and in words what is.
+
+    None: there is no such setting.
+    """
+    theirs, ours = ([s for s in dataclasses.asdict(one.reads).items() if s[1] is not None] for one in (there, asked))
+    for (name, value), (wanted, wanted_value) in zip(theirs, ours, strict=True):
+        if (name, value) != (wanted, wanted_value):
+            return name, value, f"{wanted_value}" if name == wanted else f"{wanted} = {wanted_value}"
+    return None
 
 
 def check_window(families: Sequence[FeatureFamily], window_seconds: float | None) -> None:

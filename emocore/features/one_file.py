@@ -57,7 +57,7 @@ class Job:
 
 def cuts(heard: Sequence[FeatureFamily], reading: Reading, how: HowCut) -> bool:
     """Whether long files are cut: where windows of a sound are asked for, or the pictures of a film, not both."""
-    return not reading.every and how.grid is not None if heard else bool(reading.every)
+    return not reading.sees and how.grid is not None if heard else reading.sees
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def read_whole(
 ) -> Found:
     """Read a file in one piece, or a segment of it; `after`: pictures up to this index were handed on before."""
     work = _Work(job, clips)
-    excerpt = Excerpt(segment, sees=job.reading.every is not None)
+    excerpt = Excerpt(segment, sees=job.reading.sees)
     reading, hear = replace(job.reading, limit=limit), excerpt.hear(work.hear) if job.heard else None
     vad = speaks if is_installed() else None
     try:

@@ -1,4 +1,4 @@
-"""Every n-th frame as a grey picture: what networks that see read. Its rows are frames, each a point in time."""
+"""Sampled frames as grey pictures: what networks that see read. Its rows are frames, each a point in time."""
 
 from typing import NoReturn
 

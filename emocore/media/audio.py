@@ -71,33 +71,26 @@ class SoundDecoder:
     """Takes the packets of a sound track, and hands its samples on as they come, in one channel at its own rate.
 
     Channels are averaged, unless one of them is to be taken alone: `Powers` says so of the first minute that can be
-    heard, which waits for it. Where the track's stamps leave a gap there is silence. `take` is given float32[samples].
-    `start`: the packets are those from there on. Raises MediaError: unsupported, broken, truncated, no_samples,
-    not_finite, or too_large.
+    heard, which waits for it. Where the track's stamps leave a gap there is silence. `hear` is told the rate, and what
+    it returns is given float32[samples]. `start`: the packets are those from there on. Raises MediaError: unsupported,
+    broken, truncated, no_samples, not_finite, or too_large.
     """
 
-    def __init__(self, stream: AudioStream, take: Take, start: SoundStart | None = None) -> None:
+    def __init__(self, stream: AudioStream, hear: Callable[[int], Take], start: SoundStart | None = None) -> None:
         if stream.codec_context is None:
             raise MediaError("open", "unsupported", "a sound track in a code that is not known")
         if stream.codec_context.name in CODECS_IN_DOUBT:
             detail = f"FFmpeg and libsndfile read {stream.codec_context.name} differently: write it as PCM"
             raise MediaError("decode", "unsupported", detail)
         self.stream = stream
-        self.take = take
+        self.hear = hear
         self.start = start
         self.begin = start.sample if start else 0
         self.samples = self.begin  # of the track that were handed on, or wait
-        self.rate = int(stream.rate or 0)
-        if not self.rate or not stream.channels:
-            raise MediaError("open", "unsupported", "a sound track without a sample rate or without channels")
-        if stream.channels > MAX_CHANNELS:
-            raise MediaError(
-                "decode", "too_large", f"{stream.channels} sound channels: {MAX_CHANNELS} at most are read"
-            )
-        if not MIN_RATE_HZ <= self.rate <= MAX_RATE_HZ:
-            detail = f"{self.rate} samples a second: from {MIN_RATE_HZ} to {MAX_RATE_HZ} are read"
-            raise MediaError("decode", "too_large", detail)
-        self.mixer = Mixer([channel.name for channel in stream.layout.channels], start.channel if start else None)
+        self.rate = 0  # until it is known
+        self.mixer = Mixer([], start.channel if start else None)
+        if not _is_unknown(stream):
+            self._settle(int(stream.rate or 0), stream.layout)
         self._packer: AudioResampler | None = None
         self.zero_pts: int | None = start.zero_pts if start else None
         self._is_before = start is not None  # nothing was handed on yet
@@ -106,10 +99,25 @@ class SoundDecoder:
         self._raw: list[NDArray[Any]] = []  # of one type and as many channels, [channels, samples]
         self._waiting = 0
 
+    def _settle(self, rate: int, layout: av.AudioLayout) -> None:
+        """Begin to hear, at this rate and of these channels."""
+        n_channels = len(layout.channels)
+        if not rate or not n_channels:
+            raise MediaError("open", "unsupported", "a sound track without a sample rate or without channels")
+        if n_channels > MAX_CHANNELS:
+            raise MediaError("decode", "too_large", f"{n_channels} sound channels: {MAX_CHANNELS} at most are read")
+        if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
+            detail = f"{rate} samples a second: from {MIN_RATE_HZ} to {MAX_RATE_HZ} are read"
+            raise MediaError("decode", "too_large", detail)
+        self.rate, self.mixer.names = rate, [channel.name for channel in layout.channels]
+        self.take = self.hear(rate)
+
     def feed(self, packet: Any) -> None:
         """Decode one packet of the track."""
         try:
             frames = self.stream.codec_context.decode(packet)
+            if frames and not self.rate:
+                self._settle(frames[0].sample_rate, frames[0].layout)
             planes = [[_planes(part) for part in self._packed(frame)] for frame in frames]
         except (av.error.FFmpegError, ValueError) as error:
             raise MediaError("decode", "broken", f"the sound track cannot be decoded ({error})") from error
@@ -185,12 +193,12 @@ class SoundDecoder:
     @property
     def seconds(self) -> float:
         """How long the sound is so far, gaps among it."""
-        return self.samples / self.rate
+        return self.samples / (self.rate or 1)
 
     @property
     def decoded_seconds(self) -> float:
         """How much sound was decoded."""
-        return (self.samples - self.begin - self._filled) / self.rate
+        return (self.samples - self.begin - self._filled) / (self.rate or 1)
 
     def stop(self) -> None:
         """Hand on what waits: nothing more comes."""
@@ -205,6 +213,15 @@ class SoundDecoder:
             raise MediaError("decode", "no_samples", "the sound track holds no samples")
         check_whole("sound", self.seconds, stated_seconds)
         return self.seconds
+
+
+def _is_unknown(stream: AudioStream) -> bool:
+    """Whether only the first frame tells the rate: MPEG's streams state none, and FFmpeg's probing may end before it.
+
+    FLV states one, and has no word for 48 kHz.
+    """
+    name = stream.container.format.name
+    return name == "flv" or (name in ("mpegts", "mpeg") and not (stream.rate and stream.channels))
 
 
 def check_whole(what: str, seconds: float, stated_seconds: float | None) -> None:

@@ -30,6 +30,8 @@ MOST_SECONDS = 1e8  # three years
 MAX_PIXELS = 2**26  # 67 million; 8K has 33
 # Raw samples need no probing beyond their header; FFmpeg would read seconds of them.
 _WAV_PROBE_BYTES = 4_096
+# FLV's tracks are known by their first packet. What is probed is held: for most, FFmpeg's own 5 MB do.
+_FAR_PROBE = {"probesize": str(2**26), "analyzeduration": str(60_000_000)}
 _NEAR_BYTES = 2**16  # 2³¹ and 2³², less some header, are what recorders state where they cannot know the length
 _HEADER_BYTES = 2**16  # within which Matroska's description of the whole is looked for
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")  # these two by Microsoft's specification, 10.2
@@ -83,8 +85,23 @@ def _check_begin(stream: Bytes) -> None:
 def _opened(stream: Bytes) -> InputContainer:
     stream.seek(0)
     head = stream.read(12)
-    stream.seek(0)
     probe = {"probesize": str(_WAV_PROBE_BYTES)} if head[:4] == b"RIFF" and head[8:] == b"WAVE" else {}
+    container = _probed(stream, probe)
+    if not _lacks_flv_track(head, container):
+        return container
+    container.close()
+    return _probed(stream, _FAR_PROBE)
+
+
+def _lacks_flv_track(head: bytes, container: InputContainer) -> bool:
+    """Whether FLV's header says that there is sound, or a film, and none of it was met."""
+    if head[:3] != b"FLV":
+        return False
+    return bool((head[4] & 4 and not container.streams.audio) or (head[4] & 1 and not container.streams.video))
+
+
+def _probed(stream: Bytes, probe: dict[str, str]) -> InputContainer:
+    stream.seek(0)
     try:
         return av.open(
             _Seekable(stream),

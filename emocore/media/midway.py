@@ -37,7 +37,7 @@ def stream_from(
     None, and nothing is handed on, where that is not worth it, or the container does not say exactly what is where, or
     there is nothing from there on. Raises MediaError.
     """
-    if seconds < LEAST_SECONDS or reading.every:
+    if seconds < LEAST_SECONDS or reading.sees:
         return None
     known = _known_of(stream, reading, limit, speaks)
     if known is None:

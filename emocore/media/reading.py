@@ -20,6 +20,7 @@ from emocore.media.audio import Enough, SoundDecoder, Take, check_whole, sound_s
 from emocore.media.container import begin, check_time, open_container, stated_seconds, states_length
 from emocore.media.limit import TimeLimit
 from emocore.media.resize import DEFAULT_PIXELS
+from emocore.media.sampling import Sampling
 from emocore.media.source import Stream
 from emocore.media.stills import is_still, read_still
 from emocore.media.video import CannotSkip, Keep, PictureDecoder, Show
@@ -32,14 +33,27 @@ HEAD_SECONDS = 120.0  # of each, by which they are compared
 class Reading:
     """What to read of a file, and how long it may take."""
 
-    every: int | None = None  # every n-th picture; None: no pictures
+    every: int | None = None  # every n-th picture of a film
     pixels: int = DEFAULT_PIXELS  # the side of a picture
     faces: bool = False  # keep the largest face of a picture, not the whole of it
     _: KW_ONLY
+    frames_per_second: float | None = None  # so many pictures a second of it instead; neither: no pictures
     sound: bool = True  # False: the sound is not decoded, and may be broken
     sound_track: int | None = None  # which one, from 1 on; None: the file's default, or one that can be heard
     seconds_per_file: float = 600.0
     limit: TimeLimit | None = None  # where its time runs already; else it begins with the reading
+
+    @property
+    def sampling(self) -> Sampling | None:
+        """Which pictures of a film are looked at; None: none, and no still image."""
+        if self.every is None and self.frames_per_second is None:
+            return None
+        return Sampling(self.every, self.frames_per_second)
+
+    @property
+    def sees(self) -> bool:
+        """Whether pictures are looked at."""
+        return self.sampling is not None
 
 
 SOUND_ONLY = Reading()
@@ -57,8 +71,12 @@ class Media:
 
     The clip's clock begins with the sound or the film, whichever is earlier, as in players: in most files both begin
     together. What is seen and heard at once has one time to within 1 ms in mp4, mov and mkv, but for what a container
-    does not state: AVI that a track begins late, and MP3's delay in it (25 ms); mp4 without edit lists the delay of its
-    codecs (AAC: 21 ms at 48 kHz), and with them that of Opus where it begins late (7 ms).
+    does not state: AVI that a track begins late, unless its header says so, and MP3's delay in it (25 ms); mp4 whose
+    edit lists do not speak of it, MPEG-TS, FLV and bare AAC the delay of their codecs (AAC: 21 ms at 48 kHz, MP3: 25),
+    by which the clock begins earlier; and mp4 with edit lists that of Opus where it begins late (7 ms). Where an edit
+    list cuts something out of the midst of a track, FFmpeg cuts sound at a packet (AAC: 21 ms), and shows the pictures
+    behind it later by as many as its codec reorders (H.264: two or three). FLAC in Ogg that was cut out of a stream
+    begins with silence; and in mkv, MPEG-TS and FLV sound that begins over ten minutes behind the film is too early.
     """
 
     sound_seconds: float | None = None  # how long the sound lasts; None where there is none, or it was not asked for
@@ -85,7 +103,7 @@ def stream_media(
     speaks: Speaks | None = None,
     after: int = -1,
 ) -> Media:
-    """Hand on a sound track and, where asked for, every n-th picture of the first film, or a still's only one.
+    """Hand on a sound track and, where asked for, pictures of the first film, or a still's only one.
 
     Pictures up to the index `after` are left out.
     Unless the reading names a sound track it is the first of which the head speaks, else the first that can be heard,
@@ -95,7 +113,7 @@ def stream_media(
     """
     limit = reading.limit or TimeLimit(reading.seconds_per_file)
     reading = replace(reading, limit=limit)
-    if reading.every and is_still(stream):
+    if reading.sees and is_still(stream):
         assert show and keep
         show(keep(0, 0.0, read_still(stream)))
         limit.check("decode")
@@ -164,10 +182,13 @@ def _head(stream: Stream, place: int, limit: TimeLimit) -> tuple[NDArray[np.floa
     try:
         with closing(open_container(rewound(stream))) as container:
             track = container.streams.audio[place]
-            sound = SoundDecoder(track, taken.append)
-            for packet in packets(container, [track.index], limit):
-                sound.feed(packet)
-                if sound.samples > HEAD_SECONDS * sound.rate:
+            sound = SoundDecoder(track, lambda _: taken.append)
+            # Of a track that has not begun the film tells where its head ends.
+            film = None if sound.rate else film_of(container)
+            for packet in packets(container, [track.index, *([film.index] if film else [])], limit):
+                if packet.stream.index == track.index:
+                    sound.feed(packet)
+                if sound.seconds > HEAD_SECONDS or (film and _seconds(packet, film) > HEAD_SECONDS):
                     break
             sound.stop()
     except MediaError as fault:
@@ -175,6 +196,11 @@ def _head(stream: Stream, place: int, limit: TimeLimit) -> tuple[NDArray[np.floa
             raise
         return None
     return (np.concatenate(taken), sound.rate) if taken else None
+
+
+def _seconds(packet: Any, film: VideoStream) -> float:
+    """Return when a packet is decoded, since the film's begin; 0 where it does not say."""
+    return 0.0 if packet.dts is None else float(packet.dts * packet.time_base - begin(film))
 
 
 def rewound(stream: Stream) -> Stream:
@@ -254,17 +280,15 @@ def _read(
 
 def _sound(track: AudioStream, hear: Hear, begins: float) -> SoundDecoder:
     check_time(begins)
-    sound = SoundDecoder(track, lambda signal: take(signal))
-    take = hear(sound.rate, begins)
-    return sound
+    return SoundDecoder(track, lambda rate: hear(rate, begins))
 
 
 def _pictures(
     film: VideoStream | None, reading: Reading, shown: _Shown, keep: Keep | None, begins: Fraction, *, may_skip: bool
 ) -> PictureDecoder | None:
-    if film is None or keep is None or not reading.every:
+    if film is None or keep is None or reading.sampling is None:
         return None
-    return PictureDecoder(film, reading.every, shown, keep, may_skip=may_skip, begins=begins, after=shown.last)
+    return PictureDecoder(film, reading.sampling, shown, keep, may_skip=may_skip, begins=begins, after=shown.last)
 
 
 def _feed(container: InputContainer, takers: dict[int, Any], limit: TimeLimit) -> CannotSkip | None:
@@ -298,6 +322,8 @@ def packets(container: InputContainer, tracks: list[int], limit: TimeLimit) -> I
             limit.check("decode")
     except av.error.FFmpegError as error:
         raise MediaError("decode", "broken", f"the container cannot be read to its end ({error})") from error
+    except IndexError as error:  # PyAV's, of a packet of a track that was not there when the file was opened
+        raise MediaError("decode", "broken", "a track begins too far behind the others") from error
 
 
 def film_of(container: InputContainer) -> VideoStream | None:

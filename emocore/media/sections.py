@@ -18,9 +18,20 @@ from emocore.media.audio import SoundDecoder, SoundStart
 from emocore.media.container import begin, open_container, stated_seconds, states_length
 from emocore.media.limit import TimeLimit
 from emocore.media.reading import Hear, Reading, Speaks, by_preference, chosen, film_of, packets, preferred, rewound
+from emocore.media.sampling import Sampling
 from emocore.media.source import MEMBER, Stream, split_segment
 from emocore.media.stills import is_still
-from emocore.media.video import MOST_WAITING, CannotSkip, Keep, PictureDecoder, Ranks, Scene, Show, is_flush
+from emocore.media.video import (
+    MOST_WAITING,
+    WHOLE_FILM,
+    CannotSkip,
+    Keep,
+    PictureDecoder,
+    Ranks,
+    Scene,
+    Show,
+    is_flush,
+)
 
 SECTION_SECONDS = 300.0
 LEAST_SECONDS = 600.0  # what is shorter is read in one piece
@@ -88,14 +99,14 @@ def sections_of(stream: Stream, reading: Reading, limit: TimeLimit, speaks: Spea
     """
     try:
         n_bytes = stream.seek(0, io.SEEK_END)
-        if (reading.every and (reading.sound or is_still(stream))) or n_bytes < LONG_BYTES:
+        if (reading.sees and (reading.sound or is_still(stream))) or n_bytes < LONG_BYTES:
             return None
         told = (n_bytes, states_length(stream))  # asked before FFmpeg reads the stream, as it does not look where it is
         cut: list[MediaError] = []
         with closing(open_container(rewound(stream), cut)) as container:
             if cut:
                 return None
-            if reading.every:
+            if reading.sees:
                 return _film_sections(container, limit, *told)
         wanted = wanted_track(stream, reading, limit, speaks)
         with closing(open_container(rewound(stream))) as container:
@@ -159,7 +170,7 @@ def _sound_sections(
 
 def sound_track_of(container: InputContainer, track: AudioStream, limit: TimeLimit) -> SoundTrack | None:
     """Return what must be known of a sound track to read it from its midst; None where its stamps do not say."""
-    sound = SoundDecoder(track, lambda _: None)
+    sound = SoundDecoder(track, lambda _: lambda _: None)
     for packet in packets(container, [track.index], limit):
         sound.feed(packet)
         if sound.mixer.is_decided or (sound.zero_pts is not None and track.channels == 1):
@@ -176,6 +187,7 @@ class _Key(NamedTuple):
     pts: int
     seek_ts: int
     rank: int  # of its picture, among all as they are shown
+    before_pts: int | None = None  # of the picture that is shown before it
 
 
 def _film_sections(container: InputContainer, limit: TimeLimit, n_bytes: int, states_length: bool) -> Sections | None:
@@ -194,7 +206,10 @@ def _film_sections(container: InputContainer, limit: TimeLimit, n_bytes: int, st
     if film.codec_context.name == "h264" and any(start != key for start, key in cuts):
         return None  # what follows such a key frame may count pictures from before it
     stops = [(key.rank, key.pts) for _, key in cuts]
-    scenes = [Scene(*start, key.rank) for start, key in [(_Key(0, 0, 0), _Key(0, 0, 0)), *cuts]]
+    scenes = [
+        WHOLE_FILM,
+        *(Scene(start.pts, start.seek_ts, start.rank, key.rank, before_pts=start.before_pts) for start, key in cuts),
+    ]
     for place, (rank, pts) in enumerate(stops):
         scenes[place] = replace(scenes[place], stop=rank, stop_pts=pts)
     seconds = [float(begins + (key.pts - origin) * tick) for _, key in cuts]
@@ -244,7 +259,7 @@ class _Keys:
         """Yield the key frames whose pictures are numbered, each with that from which to decode for it."""
         for pts, rank in ranks.rank_of.items():
             if pts in self._seeks:
-                key = _Key(pts, self._seeks.pop(pts), rank)
+                key = _Key(pts, self._seeks.pop(pts), *rank)
                 start = self._before if pts in self._leading else key
                 self._leading.discard(pts)
                 self._before = key
@@ -281,8 +296,8 @@ def stream_section(
         if sections.sound:
             assert hear
             return _hear_section(container, sections, number, hear, is_done, limit)
-        assert show and keep and reading.every
-        return _show_section(container, sections, number, reading.every, show, keep, limit)
+        assert show and keep and reading.sampling
+        return _show_section(container, sections, number, reading.sampling, show, keep, limit)
 
 
 def _hear_section(
@@ -316,8 +331,7 @@ def hear_from(
     start = SoundStart(told.zero_pts, told.channel, first * int(track.rate))
     if first > 0:
         _seek(container, track, told.zero_pts + math.floor((first - _PREROLL_SECONDS) / (track.time_base or 1)))
-    sound = SoundDecoder(track, lambda signal: take(signal), start)
-    take = hear(sound.rate, begins + sound.begin / sound.rate)
+    sound = SoundDecoder(track, lambda rate: hear(rate, begins + start.sample / rate), start)
     try:
         for packet in packets(container, [track.index], limit):
             sound.feed(packet)
@@ -333,7 +347,7 @@ def _show_section(
     container: InputContainer,
     sections: Sections,
     number: int,
-    every: int,
+    sampling: Sampling,
     show: Show,
     keep: Keep,
     limit: TimeLimit,
@@ -341,7 +355,7 @@ def _show_section(
     film = film_of(container)
     assert film
     scene, begins = sections.scenes[number], begin(film) - clock_begins(container)
-    pictures = PictureDecoder(film, every, show, keep, begins=begins, scene=scene)
+    pictures = PictureDecoder(film, sampling, show, keep, begins=begins, scene=scene)
     if number:
         _seek(container, film, scene.seek_ts)
     for packet in _packets_of(scene, packets(container, [film.index], limit), number > 0):

@@ -1,11 +1,11 @@
-"""Every n-th picture of a film, in grey, with the time at which it is shown."""
+"""The pictures of a film that are looked at, in grey, with the time at which each is shown."""
 
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import av
 import numpy as np
@@ -18,6 +18,7 @@ from emocore.errors import MediaError
 from emocore.media.container import MAX_PIXELS, check_time
 from emocore.media.light import grey_of
 from emocore.media.resize import fit
+from emocore.media.sampling import Intervals, Sampling, is_avi, since_begin
 from emocore.media.upright import as_wide_as_shown, upright
 
 MOST_WAITING = 128  # packets whose place is unknown; H.264 and HEVC reorder 16 pictures at most
@@ -40,15 +41,10 @@ class CannotSkip(Exception):
 def can_skip(stream: VideoStream) -> bool:
     """Whether a packet's picture can be left undecoded without changing another, as far as the header tells."""
     codec = stream.codec_context.name
-    if codec not in _SKIPPING_CODECS or _is_avi(stream):
+    if codec not in _SKIPPING_CODECS or is_avi(stream):
         return False
     # A picture that its own temporal layer does not refer to may still serve a higher one.
     return codec != "hevc" or _hevc_temporal_layers(stream.codec_context.extradata) == 1
-
-
-def _is_avi(stream: VideoStream) -> bool:
-    # AVI numbers its packets: when their pictures are shown is FFmpeg's guess.
-    return bool(stream.container.format.name == "avi")
 
 
 def _hevc_temporal_layers(extradata: bytes | None) -> int:
@@ -58,13 +54,20 @@ def _hevc_temporal_layers(extradata: bytes | None) -> int:
     return (extradata[21] >> 3) & 7
 
 
+class Rank(NamedTuple):
+    """The number of a picture, and the stamp of the one that is shown before it, where one was numbered."""
+
+    number: int
+    before_pts: int | None
+
+
 @dataclass
 class Ranks:
     """Numbers packets by presentation time, as soon as no later packet can come before them. Raises CannotSkip."""
 
     waiting: list[int] = field(default_factory=list)
-    last_pts: int | None = None
-    rank_of: dict[int, int] = field(default_factory=dict)
+    last_pts: int | None = None  # of those that are numbered
+    rank_of: dict[int, Rank] = field(default_factory=dict)
     ranked: int = 0  # of them, and of the pictures before
     first_pts: int | None = None
     last_dts: int | None = None
@@ -96,8 +99,8 @@ class Ranks:
             pts = heapq.heappop(self.waiting)
             if pts == self.last_pts:
                 raise CannotSkip
+            self.rank_of[pts] = Rank(self.ranked, self.last_pts)
             self.last_pts = pts
-            self.rank_of[pts] = self.ranked
             self.ranked += 1
 
     def finish(self) -> None:
@@ -108,17 +111,17 @@ class Ranks:
 class SkippingDecoder:
     """Decodes a stream's packets, leaving out pictures that are neither wanted nor referred to.
 
-    `first`: the index of the first picture in the packets; `stop`: the one behind the last that is wanted.
+    `scene`: what the packets are of.
     """
 
-    def __init__(self, stream: VideoStream, every: int, first: int = 0, stop: int = NO_STOP) -> None:
+    def __init__(self, stream: VideoStream, sampling: Sampling, scene: "Scene") -> None:
         self.context = stream.codec_context
         self.is_mpeg4 = self.context.name == "mpeg4"
-        self.every, self.first, self.stop = every, first, stop
-        self.ranks = Ranks(ranked=first)
+        self.intervals, self.stop = Intervals(stream, sampling), scene.stop
+        self.ranks = Ranks(ranked=scene.first, last_pts=scene.before_pts)
         self.queue: deque[Any] = deque()
         self.wanted: dict[int, int] = {}
-        self.seen = 0
+        self.asked = self.seen = 0  # how many pictures were wanted, and came out
 
     def feed(self, packet: Any) -> Iterator[tuple[int, Any]]:
         """Take a packet of the stream, and give the wanted pictures that come out, with their index."""
@@ -139,16 +142,21 @@ class SkippingDecoder:
         while self.queue:
             yield from self._decode(self.queue.popleft())
         yield from self._indexed(self.context.decode(None))
-        if self.seen != _multiples(self.every, self.first, min(self.ranks.ranked, self.stop)):
+        if self.seen != self.asked:
             raise CannotSkip
 
     def _decode(self, packet: Any) -> Iterator[tuple[int, Any]]:
-        index = None if packet.is_discard else self.ranks.rank_of.pop(packet.pts)
-        is_wanted = index is not None and index % self.every == 0 and index < self.stop
-        if is_wanted:
-            self.wanted[packet.pts] = index  # type: ignore[assignment] # a packet here has a time
+        rank = None if packet.is_discard else self.ranks.rank_of.pop(packet.pts)
+        is_wanted = rank is not None and rank.number < self.stop and self._begins_interval(packet.pts, rank)
+        if rank and is_wanted:
+            self.wanted[packet.pts] = rank.number
+            self.asked += 1
         self.context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
         yield from self._indexed(self.context.decode(packet))
+
+    def _begins_interval(self, pts: int, rank: Rank) -> bool:
+        before = self.intervals.of_stamp(rank.number - 1, rank.before_pts)
+        return self.intervals.of_stamp(rank.number, pts) != before
 
     def _indexed(self, frames: list[Any]) -> Iterator[tuple[int, Any]]:
         for frame in frames:
@@ -160,29 +168,26 @@ class SkippingDecoder:
                 yield index, frame
 
 
-def _multiples(every: int, first: int, stop: int) -> int:
-    """Return how many multiples there are in [first, stop)."""
-    return -(-stop // every) - -(-first // every)
-
-
 def _holds_one_mpeg4_picture(packet: Any) -> bool:
     # DivX packs two into a packet; Xvid says "as before" in a few bytes, and decoders show nothing for them.
     return bytes(packet).count(b"\0\0\1\xb6") == 1 and packet.size >= _MPEG4_PICTURE_BYTES
 
 
 class PlainDecoder:
-    """Decodes every picture and counts them, from `first` on, up to `stop`, which has this time."""
+    """Decodes every picture of a scene and counts them."""
 
-    def __init__(
-        self, stream: VideoStream, every: int, first: int = 0, stop: int = NO_STOP, stop_pts: int | None = None
-    ) -> None:
+    def __init__(self, stream: VideoStream, sampling: Sampling, scene: "Scene") -> None:
         self.context = stream.codec_context
-        self.every, self.count, self.stop, self.stop_pts = every, first, stop, stop_pts
+        self.count, self.stop, self.stop_pts = scene.first, scene.stop, scene.stop_pts
+        self.intervals = Intervals(stream, sampling)
+        self.interval = self.intervals.of_stamp(scene.first - 1, scene.before_pts)
 
     def feed(self, packet: Any) -> Iterator[tuple[int, Any]]:
         """Take a packet of the stream, and give the wanted pictures that come out, with their index."""
         for frame in self.context.decode(packet):
-            if self.count < self.stop and self.count % self.every == 0:
+            interval, before = self.intervals.of_frame(self.count, frame), self.interval
+            self.interval = interval
+            if self.count < self.stop and interval != before:
                 yield self.count, frame
             if self.stop_pts is not None and (self.count == self.stop) != (frame.pts == self.stop_pts):
                 raise CannotSkip  # there are more pictures than packets, or less
@@ -230,7 +235,7 @@ class PictureMaker:
     def __call__(self, index: int, frame: Any) -> Picture:
         """Return the picture of the frame with this index."""
         grey = grey_of(frame, self.transfer, self.converter)
-        seconds = float(self.begins + _since_begin(index, frame, self.stream))
+        seconds = float(self.begins + since_begin(index, frame, self.stream))
         return self.keep(
             index, seconds, upright(as_wide_as_shown(grey, self.stream.sample_aspect_ratio), _matrix(frame))
         )
@@ -239,16 +244,6 @@ class PictureMaker:
 def _matrix(frame: Any) -> NDArray[np.int32] | None:
     stated = frame.side_data.get(SideDataType.DISPLAYMATRIX)
     return None if stated is None else np.frombuffer(bytes(stated), np.int32)
-
-
-def _since_begin(index: int, frame: Any, stream: VideoStream) -> Fraction:
-    # Not of H.264 in AVI: FFmpeg numbers those pictures as they are stored.
-    is_numbered = _is_avi(stream) and stream.codec_context.name in ("h264", "hevc")
-    if frame.pts is not None and stream.time_base and not is_numbered:
-        return Fraction((frame.pts - (stream.start_time or 0)) * stream.time_base)
-    if stream.average_rate:
-        return Fraction(index / stream.average_rate)
-    raise MediaError("decode", "broken", "the pictures carry no times, and the stream no frame rate")
 
 
 @dataclass(frozen=True)
@@ -265,10 +260,14 @@ class Scene:
     begin: int
     stop: int = NO_STOP
     stop_pts: int | None = None
+    before_pts: int | None = None  # of the picture that is shown before the first
+
+
+WHOLE_FILM = Scene(0, 0, 0, 0)
 
 
 class PictureDecoder:
-    """Takes the packets of a film that begins after so many seconds, and hands every n-th picture on as it is shown.
+    """Takes the packets of a film that begins after so many seconds, and hands pictures of it on as they are shown.
 
     `after`: pictures up to this index were handed on before; `scene`: what the packets are of, where not of the whole.
     Raises CannotSkip where the film must be read again without skipping; MediaError: unsupported, broken, no_pictures,
@@ -278,14 +277,14 @@ class PictureDecoder:
     def __init__(
         self,
         stream: VideoStream,
-        every: int,
+        sampling: Sampling,
         show: Show,
         keep: Keep,
         *,
         may_skip: bool = True,
         begins: Fraction = Fraction(0),
         after: int = -1,
-        scene: Scene | None = None,
+        scene: Scene = WHOLE_FILM,
     ) -> None:
         context = stream.codec_context
         if context is None:
@@ -297,18 +296,13 @@ class PictureDecoder:
         self.skipping = may_skip and can_skip(stream)
         # A film may change its size midway; and how a decoder mends what is missing depends on what it saw before.
         context.options = {"max_pixels": str(MAX_PIXELS)} | ({"err_detect": "explode"} if self.skipping else {})
-        first, stop, stop_pts = (scene.first, scene.stop, scene.stop_pts) if scene else (0, NO_STOP, None)
-        self.decoder = (
-            SkippingDecoder(stream, every, first, stop)
-            if self.skipping
-            else PlainDecoder(stream, every, first, stop, stop_pts)
-        )
+        self.decoder = (SkippingDecoder if self.skipping else PlainDecoder)(stream, sampling, scene)
         self.make = PictureMaker(stream, begins, keep)
         self.show = show
         self.stream = stream
         self.packets = 0
         self.end_seconds = 0.0  # since the film's begin, as the header counts too
-        self.last = max(after, scene.begin - 1) if scene else after  # the index of the last that was handed on
+        self.last = max(after, scene.begin - 1)  # the index of the last that was handed on
 
     def feed(self, packet: Any) -> None:
         """Decode one packet of the film; None: nothing comes any more."""

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -200,7 +201,11 @@ def _check_values(folder: Path, card: Mapping[str, Any]) -> None:
 
 
 def _check_pictures(reads: FrameInput) -> None:
-    if reads.every < 1 or not MIN_PIXELS <= reads.pixels <= MAX_PIXELS_A_SIDE or reads.faces not in (True, False):
+    if reads.every is not None and reads.every < 1:
+        raise ValueError(f"{reads}")
+    if reads.frames_per_second is not None and not 0 < reads.frames_per_second < math.inf:
+        raise ValueError(f"{reads}")
+    if not MIN_PIXELS <= reads.pixels <= MAX_PIXELS_A_SIDE or reads.faces not in (True, False):
         raise ValueError(f"{reads}")
 
 

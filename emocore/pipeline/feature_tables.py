@@ -19,13 +19,14 @@ from emocore.errors import UserError
 from emocore.features.catalogue import families_of
 from emocore.features.clock import begins_of, later
 from emocore.features.extract import FEATURIZED, SOFT
-from emocore.features.family import FeatureFamily, FrameInput, SoundInput
+from emocore.features.family import FeatureFamily, FrameInput, SoundInput, other_input
 from emocore.features.listen import Windows
 from emocore.features.one_file import Sink
 from emocore.features.rows import values_of
 from emocore.media.video import Picture
 from emocore.pipeline.archive.parts import numbered_files
 from emocore.pipeline.archive.stage import ReadShard, shard_file
+from emocore.pipeline.options.frames import SAMPLING, flag
 from emocore.schema import FAILURES, features_schema, pictures_schema
 from emocore.storage.files import store_of
 from emocore.storage.folder import CONFIG, FEATURES, FRAMES_FOLDER
@@ -145,7 +146,7 @@ def open_tables(folder: str, families: Sequence[FeatureFamily]) -> FeatureTables
     for family in families:
         missing = _missing(found, family)
         if missing:
-            command = _command(folder, manifest, family)
+            command = _command(folder, manifest, found.get(family.name), family)
             raise UserError(f"{folder} {missing}: make tables that fit, by {command}.")
     return FeatureTables(Path(folder).absolute(), tuple(families), cut_of(manifest))
 
@@ -155,27 +156,38 @@ def _missing(found: dict[str, FeatureFamily], family: FeatureFamily) -> str | No
     if family.name not in found:
         return f"holds {', '.join(found)}, and the model reads {family.name}"
     there = found[family.name]
-    for name, wanted in asdict(family.reads).items():
-        value = getattr(there.reads, name)
-        if value != wanted:
-            told = {"every": f" (or give --every {value})", "faces": " (or give --faces)" if value else ""}
-            return f"was featurized with {name} = {value}, and {wanted} is asked for{told.get(name, '')}"
+    other = other_input(there, family)
+    if other:
+        name, value, wanted = other
+        may_be_given = name in SAMPLING or (name == "faces" and value)
+        told = f" (or give {' '.join(_option(name, value))})" if may_be_given else ""
+        return f"was featurized with {name} = {value}, and {wanted} is asked for{told}"
     return None if there.hash() == family.hash() else f"holds {family.name} computed otherwise than the model reads it"
 
 
-def _command(folder: str, manifest: dict[str, Any], family: FeatureFamily) -> str:
-    """Return the command that makes tables with this family of the same corpora."""
+def _command(folder: str, manifest: dict[str, Any], there: FeatureFamily | None, family: FeatureFamily) -> str:
+    """Return the command that makes tables with this family of the same corpora; `there`: it as the tables have it."""
     config = Path(folder) / CONFIG
     corpora = ["--config", str(config)] if config.exists() else ["CORPUS"]
     given = ["--features", family.module or family.name]
     if isinstance(family.reads, FrameInput):
-        reads = family.reads
-        faces = "--faces" if reads.faces else "--no-faces"
-        given += ["--frames", "--every", str(reads.every), "--pixels", str(reads.pixels), faces]
+        given.append("--frames")
+        for name in SAMPLING:
+            value = getattr(family.reads, name)
+            said_before = there is not None and getattr(there.reads, name) is not None
+            given += _option(name, value) if value is not None else [flag(name), "None"] if said_before else []
+        given += [*_option("pixels", family.reads.pixels), *_option("faces", family.reads.faces)]
     else:
         given += ["--sample-rate-hz", str(family.reads.sample_rate_hz), "--level", family.reads.level]
         given += [] if "how" in manifest else ["--grid", "speech"]
     return shlex.join(["python", "jobs/featurize.py", *corpora, *given, "--out", "NEW"])
+
+
+def _option(name: str, value: bool | float) -> list[str]:
+    """Return an option as it is typed."""
+    if isinstance(value, bool):
+        return [flag(name) if value else f"--no-{name}"]
+    return [flag(name), str(value)]
 
 
 def _copies(good: pa.Table) -> dict[str, list[str]]:

@@ -124,7 +124,7 @@ class Featurizing:
     @property
     def tables(self) -> Mapping[str, pa.Schema]:
         """The tables with none or several rows a clip."""
-        frames = {FRAMES_FOLDER: pictures_schema(self.reading.pixels)} if self.reading.every else {}
+        frames = {FRAMES_FOLDER: pictures_schema(self.reading.pixels)} if self.reading.sees else {}
         heard = {_table(one): features_schema(one.shape, one.columns) for one in heard_by(self.families)}
         return {**heard, **frames}
 

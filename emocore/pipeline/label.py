@@ -253,5 +253,5 @@ def _conclude(
 def _seen(out: Path, options: LabelOptions, bundle: Bundle) -> dict[str, Any]:
     """Return how many frames were answered for, which they are, and how they answered together."""
     (family,) = _families(options, bundle)
-    reading = asdict(family.reads)
+    reading = family.to_json()["reads"]
     return {"frames": count_rows(out / FRAMES_FOLDER), "reading": reading, "combine": options.combine or bundle.combine}

@@ -73,7 +73,7 @@ class Labelling:
     @property
     def tables(self) -> Mapping[str, pa.Schema]:
         """The tables beside the labels."""
-        return tables_of(self.emotions, bool(self.reading.every))
+        return tables_of(self.emotions, self.reading.sees)
 
     def load(self) -> None:
         """Load the model and what it reads."""
@@ -102,7 +102,7 @@ class Labelling:
 
     def _sink(self, write: Write, journal: Journal, give: Give | None) -> Sink:
         told: tuple[Any, ...] = (self.emotions, write, journal, give)
-        if not self.reading.every:
+        if not self.reading.sees:
             return JoiningSink(self.model.probabilities, self.families, *told)
         (family,) = self.families
         seen: dict[str, Any] = {"how": self.combine, "temperature": self.temperature, "grid": seen_grid(self.how)}

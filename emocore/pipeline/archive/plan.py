@@ -116,7 +116,7 @@ def cut_shards(
 
 def _weight(path: str, reading: Reading) -> float:
     suffix = file_suffix(path)
-    if not reading.every:
+    if not reading.sees:
         return 1.0
     return FILM_FILES if suffix in VIDEO_SUFFIXES else STILL_FILES if suffix in STILL_SUFFIXES else 1.0
 

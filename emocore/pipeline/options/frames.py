@@ -15,6 +15,7 @@ _SETTINGS = (
     *("epochs", "steps_per_epoch", "batch_size", "learning_rate", "patience"),
     *("output", "recipe", "workers", "gpus_per_worker"),
 )
+SAMPLING = ("every", "frames_per_second")  # of which one says which pictures are looked at
 _COUNTS = ("every", "pixels", "epochs", "steps_per_epoch", "batch_size", "workers", "patience")
 
 
@@ -24,6 +25,9 @@ class PictureOptions:
 
     every: int | None = None
     """models of frames: every n-th picture; as the feature tables or the RUN say, else 20"""
+    frames_per_second: float | None = None
+    """models of frames: so many pictures a second of the film's own time instead, whatever its rate: the first that
+    begins in each share of a second"""
     faces: bool = False
     """models of frames: look at the largest face of each picture, and not where there is none; feature tables made
     so, the RUN, and --recipe fine-tune say so themselves"""
@@ -33,11 +37,14 @@ class PictureOptions:
 
     def __post_init__(self) -> None:
         check_counts(self)
+        check_sampling(self.every, self.frames_per_second)
 
     def pictures(self, base: FrameInput) -> FrameInput:
         """Return which pictures are read: what was asked for, and `base` for what was not."""
-        every = base.every if self.every is None else self.every
-        return dataclasses.replace(base, every=every, faces=base.faces or self.faces)
+        sampling = {name: getattr(self, name) for name in SAMPLING}
+        if all(value is None for value in sampling.values()):
+            sampling = {name: getattr(base, name) for name in SAMPLING}
+        return dataclasses.replace(base, **sampling, faces=base.faces or self.faces)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +118,18 @@ def check_counts(options: PictureOptions) -> None:
         value = getattr(options, name, None)
         if isinstance(value, int) and value < 1:
             raise UserError(f"{flag(name)} must be at least 1: got {value}.")
+
+
+def check_sampling(every: int | None, frames_per_second: float | None) -> None:
+    """Raise UserError for a rate that is none, and where pictures are asked for by number and by time."""
+    if frames_per_second is None:
+        return
+    check_positive("--frames-per-second", frames_per_second)
+    if every is not None:
+        raise UserError(
+            f"--every {every} and --frames-per-second {frames_per_second:g} both say which pictures are looked at: "
+            "leave one out."
+        )
 
 
 def flag(name: str) -> str:

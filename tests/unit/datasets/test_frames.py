@@ -109,6 +109,10 @@ def test_nothing_to_look_at_is_one_sentence(make):
     ("asked", "words"),
     [
         (READING.with_input(every=10), "every = 20, 10 is asked for"),
+        (
+            READING.with_input(every=None, frames_per_second=2.0),
+            "every = 20, frames_per_second = 2.0 is asked for",
+        ),
         (READING.with_input(pixels=48), f"pixels = {PIXELS}, 48 is asked for"),
         (READING.with_input(faces=True), "faces = False, True is asked for"),
     ],

@@ -1,6 +1,7 @@
 """A long file in sections: what each gives by itself is what a reading of the whole gives there."""
 
 import json
+import math
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from emocore.media.video import CannotSkip, whole
 RATE = 24_000
 SECONDS = 50.0
 PICTURES = Reading(every=20, pixels=32, sound=False)
+BY_TIME = Reading(frames_per_second=1.3, pixels=32, sound=False)
 
 
 @pytest.fixture(autouse=True)
@@ -128,18 +130,23 @@ def test_what_comes_behind_a_pause_in_the_stamps_is_heard_where_it_is(tmp_path):
         ("web.webm", "libvpx", {"cpu-used": "8", "deadline": "realtime"}),
     ],
 )
-def test_the_pictures_of_sections_are_those_of_the_whole(tmp_path, name, codec, options):
+@pytest.mark.parametrize(
+    ("reading", "indices"),
+    [(PICTURES, [20 * i for i in range(63)]), (BY_TIME, [math.ceil(i * 25 / 1.3) for i in range(65)])],
+    ids=["by number", "by time"],
+)
+def test_the_pictures_of_sections_are_those_of_the_whole(tmp_path, name, codec, options, reading, indices):
     path = write_film(str(tmp_path / name), codec, options=options, b_frames=0 if codec == "libvpx" else 2)
     with open_source(path) as stream:
-        before = read_media(stream, PICTURES)
-        found = cut(stream, PICTURES)
+        before = read_media(stream, reading)
+        found = cut(stream, reading)
         assert len(found) == 5 and Sections.from_json(json.loads(json.dumps(found.to_json()))) == found
         shown = {}
         for number in (3, 0, 4, 2, 1):
             shown[number] = []
-            stream_section(stream, PICTURES, found, number, show=shown[number].append, keep=whole(32))
+            stream_section(stream, reading, found, number, show=shown[number].append, keep=whole(32))
     after = [picture for number in range(5) for picture in shown[number]]
-    assert [picture.frame_index for picture in after] == [20 * i for i in range(63)]
+    assert [picture.frame_index for picture in after] == indices
     for one, other in zip(before.pictures, after, strict=True):
         assert one.time_seconds == other.time_seconds
         np.testing.assert_array_equal(one.image, other.image)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import pickletools
 import zipfile
 
@@ -181,6 +182,8 @@ def frame_run(tmp_path, make_clip):
         *({"combine": "mean"}, {"combine": None}, {"families": {"each": 3}}, {"families": None}, {"temperature": -1}),
         *(
             {"families": to_json([SEEN.with_input(every=0)])},
+            {"families": to_json([SEEN.with_input(every=None, frames_per_second=-2.0)])},
+            {"families": to_json([SEEN.with_input(every=None, frames_per_second=math.inf)])},
             {"families": to_json([ARTICLE])},
             {"settings": {}},
             {"settings": {"x": 1}},

@@ -34,6 +34,21 @@ def test_the_family_of_pictures_needs_frames(featurize):
     assert pictures.reads == FrameInput(every=5)
 
 
+def test_pictures_by_time(featurize):
+    (*_, pictures) = featurize(corpora=("c",), out="F", frames=True, frames_per_second=2.0).families
+    assert pictures.reads == FrameInput(None, frames_per_second=2.0)
+    for options, sentence in (
+        ({"frames_per_second": 2.0}, "--frames-per-second 2.0 says how pictures are kept, and none are: add --frames."),
+        (
+            {"frames_per_second": 2.0, "every": 5, "frames": True},
+            "--every 5 and --frames-per-second 2 both say which pictures are looked at: leave one out.",
+        ),
+    ):
+        with pytest.raises(UserError) as error:
+            featurize(corpora=("c",), out="F", **options)
+        assert str(error.value) == sentence
+
+
 def test_every_twentieth_picture_unless_given(featurize):
     assert featurize(corpora=("c",), out="F", frames=True).families[-1].reads == FrameInput(20, 256, False)
     with pytest.raises(UserError, match=r"^--every must be above 0: got 0"):

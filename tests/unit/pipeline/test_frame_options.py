@@ -51,6 +51,10 @@ def test_pictures_are_those_asked_for_else_the_others():
     assert options("").pictures(base) == base
     assert options("--every 5 --pixels 96").pictures(FrameInput()) == FrameInput(5, 96)
     assert options("--faces").pictures(FrameInput()) == FrameInput(faces=True)
+    by_time = FrameInput(None, 48, frames_per_second=2.0)
+    assert options("--frames-per-second 2").pictures(FrameInput(20, 48)) == by_time
+    assert options("--pixels 48").pictures(FrameInput(None, frames_per_second=2.0)) == by_time
+    assert options("--every 5").pictures(by_time) == FrameInput(5, 48)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +81,12 @@ def test_an_option_of_another_model(text, model, sentence):
     [
         ("--epochs 0", "--epochs must be at least 1: got 0."),
         ("--every -1", "--every must be at least 1: got -1."),
+        ("--frames-per-second 0", "--frames-per-second must be above 0: got 0.0."),
+        ("--frames-per-second inf", "--frames-per-second must be above 0: got inf."),
+        (
+            "--every 5 --frames-per-second 2",
+            "--every 5 and --frames-per-second 2 both say which pictures are looked at: leave one out.",
+        ),
         ("--workers 0", "--workers must be at least 1: got 0."),
         ("--pixels 8", "--pixels must be from 16 to 1024: got 8."),
         ("--steps-per-epoch 0", "--steps-per-epoch must be at least 1: got 0."),
@@ -95,6 +105,12 @@ def test_options_come_back_from_a_config(tmp_path):
     saved = {"options": options_to_json(told)}
     (tmp_path / "config.json").write_text(json.dumps(saved))
     assert options(f"--config {tmp_path}/config.json") == told
+
+
+def test_a_config_that_takes_pictures_by_number_is_overruled_by_time(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"options": options_to_json(options("--every 5"))}))
+    told = options(f"--config {tmp_path}/config.json --every None --frames-per-second 2")
+    assert told.pictures(FrameInput()) == FrameInput(None, frames_per_second=2.0)
 
 
 def test_pictures_alone_are_told_from_training():
