@@ -13,7 +13,7 @@ from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
 from emocore.errors import MediaError
-from emocore.media.channels import SILENCE_PEAK, Mixer
+from emocore.media.channels import MEAN, SILENCE_PEAK, Mixer
 from emocore.media.container import begin, missing_allowed
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
@@ -65,18 +65,22 @@ class SoundStart:
     zero_pts: int  # the stamp of the track's first sample
     channel: int  # to take alone, or MEAN
     sample: int  # the first that is handed on; packets may come from before it
+    voices: tuple[int, ...] = ()  # channels to hand on together, in the place of one
 
 
 class SoundDecoder:
     """Takes the packets of a sound track, and hands its samples on as they come, in one channel at its own rate.
 
     Channels are averaged, unless one of them is to be taken alone: `Powers` says so of the first minute that can be
-    heard, which waits for it. Where the track's stamps leave a gap there is silence. `take` is given float32[samples].
+    heard, which waits for it. Where the track's stamps leave a gap there is silence. `take` is given float32[samples],
+    and float32[voices, samples] where channels are `voices`.
     `start`: the packets are those from there on. Raises MediaError: unsupported, broken, truncated, no_samples,
     not_finite, or too_large.
     """
 
-    def __init__(self, stream: AudioStream, take: Take, start: SoundStart | None = None) -> None:
+    def __init__(
+        self, stream: AudioStream, take: Take, start: SoundStart | None = None, voices: tuple[int, ...] = ()
+    ) -> None:
         if stream.codec_context is None:
             raise MediaError("open", "unsupported", "a sound track in a code that is not known")
         if stream.codec_context.name in CODECS_IN_DOUBT:
@@ -97,7 +101,11 @@ class SoundDecoder:
         if not MIN_RATE_HZ <= self.rate <= MAX_RATE_HZ:
             detail = f"{self.rate} samples a second: from {MIN_RATE_HZ} to {MAX_RATE_HZ} are read"
             raise MediaError("decode", "too_large", detail)
-        self.mixer = Mixer([channel.name for channel in stream.layout.channels], start.channel if start else None)
+        names = [channel.name for channel in stream.layout.channels]
+        if start or voices:
+            self.mixer = Mixer(names, start.channel if start else MEAN, start.voices if start else voices)
+        else:
+            self.mixer = Mixer(names)
         self._packer: AudioResampler | None = None
         self.zero_pts: int | None = start.zero_pts if start else None
         self._skipped: int | None = None if start else 0  # samples before the start, that are still to come

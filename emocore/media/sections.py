@@ -14,9 +14,10 @@ from av.stream import Stream as Track
 
 from emocore.errors import MediaError
 from emocore.media.audio import SoundDecoder, SoundStart
+from emocore.media.choice import Speaks, chosen, decode_head, film_of, packets, rewound, wanted_track
 from emocore.media.container import begin, open_container, stated_seconds, states_length
 from emocore.media.limit import TimeLimit
-from emocore.media.reading import Hear, Reading, Speaks, by_preference, chosen, film_of, packets, preferred, rewound
+from emocore.media.reading import Hear, Reading
 from emocore.media.source import MEMBER, Stream, split_segment
 from emocore.media.stills import is_still
 from emocore.media.video import MOST_WAITING, CannotSkip, Keep, PictureDecoder, Ranks, Scene, Show, is_flush
@@ -34,11 +35,12 @@ _FILM_SEEKS = frozenset({"mov", "matroska"})
 
 @dataclass(frozen=True)
 class SoundTrack:
-    """The sound track that is read: its number from 1 on, the stamp of its first sample, and the channel to take."""
+    """The sound track that is read: its number from 1 on, the stamp of its first sample, and the channels to take."""
 
     number: int
     zero_pts: int
     channel: int
+    voices: tuple[int, ...] = ()  # the channels that are heard each by itself
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ class Sections:
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> "Sections":
         """Return what `to_json` gave."""
-        sound = SoundTrack(**told["sound"]) if told["sound"] else None
+        track = told["sound"]
+        sound = SoundTrack(**{**track, "voices": tuple(track["voices"])}) if track else None
         scenes = tuple(Scene(**scene) for scene in told["scenes"])
         return cls(**{**told, "begins": tuple(told["begins"]), "sound": sound, "scenes": scenes})
 
@@ -96,14 +99,9 @@ def sections_of(stream: Stream, reading: Reading, limit: TimeLimit, speaks: Spea
                 return None
             if reading.every:
                 return _film_sections(container, limit, *told)
-            wanted = reading.sound_track
-        if wanted is None:
-            with closing(open_container(rewound(stream))) as container:
-                places = by_preference(container)
-            if len(places) > 1:
-                wanted = preferred(stream, places, limit, speaks)
+        wanted = wanted_track(stream, reading.sound_track, limit, speaks)
         with closing(open_container(rewound(stream))) as container:
-            return _sound_sections(container, wanted, limit, *told)
+            return _sound_sections(container, wanted, limit, *told, apart=reading.apart)
     except (MediaError, CannotSkip) as fault:
         if isinstance(fault, MediaError) and fault.reason == "too_slow":
             raise
@@ -129,7 +127,7 @@ def _places(seconds: float, n_bytes: int) -> list[float]:
 
 
 def _sound_sections(
-    container: InputContainer, wanted: int | None, limit: TimeLimit, n_bytes: int, states_length: bool
+    container: InputContainer, wanted: int | None, limit: TimeLimit, n_bytes: int, states_length: bool, *, apart: bool
 ) -> Sections | None:
     if not _seeks(container, _SOUND_SEEKS):
         return None
@@ -143,14 +141,12 @@ def _sound_sections(
     if len(places) < 2:
         return None
     sound = SoundDecoder(track, lambda _: None)
-    for packet in packets(container, [track.index], limit):
-        sound.feed(packet)
-        if sound.mixer.is_decided or (sound.zero_pts is not None and track.channels == 1):
-            break
+    decode_head(container, sound, limit)
     sound.stop()
     if sound.zero_pts is None:
         return None
-    found = SoundTrack(container.streams.audio.index(track) + 1, sound.zero_pts, sound.mixer.channel)
+    voices = sound.mixer.found_voices if apart else ()
+    found = SoundTrack(container.streams.audio.index(track) + 1, sound.zero_pts, sound.mixer.channel, voices)
     return Sections(tuple(places), len(container.streams.audio), stated, begins, found)
 
 
@@ -281,7 +277,7 @@ def _hear_section(
     assert told
     track = container.streams.audio[told.number - 1]
     first = math.floor(sections.begins[number] - sections.begins_seconds - WARM_SECONDS) if number else 0
-    start = SoundStart(told.zero_pts, told.channel, max(0, first) * int(track.rate))
+    start = SoundStart(told.zero_pts, told.channel, max(0, first) * int(track.rate), told.voices)
     if first > 0:
         _seek(container, track, told.zero_pts + math.floor((first - _PREROLL_SECONDS) / (track.time_base or 1)))
     sound = SoundDecoder(track, lambda signal: take(signal), start)

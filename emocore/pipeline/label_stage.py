@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from emocore.errors import UserError
 from emocore.features.extract import load_families
 from emocore.features.family import FeatureFamily
-from emocore.features.one_file import Found
+from emocore.features.one_file import Found, row_of
 from emocore.labels import EMOTIONS
 from emocore.media.reading import Reading
 from emocore.models.aggregation import How
@@ -72,7 +72,8 @@ class Labelling:
     @property
     def tables(self) -> Mapping[str, pa.Schema]:
         """The tables beside the labels."""
-        return tables_of(self.emotions, bool(self.reading.every))
+        sees = bool(self.reading.every)
+        return tables_of(self.emotions, sees, apart=self.how.channels == "separate" and not sees)
 
     def load(self) -> None:
         """Load the model and what it reads."""
@@ -93,9 +94,10 @@ class Labelling:
             for span in section.seen:
                 taking.see(clips, span)
         elif self.how.grid == "speech" and rows.num_rows:  # a grid's windows have their numbers from it
-            (behind,) = before.windows.values() or (0,)
+            (family,) = self.families
+            behind = [before.windows.get(row_of(family.name, track), 0) for track in rows["track"].to_pylist()]
             place = rows.column_names.index("window")
-            numbers = pc.add(rows["window"], pa.scalar(behind, pa.int32()))
+            numbers = pc.add(rows["window"], pa.array(behind, pa.int32()))
             rows = rows.set_column(place, rows.field("window"), numbers)
         if rows.num_rows:
             taking.take_rows(clips, rows)

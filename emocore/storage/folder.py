@@ -22,7 +22,7 @@ ARCHIVE = ".archive.sqlite"  # what a folder that follows an archive knows of it
 PLAN = ".plan.arrow"  # the files that are to be worked on
 JOURNALS = ".journals"  # what is being read of them
 SECTIONS = ".sections"  # what was made of parts of long files, until the whole is there
-FRAMES_FOLDER, WINDOWS_FOLDER = "frames", "windows"  # tables with several rows a clip
+FRAMES_FOLDER, WINDOWS_FOLDER, TRACKS_FOLDER = "frames", "windows", "tracks"  # tables with several rows a clip
 LOCK = ".lock"
 _COMMANDS = ("featurize", "train", "tune", "evaluate", "label")
 

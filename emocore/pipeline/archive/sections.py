@@ -139,14 +139,15 @@ def answer_section(cut: Cut, number: int, stage: Stage, journal: Journal, read: 
     taking = stage.take_section(rows.append, journal)
     found = read(taking)
     taking.finish()
-    for fault in taking.faults.values():  # of the only clip
+    for fault in taking.ended.values():  # of the only clip
         found = Found(fault=fault)
     table = (
         pa.concat_tables(rows)
         if rows and (found.answerable or not found.fault)
         else pa.table({"clip": pa.array([], pa.string())})
     )
-    told = {"found": found.to_json(), "seconds": time.perf_counter() - started}
+    missed = [(n, why.stage, why.reason, why.detail) for n, why in taking.missed.values()]
+    told = {"found": found.to_json(), "seconds": time.perf_counter() - started, "missed": missed}
     write_table(table.replace_schema_metadata({_FOUND: json.dumps(told)}), cut.piece(number))
     return max(0.0, found.until_seconds - cut.sections.begins[number])
 
@@ -171,6 +172,8 @@ def join_sections(cut: Cut, shard: pa.Table, stage: Stage, out: Path) -> int:
             told = json.loads((table.schema.metadata or {})[_FOUND])
             piece = Found.from_json(told["found"])
             stage.join(taking, cut.clips, table.replace_schema_metadata(), piece, found)
+            for n, *why in told["missed"]:
+                taking.miss(cut.clips, n, MediaError(*why))
             found, seconds = found + piece, seconds + told["seconds"]
             if found.fault or found.unproven:
                 break

@@ -166,7 +166,7 @@ def test_a_wav_that_is_cut_keeps_what_is_left_and_one_that_ran_out_of_time_is_a_
 
 def test_an_exception_at_the_end_of_a_broken_file_is_its_own(media_files, tmp_path, monkeypatch):
     path = cut_at(media_files.sound("cut.flac", np.concatenate([0.5 * spoken(22_050)] * 12)), 0.6)
-    monkeypatch.setattr(one_file.Ear, "finish", lambda _: 1 / 0)
+    monkeypatch.setattr(one_file.Ears, "finish", lambda _: 1 / 0)
     assert run_shard(planned(path), Sounds(lambda x: np.tile(EVEN, (len(x), 1)), how_cut()), tmp_path / "out") == 1
     (failed,) = read_table(tmp_path / "out/failures/000000.parquet", FAILURES).to_pylist()
     assert failed["reason"] == "internal" and "ZeroDivisionError" in failed["detail"]
