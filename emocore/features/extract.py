@@ -37,7 +37,7 @@ FEATURIZED = pa.schema(
         *FAULT,
         pa.field("speech_seconds", pa.float64()),  # null where nobody looked for speech
         pa.field("broken_after_seconds", pa.float64()),  # where it cannot be read any further
-        pa.field("unfit", pa.int32()),  # windows that were left out, as what was made of them is no number
+        pa.field("windows_left_out", pa.int32()),  # as what was made of them is no number
     ]
 )
 Alive = Callable[[float], None]
@@ -155,7 +155,7 @@ class _Result:
     sound_tracks: int | None = None
     speech_seconds: float | None = None
     broken_after_seconds: float | None = None
-    unfit: int = 0
+    windows_left_out: int = 0
 
     def later(self, seconds: float) -> Self:
         """Return it on a clock that began so many seconds before the clip's."""
@@ -237,7 +237,7 @@ def _to_table(planned: pa.Table, results: list[_Result]) -> pa.Table:
         "sound_tracks": [r.sound_tracks for r in results],
         "speech_seconds": [r.speech_seconds for r in results],
         "broken_after_seconds": [r.broken_after_seconds for r in results],
-        "unfit": [r.unfit for r in results],
+        "windows_left_out": [r.windows_left_out for r in results],
         "state": [r.state for r in results],
         "stage": [r.fault and r.fault.stage for r in results],
         "reason": [r.fault and r.fault.reason for r in results],

@@ -211,9 +211,9 @@ class HeardSink(Sink):
 
     def rows(self, featurized: pa.Table) -> pa.Table:
         """Return the LABELS rows of FEATURIZED rows, all of whose windows were taken."""
-        clips, unfit = (featurized[name].to_pylist() for name in ("clip", "unfit"))
+        told = (featurized[name].to_pylist() for name in ("clip", "windows_left_out"))
         sums = []
-        for clip, left_out in zip(clips, unfit, strict=True):
+        for clip, left_out in zip(*told, strict=True):
             first = self._first.get(clip, clip)
             tracks = dict(sorted(self.sums.get(first, {}).items()))
             for total in tracks.values():

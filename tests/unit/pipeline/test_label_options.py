@@ -20,6 +20,7 @@ def told(*media, **options):
         ({"window_seconds": 2.0}, "--window-seconds 2.0"),
         ({"hop_seconds": 1.0}, "--hop-seconds 1.0"),
         ({"vad": False}, "--no-vad"),
+        ({"channels": "separate"}, "--channels separate"),
         ({"seconds_per_file": 5.0}, "--seconds-per-file 5.0"),
         ({"exclude": ("a*", "b")}, "--exclude a* b"),
         ({"no_follow": True}, "--no-follow"),
