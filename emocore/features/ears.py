@@ -15,9 +15,9 @@ from emocore.features.windows import ALL
 from emocore.timeline import HowCut
 from emocore.tracks.vad import Span
 
-# A voice that another channel has louder by more is a copy of it. Made calls of two RAVDESS actors each, copies 20 dB
-# fainter: without this 61 % of the seconds in which the other one spoke passed for speech, with it 0.3 %, and of one's own
-# 99.1 % did (without: 100 %). Of those in which people spoke at once too, 92 % did, and 88 % where 6 dB were enough.
+# A voice that another channel has louder by more is a copy of it. Made calls of two RAVDESS actors each, with copies
+# 20 dB fainter: without this 61 % of the seconds in which the other one spoke passed for speech, with it 0.3 %, and
+# 99.1 % of one's own (without: 100 %). Where they also spoke at once 92 % of one's own did, and by 6 dB 88 %.
 CROSSTALK = 0.1  # of power: 10 dB
 _LEVEL_SECONDS = 0.1  # over which power is averaged: pauses within a word are shorter
 _LEAST_HZ = 80.0  # below any voice: an offset and hum are no level

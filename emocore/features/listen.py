@@ -244,7 +244,7 @@ class _Input:
         )
         states = [_state(part, said) for part, said in zip(parts, seconds, strict=True)]
         windows = Windows([cut.window for cut in cuts], states, seconds, loaded(family)(parts))
-        fit: NDArray[np.bool_] = np.isfinite(windows.values.reshape(len(cuts), -1)).all(axis=1)
+        fit = np.asarray(np.isfinite(windows.values.reshape(len(cuts), -1)).all(axis=1), np.bool_)
         if not fit.all():
             self.ear.leave_out(int((~fit).sum()))
             windows = windows.part(fit)

@@ -1,4 +1,4 @@
-"""Channels that hold two people: each is a track, answers for its own voice alone, and is what it is in a file alone."""
+"""Channels that hold two people: each is a track, for its own voice alone, and is what it is in a file alone."""
 
 import numpy as np
 import pyarrow as pa
