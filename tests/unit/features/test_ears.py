@@ -107,3 +107,15 @@ def test_levels_do_not_depend_on_chunks_nor_on_an_offset():
     np.testing.assert_array_equal(whole[0, half[0]], channels[0, half[0]])
     np.testing.assert_array_equal(whole[1, half[1]], channels[1, half[1]])
     assert not whole[1, half[0]].any() and not whole[0, half[1]].any()
+
+
+def test_voices_of_a_file_that_is_cut_and_of_a_segment(media_files):
+    path = media_files.sound("a.flac", np.column_stack([AGENT, CALLER]), RATE)
+    content = (media_files.folder / "a.flac").read_bytes()
+    cut = media_files.bytes("cut.flac", content[: len(content) * 6 // 10])
+    for name, tracks in ((cut, {1, 2}), (f"{path}#t=2.5,5.0", {2}), (f"{path}#t=5.5,9.5", {1, 2})):
+        planned = rows_to_table([{"clip": "a", "path": name, "soft_label": np.zeros(8, "f4")}], PLANNED)
+        sink = Collected()
+        (row,) = featurize_batch(planned, [ARTICLE], sink=sink, how=APART).to_pylist()
+        assert set(sink.table(ARTICLE)["track"].to_pylist()) == tracks and row["state"] == "ok"
+        assert (row["broken_after_seconds"] is not None) == (name == cut)
