@@ -5,7 +5,6 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import scipy.signal
 from numpy.typing import NDArray
 
 from emocore.features.family import FeatureFamily
@@ -87,6 +86,9 @@ class Levels:
     """How loud channels are, from one chunk to the next, whatever the chunks."""
 
     def __init__(self, n: int, sample_rate_hz: int) -> None:
+        from scipy.signal import lfilter  # noqa: PLC0415 - a part of a second, for who hears voices apart
+
+        self._filter = lfilter
         passed = np.exp(-2 * np.pi * _LEAST_HZ / sample_rate_hz)
         share = 1 - np.exp(-1 / (_LEVEL_SECONDS * sample_rate_hz))
         self._high, self._mean = ([1.0, -1.0], [1.0, -passed]), ([share], [1.0, share - 1])
@@ -94,6 +96,6 @@ class Levels:
 
     def own(self, channels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return float32[channels, samples], silent where another channel is louder by CROSSTALK."""
-        passed, self._passed = scipy.signal.lfilter(*self._high, channels.astype(np.float64), zi=self._passed)
-        power, self._powers = scipy.signal.lfilter(*self._mean, passed * passed, zi=self._powers)
+        passed, self._passed = self._filter(*self._high, channels.astype(np.float64), zi=self._passed)
+        power, self._powers = self._filter(*self._mean, passed * passed, zi=self._powers)
         return np.where(power >= CROSSTALK * power.max(axis=0), channels, np.float32(0))
