@@ -57,6 +57,7 @@ CUT_CLIPS = pa.schema(
         *CLIPS,
         ("speech_seconds", pa.float64()),  # null where nobody looked for speech
         ("broken_after_seconds", pa.float64()),  # where it cannot be read any further; null: it was read to its end
+        ("windows_left_out", pa.int32()),  # as what was made of them is no number
     ]
 )
 FAILURES = pa.schema(

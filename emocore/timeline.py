@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 from emocore.errors import UserError
 
 GridName = Literal["tiled", "speech"]
+ChannelsName = Literal["mix", "separate"]
 
 LEAST_WINDOW_SECONDS, MOST_WINDOW_SECONDS = 0.1, 60.0  # that a user may ask for, and of a hop
 _MICROSECONDS = 1_000_000
@@ -106,16 +107,17 @@ WHOLE_CLIP = WindowGrid()
 
 @dataclass(frozen=True)
 class HowCut:
-    """How a recording is cut into windows; what is None is as the features of the model say.
+    """How a recording is heard and cut into windows; what is None is as the features of the model say.
 
     `grid` None: their own, one window a clip. `vad`: whether speech is looked for, and a window without it has no
-    answer.
+    answer. `channels` separate: those of a sound track are voices, each with windows of its own.
     """
 
     grid: GridName | None = None
     window_seconds: float | None = None  # None: as long as the features are made for
     hop_seconds: float | None = None  # None: half of a window, and a whole one of films
     vad: bool = False
+    channels: ChannelsName = "mix"
 
 
 AS_FAMILIES_SAY = HowCut()
@@ -127,12 +129,13 @@ def how_cut(
     hop_seconds: float | None = None,
     *,
     vad: bool = True,
+    channels: ChannelsName = "mix",
     sees: bool = False,
 ) -> HowCut:
     """Return how `label` cuts a recording for a model that hears or sees. Raises UserError.
 
     >>> how_cut(), how_cut(vad=False).grid, how_cut(sees=True).grid
-    (HowCut(grid='speech', window_seconds=None, hop_seconds=None, vad=True), 'tiled', 'tiled')
+    (HowCut(grid='speech', window_seconds=None, hop_seconds=None, vad=True, channels='mix'), 'tiled', 'tiled')
     """
     for option, value in (("--window-seconds", window_seconds), ("--hop-seconds", hop_seconds)):
         if value is not None and not LEAST_WINDOW_SECONDS <= value <= MOST_WINDOW_SECONDS:
@@ -142,7 +145,11 @@ def how_cut(
         raise UserError(f"--grid must be one of {', '.join(get_args(GridName))}: got {grid!r}.")
     if grid == "speech" and not vad:
         raise UserError("--grid speech places windows on speech, for which --no-vad does not look: leave one out.")
-    if sees and (grid == "speech" or not vad):
-        option = "--grid speech" if grid == "speech" else "--no-vad"
+    if channels not in get_args(ChannelsName):
+        raise UserError(f"--channels must be one of {', '.join(get_args(ChannelsName))}: got {channels!r}.")
+    of_sound = {"--grid speech": grid == "speech", "--no-vad": not vad, "--channels separate": channels == "separate"}
+    if sees and any(of_sound.values()):
+        option = next(option for option, is_given in of_sound.items() if is_given)
         raise UserError(f"{option} is of sound, and the model reads pictures: leave it out.")
-    return HowCut(grid or ("speech" if vad and not sees else "tiled"), window_seconds, hop_seconds, vad and not sees)
+    grid = grid or ("speech" if vad and not sees else "tiled")
+    return HowCut(grid, window_seconds, hop_seconds, vad and not sees, channels)

@@ -55,7 +55,7 @@ def read_media(stream, reading, keep=None, speaks=None):
     media = stream_media(
         stream, reading, hear if reading.sound else None, pictures.append, keep or whole(reading.pixels), speaks
     )
-    sound = Sound(np.concatenate(tracks[-1][1]), tracks[-1][0]) if media.sound_seconds is not None else None
+    sound = Sound(np.concatenate(tracks[-1][1], axis=-1), tracks[-1][0]) if media.sound_seconds is not None else None
     return Whole(sound, pictures if media.shown else None, media)
 
 

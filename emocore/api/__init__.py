@@ -54,7 +54,7 @@ class Answer:
 
     @property
     def tracks(self) -> Mapping[int, Sequence[Prediction]]:
-        """The windows of each track; track 0 is the clip as a whole, no person told apart."""
+        """The windows of each track; track 0 is the clip as a whole, and voices told apart are tracks from 1 on."""
         tracks: dict[int, list[Prediction]] = {}
         for window in self.windows:
             tracks.setdefault(window.track, []).append(window)
@@ -183,11 +183,13 @@ def load_model(
     window_seconds: float | None = None,
     hop_seconds: float | None = None,
     vad: bool = True,
+    channels: Literal["mix", "separate"] = "mix",
 ) -> Model:
     """Return a model: of a RUN folder of `train` or `tune`, or one that is shipped, by its name, as "face-cnn".
 
     One recording at a time is answered for on the CPU, by the numbers of a job with the same options (`--grid`,
-    `--window-seconds`, `--hop-seconds`, `--no-vad`). Raises UserError where there is none, and as the job does.
+    `--window-seconds`, `--hop-seconds`, `--no-vad`, `--channels`). Raises UserError where there is none, and as the
+    job does.
     """
     from emocore.features.catalogue import families_of  # noqa: PLC0415 - as above
     from emocore.features.family import check_window  # noqa: PLC0415 - as above
@@ -198,7 +200,7 @@ def load_model(
     place = os.fspath(model)
     card = read_card(place)
     sees = find_model(card["model"]).sees
-    how = how_cut(grid, window_seconds, hop_seconds, vad=vad, sees=sees)
+    how = how_cut(grid, window_seconds, hop_seconds, vad=vad, channels=channels, sees=sees)
     check_window([] if sees else list(families_of(card["families"]).values()), window_seconds)
     return Model(place, seconds_per_file, card["emotions"], asdict(how))
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from emocore.errors import MediaError, UserError
 from emocore.features.clock import later
 from emocore.features.family import FeatureFamily, FrameInput, SoundInput
-from emocore.features.listen import Windows, loaded
+from emocore.features.listen import Windows, loaded, no_numbers
 from emocore.features.one_file import Found, Job, Sink, conclude, read_on, read_section, read_whole
 from emocore.media.limit import TimeLimit
 from emocore.media.reading import Reading
@@ -37,6 +37,7 @@ FEATURIZED = pa.schema(
         *FAULT,
         pa.field("speech_seconds", pa.float64()),  # null where nobody looked for speech
         pa.field("broken_after_seconds", pa.float64()),  # where it cannot be read any further
+        pa.field("windows_left_out", pa.int32()),  # as what was made of them is no number
     ]
 )
 Alive = Callable[[float], None]
@@ -154,6 +155,7 @@ class _Result:
     sound_tracks: int | None = None
     speech_seconds: float | None = None
     broken_after_seconds: float | None = None
+    windows_left_out: int = 0
 
     def later(self, seconds: float) -> Self:
         """Return it on a clock that began so many seconds before the clip's."""
@@ -198,6 +200,8 @@ def _read_file(path: str, job: Job, taken: _Taken, limit: TimeLimit) -> Found:
 
 def _result(found: Found, reading: Reading, content: str | None) -> _Result:
     heard, fault = found.heard, found.fault
+    if found.unfit and not found.answerable:
+        fault = no_numbers()
     if fault and not found.answerable:
         return _Result(content, fault=fault)
     if heard is None:
@@ -214,6 +218,7 @@ def _result(found: Found, reading: Reading, content: str | None) -> _Result:
         found.sound_tracks,
         heard.speech_seconds if heard else None,
         found.until_seconds if fault else None,
+        found.unfit,
     )
 
 
@@ -232,6 +237,7 @@ def _to_table(planned: pa.Table, results: list[_Result]) -> pa.Table:
         "sound_tracks": [r.sound_tracks for r in results],
         "speech_seconds": [r.speech_seconds for r in results],
         "broken_after_seconds": [r.broken_after_seconds for r in results],
+        "windows_left_out": [r.windows_left_out for r in results],
         "state": [r.state for r in results],
         "stage": [r.fault and r.fault.stage for r in results],
         "reason": [r.fault and r.fault.reason for r in results],

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emocore.errors import MediaError
 from emocore.features.family import Extractor, FeatureFamily, SoundInput, SoundWindow
+from emocore.features.listened import Listened
 from emocore.features.windows import ALL, Cut, Cutter, Heard, SpeechCutter, TiledCutter
-from emocore.media.audio import Resampler, extent_state, sound_state
-from emocore.media.bandwidth import Bandwidth, Spectrum
+from emocore.media.audio import Resampler, sound_state
+from emocore.media.bandwidth import Bandwidth
 from emocore.timeline import HowCut, Window, WindowGrid
 from emocore.tracks.vad import Span, Speech, SpeechDetector
 
@@ -43,7 +43,7 @@ def tiles_of(family: FeatureFamily, window_seconds: float, hop_seconds: float) -
 
 @dataclass(frozen=True)
 class Windows:
-    """One family's windows of a clip, in their order: their states, how much of each is speech, and their values.
+    """One family's windows of a track, in their order: their states, how much of each is speech, and their values.
 
     `speech_seconds` float64[n], NaN where nobody looked; `values` float32[n, *shape].
     """
@@ -52,6 +52,18 @@ class Windows:
     states: list[str]
     speech_seconds: NDArray[np.float64]
     values: NDArray[np.float32]
+    track: int = 0  # 0: the clip as a whole
+
+    def part(self, wanted: NDArray[np.bool_]) -> "Windows":
+        """Return those that are wanted, bool[n]."""
+        places = np.flatnonzero(wanted)
+        return replace(
+            self,
+            windows=[self.windows[place] for place in places],
+            states=[self.states[place] for place in places],
+            speech_seconds=self.speech_seconds[places],
+            values=self.values[places],
+        )
 
     def numbered(self, behind: int) -> "Windows":
         """Return them behind so many others."""
@@ -60,64 +72,12 @@ class Windows:
         return replace(self, windows=[replace(window, index=behind + window.index) for window in self.windows])
 
 
+def no_numbers() -> MediaError:
+    """Return the fault of a sound of which no window has features that are numbers."""
+    return MediaError("featurize", "not_finite", "the features of its sound hold NaN or infinity")
+
+
 Give = Callable[[FeatureFamily, Windows], None]
-
-
-_PLAIN = ("begins", "seconds", "samples", "sample_rate_hz", "extent", "speech_seconds")
-
-
-@dataclass(frozen=True)
-class Listened:
-    """What was heard of a sound, or of a section of it: one can be added to the one before."""
-
-    begins: float  # on the clip's clock
-    seconds: float  # up to when
-    samples: int
-    sample_rate_hz: int
-    extent: tuple[float, float, float]  # the least sample, the largest, and the sum of all
-    spectrum: Spectrum
-    states: frozenset[str]  # of its windows
-    speech_seconds: float | None  # None where nobody looked
-
-    @property
-    def state(self) -> str:
-        """What the clip's state is, by its windows or, where there are none, by the sound."""
-        for state in ("ok", "no_speech", "silent", "too_short"):
-            if state in self.states:
-                return state
-        least, most, total = self.extent
-        state = extent_state(self.samples, self.sample_rate_hz, least, most, total / max(self.samples, 1))
-        if state != "ok":
-            return state
-        return "too_short" if self.speech_seconds is None else "no_speech"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        power = [float(bin_) for bin_ in self.spectrum.power]
-        heard = {"frames": self.spectrum.frames, "power": power, "states": sorted(self.states)}
-        return {name: getattr(self, name) for name in _PLAIN} | heard
-
-    @classmethod
-    def from_json(cls, told: dict[str, Any]) -> "Listened":
-        """Return what `to_json` gave."""
-        spectrum = Spectrum(told["sample_rate_hz"], told["frames"], np.array(told["power"], np.float64))
-        plain = {name: told[name] for name in _PLAIN} | {"extent": tuple(told["extent"])}
-        return cls(**plain, spectrum=spectrum, states=frozenset(told["states"]))
-
-    def __add__(self, other: "Listened") -> "Listened":
-        """Return both, the other one behind this one."""
-        if not other.samples:
-            return self
-        (least, most, total), (other_least, other_most, other_total) = self.extent, other.extent
-        return replace(
-            self,
-            seconds=other.seconds,
-            samples=self.samples + other.samples,
-            extent=(min(least, other_least), max(most, other_most), total + other_total),
-            spectrum=self.spectrum + other.spectrum,
-            states=self.states | other.states,
-            speech_seconds=None if self.speech_seconds is None else self.speech_seconds + (other.speech_seconds or 0.0),
-        )
 
 
 class Ear:
@@ -139,9 +99,11 @@ class Ear:
         self.begins = begins
         self.samples = 0
         self.states: set[str] = set()
+        self.unfit = 0  # windows that were left out, as what was made of them is no number
         self.span = span
         self._counted = 0  # of the samples those within the span
         self._bandwidth = Bandwidth(sample_rate_hz)
+        self._is_one = how.grid is None
         self._detector = SpeechDetector(sample_rate_hz, begins, span) if how.vad else None
         self._least = self._most = self._sum = 0.0  # of the samples
         inputs = {family.reads for family in families}
@@ -180,14 +142,14 @@ class Ear:
             self.speech.total_seconds if self.speech else None,
         )
 
-    def feed(self, signal: NDArray[np.float32]) -> None:
-        """Take float32[samples]."""
+    def feed(self, signal: NDArray[np.float32], own: NDArray[np.float32] | None = None) -> None:
+        """Take float32[samples]; `own`: the same, as far as what is heard may be this track's own voice."""
         if not len(signal):
             return
         self._count(signal)
         self.samples += len(signal)
         if self._detector:
-            self._detector.feed(signal)
+            self._detector.feed(signal if own is None else own)
         for one in self._inputs:
             one.feed(signal)
         self._forget()
@@ -209,6 +171,12 @@ class Ear:
             self._detector.finish()
         for one in self._inputs:
             one.finish()
+
+    def leave_out(self, n: int) -> None:
+        """Count windows without numbers. Raises MediaError where a clip is one window."""
+        if self._is_one:
+            raise no_numbers()
+        self.unfit += n
 
     def _forget(self) -> None:
         if self._detector:
@@ -275,11 +243,14 @@ class _Input:
             [speech.seconds_in(cut.window.start_seconds, cut.window.end_seconds) if speech else np.nan for cut in cuts]
         )
         states = [_state(part, said) for part, said in zip(parts, seconds, strict=True)]
-        self.ear.states.update(states)
-        values = loaded(family)(parts)
-        if not np.isfinite(values).all():
-            raise MediaError("featurize", "not_finite", f"the features {family.name} of its sound hold NaN or infinity")
-        self.give(family, Windows([cut.window for cut in cuts], states, seconds, values))
+        windows = Windows([cut.window for cut in cuts], states, seconds, loaded(family)(parts))
+        fit = np.asarray(np.isfinite(windows.values.reshape(len(cuts), -1)).all(axis=1), np.bool_)
+        if not fit.all():
+            self.ear.leave_out(int((~fit).sum()))
+            windows = windows.part(fit)
+        self.ear.states.update(windows.states)
+        if windows.windows:
+            self.give(family, windows)
 
     def _between(self, start: int, end: int) -> NDArray[np.float32]:
         """Return the samples [start, end); there is silence before the sound begins."""

@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from emocore.errors import MediaError
+from emocore.features.ears import Ears
 from emocore.features.family import FeatureFamily
-from emocore.features.listen import Ear, Listened, Windows
+from emocore.features.listen import Windows
+from emocore.features.listened import Listened
 from emocore.media.audio import Take, check_whole
 from emocore.media.fragment import Segment
 from emocore.media.limit import TimeLimit
@@ -52,7 +54,11 @@ class Job:
         """Return the sections that a file is read in; None: in one piece. Raises MediaError (too_slow)."""
         if not cuts(self.heard, self.reading, self.how) or not may_be_long(path, stream.seek(0, io.SEEK_END)):
             return None
-        return sections_of(stream, self.reading, limit, speaks if is_installed() else None)
+        return sections_of(stream, self.reading_of(limit), limit, speaks if is_installed() else None)
+
+    def reading_of(self, limit: TimeLimit) -> Reading:
+        """Return the reading of one file, whose time runs."""
+        return replace(self.reading, apart=self.how.channels == "separate", limit=limit)
 
 
 def cuts(heard: Sequence[FeatureFamily], reading: Reading, how: HowCut) -> bool:
@@ -73,7 +79,8 @@ class Found:
     last_picture: int = -1
     sound_tracks: int | None = None
     duration_seconds: float | None = None
-    windows: dict[str, int] = field(default_factory=dict)  # how many there were, by the family
+    windows: dict[str, int] = field(default_factory=dict)  # how many there were, by `row_of` family and track
+    unfit: int = 0  # windows that were left out, as what was made of them is no number
     answerable: bool = False  # whether a model may answer for some of it
     fault: MediaError | None = None
     unproven: bool = False
@@ -83,10 +90,9 @@ class Found:
         """Up to when there was something."""
         return max(self.heard.seconds if self.heard else 0.0, self.seen[-1][1] if self.seen else 0.0)
 
-    @property
-    def most_windows(self) -> int:
-        """How many windows the family has that has most: by a rounding at an end, one may lack one."""
-        return max(self.windows.values(), default=0)
+    def windows_before(self, track: int) -> int:
+        """Return how many windows a track has, by the family that has most: by a rounding one may lack one."""
+        return max((n for row, n in self.windows.items() if row.endswith(f" {track}")), default=0)
 
     def __add__(self, other: "Found") -> "Found":
         """Return both, the other one behind this one."""
@@ -106,6 +112,7 @@ class Found:
             windows={
                 name: self.windows.get(name, 0) + other.windows.get(name, 0) for name in (self.windows | other.windows)
             },
+            unfit=self.unfit + other.unfit,
             answerable=self.answerable or other.answerable,
         )
 
@@ -126,6 +133,11 @@ class Found:
 NOTHING_FOUND = Found()
 
 
+def row_of(family: str, track: int) -> str:
+    """Return the key of what is numbered together: the windows of a track, by one family."""
+    return f"{family} {track}"
+
+
 def see(spans: list[Span], span: Span) -> None:
     """Add a stretch in which there were pictures, joined to the last but for a gap of MOST_UNSEEN_SECONDS."""
     if spans and span[0] <= spans[-1][1] + MOST_UNSEEN_SECONDS:
@@ -140,7 +152,7 @@ def read_whole(
     """Read a file in one piece, or a segment of it; `after`: pictures up to this index were handed on before."""
     work = _Work(job, clips)
     excerpt = Excerpt(segment, sees=job.reading.sees)
-    reading, hear = replace(job.reading, limit=limit), excerpt.hear(work.hear) if job.heard else None
+    reading, hear = job.reading_of(limit), excerpt.hear(work.hear) if job.heard else None
     vad = speaks if is_installed() else None
     try:
         media = stream_from(stream, reading, segment.start_seconds, hear, vad, limit) if segment and hear else None
@@ -167,7 +179,7 @@ def read_section(
     work = _Work(job, clips, sections.span(number), before)
     try:
         try:
-            reading = replace(job.reading, limit=limit)
+            reading = job.reading_of(limit)
             keep = keeper(job.reading)
             read = stream_section(stream, reading, sections, number, work.hear, work.show, keep, work.is_done)
         except CannotSkip:
@@ -206,7 +218,7 @@ class _Work:
     clips: list[str]
     span: Span | None = None
     before: Found = NOTHING_FOUND
-    ear: Ear | None = None
+    ears: Ears | None = None
     waiting: list[Picture] = field(default_factory=list)
     seen: list[Span] = field(default_factory=list)
     last_picture: int = -1
@@ -216,14 +228,15 @@ class _Work:
     def hear(self, sample_rate_hz: int, begins: float) -> Take:
         """Begin to listen to a sound track."""
         span = () if self.span is None else (self.span,)
-        self.ear = Ear(self.job.heard, self.job.how, self._give, sample_rate_hz, begins, *span)
-        return self.ear.feed
+        self.ears = Ears(self.job.heard, self.job.how, self._give, sample_rate_hz, begins, *span)
+        return self.ears.feed
 
     def _give(self, family: FeatureFamily, windows: Windows) -> None:
         self.answerable |= "ok" in windows.states
-        self.n_windows[family.name] = self.n_windows.get(family.name, 0) + len(windows.windows)
+        row = row_of(family.name, windows.track)
+        self.n_windows[row] = windows.windows[-1].index + 1
         if self.job.how.grid == "speech":  # a grid's windows have their numbers from it
-            windows = windows.numbered(self.before.most_windows)
+            windows = windows.numbered(self.before.windows_before(windows.track))
         self.job.sink.windows(self.clips, family, windows)
 
     def show(self, picture: Picture) -> None:
@@ -242,24 +255,25 @@ class _Work:
 
     def finish(self) -> None:
         """Give what waits."""
-        if self.ear:
-            self.ear.finish()
+        if self.ears:
+            self.ears.finish()
         self._give_pictures()
 
     def is_done(self) -> bool:
         """Whether the section was heard."""
-        return self.ear is not None and self.ear.is_done
+        return self.ears is not None and self.ears.is_done
 
     def found(self, media: Media | None = None) -> Found:
         """Return what was found."""
         return Found(
-            self.ear.listened if self.ear else None,
+            self.ears.listened if self.ears else None,
             bool(self.seen) if media is None else media.shown,
             tuple(self.seen),
             self.last_picture,
             media.sound_tracks if media else None,
             media.duration_seconds if media else None,
             self.n_windows,
+            self.ears.unfit if self.ears else 0,
             self.answerable,
         )
 

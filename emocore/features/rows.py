@@ -17,7 +17,7 @@ def window_table(clips: Sequence[str], family: FeatureFamily, windows: Windows) 
     n = len(windows.windows)
     made = {
         "clip": pa.array(np.repeat(np.array(clips, object), n), pa.string()),
-        "track": pa.array(np.zeros(n * len(clips), np.int32)),
+        "track": pa.array(np.full(n * len(clips), windows.track, np.int32)),
         "window": pa.array([window.index for window in windows.windows] * len(clips), pa.int32()),
         "start_seconds": pa.array([window.start_seconds for window in windows.windows] * len(clips), pa.float64()),
         "end_seconds": pa.array([window.end_seconds for window in windows.windows] * len(clips), pa.float64()),

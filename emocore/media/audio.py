@@ -13,7 +13,7 @@ from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
 from emocore.errors import MediaError
-from emocore.media.channels import SILENCE_PEAK, Mixer
+from emocore.media.channels import MEAN, SILENCE_PEAK, Mixer
 from emocore.media.container import begin, missing_allowed
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
@@ -65,6 +65,7 @@ class SoundStart:
     zero_pts: int  # the stamp of the track's first sample
     channel: int  # to take alone, or MEAN
     sample: int  # the first that is handed on; packets may come from before it
+    voices: tuple[int, ...] = ()  # channels to hand on together, in the place of one
 
 
 class SoundDecoder:
@@ -72,11 +73,17 @@ class SoundDecoder:
 
     Channels are averaged, unless one of them is to be taken alone: `Powers` says so of the first minute that can be
     heard, which waits for it. Where the track's stamps leave a gap there is silence. `hear` is told the rate, and what
-    it returns is given float32[samples]. `start`: the packets are those from there on. Raises MediaError: unsupported,
-    broken, truncated, no_samples, not_finite, or too_large.
+    it returns is given float32[samples], and float32[voices, samples] where channels are `voices`. `start`: the packets
+    are those from there on. Raises MediaError: unsupported, broken, truncated, no_samples, not_finite, or too_large.
     """
 
-    def __init__(self, stream: AudioStream, hear: Callable[[int], Take], start: SoundStart | None = None) -> None:
+    def __init__(
+        self,
+        stream: AudioStream,
+        hear: Callable[[int], Take],
+        start: SoundStart | None = None,
+        voices: tuple[int, ...] = (),
+    ) -> None:
         if stream.codec_context is None:
             raise MediaError("open", "unsupported", "a sound track in a code that is not known")
         if stream.codec_context.name in CODECS_IN_DOUBT:
@@ -88,7 +95,10 @@ class SoundDecoder:
         self.begin = start.sample if start else 0
         self.samples = self.begin  # of the track that were handed on, or wait
         self.rate = 0  # until it is known
-        self.mixer = Mixer([], start.channel if start else None)
+        if start or voices:
+            self.mixer = Mixer([], start.channel if start else MEAN, start.voices if start else voices)
+        else:
+            self.mixer = Mixer([])
         if not _is_unknown(stream):
             self._settle(int(stream.rate or 0), stream.layout)
         self._packer: AudioResampler | None = None

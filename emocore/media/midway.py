@@ -6,10 +6,11 @@ from pathlib import Path
 
 from emocore.errors import MediaError
 from emocore.media.audio import Enough
+from emocore.media.choice import Speaks, chosen, rewound, wanted_track
 from emocore.media.container import begin, open_container
 from emocore.media.limit import TimeLimit
-from emocore.media.reading import Hear, Media, Reading, Speaks, chosen, rewound
-from emocore.media.sections import SoundTrack, clock_begins, hear_from, seeks_sound, sound_track_of, wanted_track
+from emocore.media.reading import Hear, Media, Reading
+from emocore.media.sections import SoundTrack, clock_begins, hear_from, seeks_sound, sound_track_of
 from emocore.media.source import Stream
 
 LEAST_SECONDS = 30.0  # before a segment, for which to go there
@@ -26,7 +27,7 @@ class _Known:
     sound_tracks: int
 
 
-_known: dict[tuple[str, int, int, int | None], _Known | None] = {}  # of files that this process has met
+_known: dict[tuple[str, int, int, int | None, bool], _Known | None] = {}  # of files that this process has met
 
 
 def stream_from(
@@ -57,7 +58,7 @@ def _known_of(stream: Stream, reading: Reading, limit: TimeLimit, speaks: Speaks
     if not isinstance(name, str):
         return None
     state = Path(name).stat()
-    key = (name, state.st_size, state.st_mtime_ns, reading.sound_track)
+    key = (name, state.st_size, state.st_mtime_ns, reading.sound_track, reading.apart)
     if key not in _known:
         while len(_known) >= _MOST_KNOWN:
             del _known[next(iter(_known))]
@@ -68,14 +69,14 @@ def _known_of(stream: Stream, reading: Reading, limit: TimeLimit, speaks: Speaks
 def _find(stream: Stream, reading: Reading, limit: TimeLimit, speaks: Speaks | None) -> _Known | None:
     cut: list[MediaError] = []
     try:
-        wanted = wanted_track(stream, reading, limit, speaks)
+        wanted = wanted_track(stream, reading.sound_track, limit, speaks)
         with closing(open_container(rewound(stream), cut)) as container:
             track = chosen(container, wanted)
             if cut or track is None or not seeks_sound(container):
                 return None
             if (track.time_base or 1) * track.rate > 1:  # Matroska's stamps are milliseconds, and miss samples
                 return None
-            found = sound_track_of(container, track, limit)
+            found = sound_track_of(container, track, limit, apart=reading.apart)
             begins = float(begin(track) - clock_begins(container))
             return _Known(found, begins, len(container.streams.audio)) if found else None
     except MediaError as fault:  # which is for who reads it from its begin

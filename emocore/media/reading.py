@@ -1,22 +1,19 @@
 """A media file's sound and sampled pictures, handed on as they are decoded, from one open and one pass."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
 from fractions import Fraction
 from functools import partial
 from typing import Any
 
-import av
-import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.stream import Disposition
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from emocore.errors import MediaError
-from emocore.media.audio import Enough, SoundDecoder, Take, check_whole, sound_state
+from emocore.media.audio import Enough, SoundDecoder, Take, check_whole
+from emocore.media.choice import Speaks, by_preference, chosen, film_of, packets, preferred, rewound, voices_of
 from emocore.media.container import begin, check_time, open_container, stated_seconds, states_length
 from emocore.media.limit import TimeLimit
 from emocore.media.resize import DEFAULT_PIXELS
@@ -24,9 +21,6 @@ from emocore.media.sampling import Sampling
 from emocore.media.source import Stream
 from emocore.media.stills import is_still, read_still
 from emocore.media.video import CannotSkip, Keep, PictureDecoder, Show
-
-MOST_TRACKS = 8  # that are tried one after the other: languages and microphones
-HEAD_SECONDS = 120.0  # of each, by which they are compared
 
 
 @dataclass(frozen=True)
@@ -40,6 +34,8 @@ class Reading:
     frames_per_second: float | None = None  # so many pictures a second of it instead; neither: no pictures
     sound: bool = True  # False: the sound is not decoded, and may be broken
     sound_track: int | None = None  # which one, from 1 on; None: the file's default, or one that can be heard
+    apart: bool = False  # channels are voices, each of which is heard by itself
+    voices: tuple[int, ...] = ()  # which of its channels those are, where that was decided; none: they are mixed
     seconds_per_file: float = 600.0
     limit: TimeLimit | None = None  # where its time runs already; else it begins with the reading
 
@@ -60,9 +56,10 @@ SOUND_ONLY = Reading()
 
 
 Hear = Callable[[int, float], Take]
-"""Told the rate of a sound track and when it begins, on the clip's clock; returns what takes its samples."""
-Speaks = Callable[[NDArray[np.float32], int], bool]
-"""Whether somebody speaks in float32[samples] at a rate."""
+"""Told the rate of a sound track and when it begins, on the clip's clock; returns what takes its samples.
+
+These are float32[samples], and float32[voices, samples] where channels are voices.
+"""
 
 
 @dataclass(frozen=True)
@@ -118,6 +115,9 @@ def stream_media(
         show(keep(0, 0.0, read_still(stream)))
         limit.check("decode")
         return Media(shown=True)
+    if hear and reading.apart:
+        wanted, voices = voices_of(stream, reading.sound_track, limit, speaks)
+        reading = replace(reading, sound_track=wanted, voices=voices)
     shown = _Shown(show, after)
     try:
         return _read_through(stream, reading, hear, shown, keep)
@@ -159,78 +159,6 @@ class _Shown:
         self.last = picture.frame_index
 
 
-def preferred(stream: Stream, places: list[int], limit: TimeLimit, speaks: Speaks | None) -> int:
-    """Return the number of the sound track to read, from 1 on, by the heads of those at these places."""
-    audible: int | None = None
-    whole: int | None = None
-    for place in places[:MOST_TRACKS]:
-        head = _head(stream, place, limit)
-        if head is None:
-            continue
-        signal, rate = head
-        whole = place + 1 if whole is None else whole
-        if sound_state(signal, rate) == "ok":
-            if speaks is None or speaks(signal, rate):
-                return place + 1
-            audible = place + 1 if audible is None else audible
-    return audible or whole or places[0] + 1
-
-
-def _head(stream: Stream, place: int, limit: TimeLimit) -> tuple[NDArray[np.float32], int] | None:
-    """Return the head of a sound track and its rate; None where it cannot be decoded."""
-    taken: list[NDArray[np.float32]] = []
-    try:
-        with closing(open_container(rewound(stream))) as container:
-            track = container.streams.audio[place]
-            sound = SoundDecoder(track, lambda _: taken.append)
-            # Of a track that has not begun the film tells where its head ends.
-            film = None if sound.rate else film_of(container)
-            for packet in packets(container, [track.index, *([film.index] if film else [])], limit):
-                if packet.stream.index == track.index:
-                    sound.feed(packet)
-                if sound.seconds > HEAD_SECONDS or (film and _seconds(packet, film) > HEAD_SECONDS):
-                    break
-            sound.stop()
-    except MediaError as fault:
-        if fault.reason == "too_slow":
-            raise
-        return None
-    return (np.concatenate(taken), sound.rate) if taken else None
-
-
-def _seconds(packet: Any, film: VideoStream) -> float:
-    """Return when a packet is decoded, since the film's begin; 0 where it does not say."""
-    return 0.0 if packet.dts is None else float(packet.dts * packet.time_base - begin(film))
-
-
-def rewound(stream: Stream) -> Stream:
-    """Return the stream, at its begin."""
-    stream.seek(0)
-    return stream
-
-
-def by_preference(container: InputContainer) -> list[int]:
-    """Return the places of the sound tracks, those that the file marks as its default first."""
-    tracks = container.streams.audio
-    return sorted(range(len(tracks)), key=lambda place: not tracks[place].disposition & Disposition.default)
-
-
-def chosen(container: InputContainer, wanted: int | None) -> AudioStream | None:
-    """Return the sound track of this number, from 1 on, or the preferred one; None where there is none.
-
-    Raises MediaError where there are less.
-    """
-    tracks = container.streams.audio
-    if not tracks:
-        return None
-    if wanted is None:
-        return tracks[by_preference(container)[0]]
-    if wanted > len(tracks):
-        detail = f"{len(tracks)} sound tracks where --sound-track asks for number {wanted}"
-        raise MediaError("open", "unsupported", detail)
-    return tracks[wanted - 1]
-
-
 def _read(
     stream: Stream,
     reading: Reading,
@@ -256,7 +184,7 @@ def _read(
             raise _SeveralTracks(by_preference(container))
         first = min(begin(stream) for stream in (*container.streams.audio, film) if stream)
         sound_begins = float(begin(track) - first) if track else 0.0
-        sound = _sound(track, hear, sound_begins) if track and hear else None
+        sound = _sound(track, hear, sound_begins, reading.voices) if track and hear else None
         film_begins = begin(film) - first if film else Fraction(0)
         pictures = _pictures(film, reading, shown, keep, film_begins, may_skip=before is None)
         told = (float(film_begins), sound_begins, len(container.streams.audio), pictures is not None)
@@ -278,9 +206,9 @@ def _read(
         return shown.media
 
 
-def _sound(track: AudioStream, hear: Hear, begins: float) -> SoundDecoder:
+def _sound(track: AudioStream, hear: Hear, begins: float, voices: tuple[int, ...]) -> SoundDecoder:
     check_time(begins)
-    return SoundDecoder(track, lambda rate: hear(rate, begins))
+    return SoundDecoder(track, lambda rate: hear(rate, begins), voices=voices)
 
 
 def _pictures(
@@ -311,22 +239,3 @@ def _feed(container: InputContainer, takers: dict[int, Any], limit: TimeLimit) -
             taker.stop()
         raise
     return cannot_skip
-
-
-def packets(container: InputContainer, tracks: list[int], limit: TimeLimit) -> Iterator[Any]:
-    """Yield the packets of the tracks at these places, looking at the clock. Raises MediaError."""
-    try:
-        for packet in container.demux([container.streams[index] for index in tracks]) if tracks else ():
-            yield packet
-            limit.read(n_bytes=packet.size)
-            limit.check("decode")
-    except av.error.FFmpegError as error:
-        raise MediaError("decode", "broken", f"the container cannot be read to its end ({error})") from error
-    except IndexError as error:  # PyAV's, of a packet of a track that was not there when the file was opened
-        raise MediaError("decode", "broken", "a track begins too far behind the others") from error
-
-
-def film_of(container: InputContainer) -> VideoStream | None:
-    """Return the film that the file marks as its default, or else the first: not the picture of a cover."""
-    films = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
-    return min(films, key=lambda film: not film.disposition & Disposition.default, default=None)

@@ -15,9 +15,10 @@ from av.stream import Stream as Track
 
 from emocore.errors import MediaError
 from emocore.media.audio import SoundDecoder, SoundStart
+from emocore.media.choice import Speaks, chosen, decode_head, film_of, packets, rewound, wanted_track
 from emocore.media.container import begin, open_container, stated_seconds, states_length
 from emocore.media.limit import TimeLimit
-from emocore.media.reading import Hear, Reading, Speaks, by_preference, chosen, film_of, packets, preferred, rewound
+from emocore.media.reading import Hear, Reading
 from emocore.media.sampling import Sampling
 from emocore.media.source import MEMBER, Stream, split_segment
 from emocore.media.stills import is_still
@@ -46,11 +47,12 @@ _FILM_SEEKS = frozenset({"mov", "matroska"})
 
 @dataclass(frozen=True)
 class SoundTrack:
-    """The sound track that is read: its number from 1 on, the stamp of its first sample, and the channel to take."""
+    """The sound track that is read: its number from 1 on, the stamp of its first sample, and the channels to take."""
 
     number: int
     zero_pts: int
     channel: int
+    voices: tuple[int, ...] = ()  # the channels that are heard each by itself
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class Sections:
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> "Sections":
         """Return what `to_json` gave."""
-        sound = SoundTrack(**told["sound"]) if told["sound"] else None
+        track = told["sound"]
+        sound = SoundTrack(**{**track, "voices": tuple(track["voices"])}) if track else None
         scenes = tuple(Scene(**scene) for scene in told["scenes"])
         return cls(**{**told, "begins": tuple(told["begins"]), "sound": sound, "scenes": scenes})
 
@@ -108,9 +111,9 @@ def sections_of(stream: Stream, reading: Reading, limit: TimeLimit, speaks: Spea
                 return None
             if reading.sees:
                 return _film_sections(container, limit, *told)
-        wanted = wanted_track(stream, reading, limit, speaks)
+        wanted = wanted_track(stream, reading.sound_track, limit, speaks)
         with closing(open_container(rewound(stream))) as container:
-            return _sound_sections(container, wanted, limit, *told)
+            return _sound_sections(container, wanted, limit, *told, apart=reading.apart)
     except (MediaError, CannotSkip) as fault:
         if isinstance(fault, MediaError) and fault.reason == "too_slow":
             raise
@@ -121,15 +124,6 @@ def sections_of(stream: Stream, reading: Reading, limit: TimeLimit, speaks: Spea
 
 def _seeks(container: InputContainer, names: frozenset[str]) -> bool:
     return not names.isdisjoint(container.format.name.split(","))
-
-
-def wanted_track(stream: Stream, reading: Reading, limit: TimeLimit, speaks: Speaks | None) -> int | None:
-    """Return the number of the sound track to read, from 1 on; None: the only one. Raises MediaError."""
-    if reading.sound_track is not None:
-        return reading.sound_track
-    with closing(open_container(rewound(stream))) as container:
-        places = by_preference(container)
-    return preferred(stream, places, limit, speaks) if len(places) > 1 else None
 
 
 def seeks_sound(container: InputContainer) -> bool:
@@ -150,7 +144,7 @@ def _places(seconds: float, n_bytes: int) -> list[float]:
 
 
 def _sound_sections(
-    container: InputContainer, wanted: int | None, limit: TimeLimit, n_bytes: int, states_length: bool
+    container: InputContainer, wanted: int | None, limit: TimeLimit, n_bytes: int, states_length: bool, *, apart: bool
 ) -> Sections | None:
     if not seeks_sound(container):
         return None
@@ -163,22 +157,22 @@ def _sound_sections(
     places = _places(begins + lasts, n_bytes)
     if len(places) < 2:
         return None
-    found = sound_track_of(container, track, limit)
+    found = sound_track_of(container, track, limit, apart=apart)
     sections = Sections(tuple(places), len(container.streams.audio), stated, begins, found)
     return sections if found else None
 
 
-def sound_track_of(container: InputContainer, track: AudioStream, limit: TimeLimit) -> SoundTrack | None:
+def sound_track_of(
+    container: InputContainer, track: AudioStream, limit: TimeLimit, *, apart: bool = False
+) -> SoundTrack | None:
     """Return what must be known of a sound track to read it from its midst; None where its stamps do not say."""
     sound = SoundDecoder(track, lambda _: lambda _: None)
-    for packet in packets(container, [track.index], limit):
-        sound.feed(packet)
-        if sound.mixer.is_decided or (sound.zero_pts is not None and track.channels == 1):
-            break
+    decode_head(container, sound, limit)
     sound.stop()
     if sound.zero_pts is None:
         return None
-    return SoundTrack(container.streams.audio.index(track) + 1, sound.zero_pts, sound.mixer.channel)
+    voices = sound.mixer.found_voices if apart else ()
+    return SoundTrack(container.streams.audio.index(track) + 1, sound.zero_pts, sound.mixer.channel, voices)
 
 
 class _Key(NamedTuple):
@@ -328,7 +322,7 @@ def hear_from(
     """
     track = container.streams.audio[told.number - 1]
     first = max(0, math.floor(max(since, begins) - begins))
-    start = SoundStart(told.zero_pts, told.channel, first * int(track.rate))
+    start = SoundStart(told.zero_pts, told.channel, first * int(track.rate), told.voices)
     if first > 0:
         _seek(container, track, told.zero_pts + math.floor((first - _PREROLL_SECONDS) / (track.time_base or 1)))
     sound = SoundDecoder(track, lambda rate: hear(rate, begins + start.sample / rate), start)

@@ -69,9 +69,9 @@ class Excerpt:
 
         def taken(signal: NDArray[np.float32]) -> None:
             nonlocal samples
-            part = signal[max(0, first - samples) : None if last is None else max(0, last - samples)]
-            samples += len(signal)
-            if len(part):
+            part = signal[..., max(0, first - samples) : None if last is None else max(0, last - samples)]
+            samples += signal.shape[-1]
+            if part.size:
                 take(part)
             if last is not None and samples >= last:
                 self._end("sound")

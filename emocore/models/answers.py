@@ -50,6 +50,7 @@ class ClipSum:
     def __init__(self, emotions: Sequence[str]) -> None:
         self.emotions = emotions
         self.windows = self.answered = 0
+        self.left_out = 0  # windows that have no row, as there is no number to answer from or with
         self.heard_seconds: float = 0.0  # covered by windows that were answered for
         self.shares: dict[str, float] = {}  # of them, by emotion
         self.answered_by: list[str] = []
@@ -58,6 +59,7 @@ class ClipSum:
         self._only: Floats | None = None
         self._at: float = 0.0
         self._covering: list[tuple[float, Floats]] = []  # where they end, and what they say
+        self.span = (np.inf, 0.0)  # from the first window to the last that was answered for
 
     def add(self, probabilities: Floats, start: float, end: float, weight: float, family: str) -> None:
         """Add a window that was answered for: float64[k], and what it weighs."""
@@ -66,12 +68,26 @@ class ClipSum:
         self._sum = self._sum + weight * probabilities
         self._weight += weight
         self.answered_by += [one for one in family.split(JOINED_BY) if one not in self.answered_by]
+        self.span = min(self.span[0], start), max(self.span[1], end)
         self._advance(start)
         self._covering.append((end, probabilities))
 
     def finish(self) -> None:
         """Take in that no window comes any more."""
         self._advance(np.inf)
+
+    def take_in(self, other: "ClipSum") -> None:
+        """Add the windows of another voice, of which none comes any more."""
+        if other.answered:
+            self._only = None if self.answered else other._only
+        self.windows += other.windows
+        self.answered += other.answered
+        self.heard_seconds += other.heard_seconds
+        for emotion, seconds in other.shares.items():
+            self.shares[emotion] = self.shares.get(emotion, 0.0) + seconds
+        self.answered_by += [family for family in other.answered_by if family not in self.answered_by]
+        self._sum = self._sum + other._sum
+        self._weight += other._weight
 
     @property
     def answer(self) -> Floats:
@@ -91,6 +107,16 @@ class ClipSum:
             if ends >= until:
                 break
         self._at = max(self._at, until) if np.isfinite(until) else self._at
+
+
+def together(voices: Sequence[ClipSum], emotions: Sequence[str]) -> ClipSum:
+    """Return what the voices of a clip say together; seconds in which several speak count for each of them."""
+    if len(voices) == 1:
+        return voices[0]
+    total = ClipSum(emotions)
+    for voice in voices:
+        total.take_in(voice)
+    return total
 
 
 def _normalised(values: Floats) -> Floats:

@@ -33,7 +33,7 @@ class JoiningSink(HeardSink):
         super().__init__(answer, joined(families), emotions, write, watch, give)
         self.families = tuple(families)
         self._clip: str | None = None
-        self._partly: dict[int, dict[str, Given]] = {}  # windows of this clip, by family
+        self._partly: dict[tuple[int, int], dict[str, Given]] = {}  # windows, by track and number, by family
 
     def windows(self, clips: list[str], family: FeatureFamily, windows: Windows) -> None:
         """Take windows of one of the families that the model reads."""
@@ -45,20 +45,21 @@ class JoiningSink(HeardSink):
             self._clip, self._partly = clips[0], {}
         given = zip(windows.windows, windows.states, windows.speech_seconds, windows.values, strict=True)
         for one in given:
-            self._partly.setdefault(one[0].index, {})[family.name] = one
-        ready = [index for index, parts in sorted(self._partly.items()) if len(parts) == len(self.families)]
+            self._partly.setdefault((windows.track, one[0].index), {})[family.name] = one
+        n = len(self.families)
+        ready = [place for place, parts in sorted(self._partly.items()) if len(parts) == n]  # of this track
         if ready:
-            whole = [[self._partly[index][one.name] for one in self.families] for index in ready]
-            self._partly = {index: parts for index, parts in self._partly.items() if index not in ready}
-            super().windows(clips, self.family, _together(whole))
+            whole = [[self._partly.pop(place)[one.name] for one in self.families] for place in ready]
+            super().windows(clips, self.family, _together(whole, windows.track))
 
 
-def _together(whole: Sequence[Sequence[Given]]) -> Windows:
-    """Return windows from what each family has of each."""
+def _together(whole: Sequence[Sequence[Given]], track: int) -> Windows:
+    """Return the windows of a track from what each family has of each."""
     firsts = [parts[0] for parts in whole]
     return Windows(
         [window for window, _, _, _ in firsts],
         [next((state for _, state, _, _ in parts if state != "ok"), "ok") for parts in whole],
         np.array([speech for _, _, speech, _ in firsts]),
         np.stack([np.concatenate([values for _, _, _, values in parts]) for parts in whole]),
+        track,
     )

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -13,16 +13,17 @@ from emocore.errors import MediaError
 from emocore.features.family import FeatureFamily
 from emocore.features.listen import Windows
 from emocore.media.video import Picture
-from emocore.models.answers import ClipSum
+from emocore.models.answers import ClipSum, together
 from emocore.models.predictions import (
     FRAMES_AT_ONCE,
     answers_of,
     label_rows,
     shares_of,
+    track_rows,
     window_rows,
 )
-from emocore.schema import FRAME_LABELS, WINDOWS, of_emotions
-from emocore.storage.folder import FRAMES_FOLDER, WINDOWS_FOLDER
+from emocore.schema import FRAME_LABELS, TRACKS, WINDOWS, of_emotions
+from emocore.storage.folder import FRAMES_FOLDER, TRACKS_FOLDER, WINDOWS_FOLDER
 from emocore.timeline import Window
 
 Answer = Callable[[NDArray[Any]], NDArray[np.float64]]
@@ -48,7 +49,8 @@ class Sink(ABC):
     """Takes what a model reads of one clip after the other, and answers for many pieces at a time, for copies once.
 
     Rows of answers are summed up and written; of a section of a file they go to `give`, and to `take_rows` of who joins
-    the sections. `faults`: of the clips that the model has no answer for.
+    the sections. A piece that the model has no number for has no row. `ended`: the faults of clips for which answering
+    was ended; `missed`: how many pieces of a clip have no answer, and why the first has none, by the first of copies.
     """
 
     def __init__(
@@ -62,10 +64,23 @@ class Sink(ABC):
     ) -> None:
         self.answer, self.family, self.emotions = answer, family, tuple(emotions)
         self.write, self.watch, self.give = write, watch, give or self._add
-        self.faults: dict[str, MediaError] = {}
-        self.sums: dict[str, ClipSum] = {}  # by the first of several copies
+        self.ended: dict[str, MediaError] = {}
+        self.missed: dict[str, tuple[int, MediaError]] = {}
+        self.sums: dict[str, dict[int, ClipSum]] = {}  # by the first of several copies, and by track
         self._first: dict[str, str] = {}  # of each clip
         self._waiting: list[tuple[str, Any]] = []
+
+    @property
+    def faults(self) -> dict[str, MediaError]:
+        """Of the clips without an answer: answering was ended, or the model has one for none of their pieces."""
+        missed = {first: fault for first, (_, fault) in self.missed.items() if not self.is_answered(first)}
+        return {clip: fault for first, fault in missed.items() for clip in self._copies(first)} | self.ended
+
+    def miss(self, clips: list[str], n: int, fault: MediaError) -> None:
+        """Take in that so many pieces of these clips have no answer."""
+        self._know(clips)
+        before, why = self.missed.get(clips[0], (0, fault))
+        self.missed[clips[0]] = (before + n, why)
 
     def _take(self, clips: list[str], pieces: Sequence[Any]) -> None:
         self._know(clips)
@@ -107,21 +122,20 @@ class Sink(ABC):
         try:
             self._answer(waiting)
         except MediaError as fault:  # of the only one, which is not tried again
-            self._fail(waiting[0][0], fault)
+            for clip in self._copies(waiting[0][0]):
+                self.ended.setdefault(clip, fault)
 
-    def _given(self, clips: Sequence[str], values: NDArray[Any]) -> NDArray[np.float64]:
-        """Return what the model says, float64[n, k]; of a clip that it has no answer for there is a fault."""
+    def _given(self, clips: Sequence[str], values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return what the model says, float64[n, k], and for which pieces it has an answer, bool[n]."""
         if not len(values):
-            return np.zeros((0, len(self.emotions)))
+            return np.zeros((0, len(self.emotions))), np.zeros(0, bool)
         with self.watch.answering(list(dict.fromkeys(clips))):
             given, faults = answers_of(lambda rows: self.answer(values[rows]), len(values), len(self.emotions))
         for row, fault in faults.items():
-            self._fail(clips[row], fault)
-        return np.nan_to_num(given)
-
-    def _fail(self, first: str, fault: MediaError) -> None:
-        for clip in self._copies(first):
-            self.faults.setdefault(clip, fault)
+            self.miss([clips[row]], 1, fault)
+        answered = np.ones(len(values), bool)
+        answered[list(faults)] = False
+        return given, answered
 
     def _copies(self, first: str) -> list[str]:
         return [clip for clip, its in self._first.items() if its == first]
@@ -138,8 +152,13 @@ class Sink(ABC):
                     named = pa.array([name] * mine.num_rows, pa.string())
                     self.write(table, mine.set_column(mine.column_names.index("clip"), "clip", named))
 
-    def _sum(self, clip: str) -> ClipSum:
-        return self.sums.setdefault(self._first.get(clip, clip), ClipSum(self.emotions))
+    def _sum(self, clip: str, track: int = 0) -> ClipSum:
+        tracks = self.sums.setdefault(self._first.get(clip, clip), {})
+        return tracks.setdefault(track, ClipSum(self.emotions))
+
+    @abstractmethod
+    def is_answered(self, first: str) -> bool:
+        """Whether there is an answer for some piece of a clip, the first of its copies."""
 
     @abstractmethod
     def _answer(self, waiting: list[tuple[str, Any]]) -> None:
@@ -160,32 +179,31 @@ class HeardSink(Sink):
     def windows(self, clips: list[str], family: FeatureFamily, windows: Windows) -> None:
         """Take windows of the family that the model reads."""
         assert family == self.family
-        self._take(
-            clips, list(zip(windows.windows, windows.states, windows.speech_seconds, windows.values, strict=True))
-        )
+        told = zip(windows.windows, windows.states, windows.speech_seconds, windows.values, strict=True)
+        self._take(clips, [_Piece(windows.track, *one) for one in told])
 
     def _answer(self, waiting: list[tuple[str, Any]]) -> None:
         clips = [clip for clip, _ in waiting]
-        ok = np.array([state == "ok" for _, (_, state, _, _) in waiting])
-        values = [value for is_ok, (_, (_, _, _, value)) in zip(ok, waiting, strict=True) if is_ok]
+        pieces: list[_Piece] = [piece for _, piece in waiting]
+        ok = np.array([piece.state == "ok" for piece in pieces])
+        values = [piece.value for piece in pieces if piece.state == "ok"]
         heard = [clip for is_ok, clip in zip(ok, clips, strict=True) if is_ok]
-        given = np.zeros((len(waiting), len(self.emotions)))
-        given[ok] = self._given(heard, np.stack(values) if values else np.zeros((0, *self.family.shape), np.float32))
-        seconds = [speech for _, (_, _, speech, _) in waiting]
-        rows = window_rows(
-            window_heads(
-                clips, [window for _, (window, _, _, _) in waiting], [state for _, (_, state, _, _) in waiting], seconds
-            ),
-            given,
-            self.family.name,
-            self.emotions,
-        )
-        self.give(rows)
+        given, there = np.zeros((len(waiting), len(self.emotions))), np.ones(len(waiting), bool)
+        shape = (0, *self.family.shape)
+        given[ok], there[ok] = self._given(heard, np.stack(values) if values else np.zeros(shape, np.float32))
+        columns = ([getattr(piece, name) for piece in pieces] for name in ("window", "state", "speech", "track"))
+        heads = window_heads(clips, *columns).filter(pa.array(there))
+        self.give(window_rows(heads, given[there], self.family.name, self.emotions))
+
+    def is_answered(self, first: str) -> bool:
+        """Whether there is an answer for some window of a clip, the first of its copies."""
+        return any(total.answered for total in self.sums.get(first, {}).values())
 
     def _add(self, rows: pa.Table) -> None:
-        told = (rows[name].to_pylist() for name in ("clip", "start_seconds", "end_seconds", "state", "speech_seconds"))
-        for clip, start, end, state, speech, said in zip(*told, shares_of(rows), strict=True):
-            total = self._sum(clip)
+        names = ("clip", "track", "start_seconds", "end_seconds", "state", "speech_seconds")
+        told = (rows[name].to_pylist() for name in names)
+        for clip, track, start, end, state, speech, said in zip(*told, shares_of(rows), strict=True):
+            total = self._sum(clip, track)
             total.windows += 1
             if state == "ok":
                 total.add(said, start, end, end - start if speech is None else speech, self.family.name)
@@ -193,22 +211,45 @@ class HeardSink(Sink):
 
     def rows(self, featurized: pa.Table) -> pa.Table:
         """Return the LABELS rows of FEATURIZED rows, all of whose windows were taken."""
-        sums = [self._sum(clip) for clip in featurized["clip"].to_pylist()]
-        for total in sums:
-            total.finish()
+        told = (featurized[name].to_pylist() for name in ("clip", "windows_left_out"))
+        sums = []
+        for clip, left_out in zip(*told, strict=True):
+            first = self._first.get(clip, clip)
+            tracks = dict(sorted(self.sums.get(first, {}).items()))
+            for total in tracks.values():
+                total.finish()
+            total = together(list(tracks.values()), self.emotions)
+            total.left_out = (left_out or 0) + self.missed.get(first, (0, None))[0]
+            sums.append(total)
+            if any(tracks):
+                self.write(TRACKS_FOLDER, track_rows(clip, tracks, self.emotions))
         answers = [total.answer if total.answered else None for total in sums]
         return label_rows(featurized, sums, answers, featurized["state"].to_pylist())
 
 
+class _Piece(NamedTuple):
+    """A window that waits for an answer."""
+
+    track: int
+    window: Window
+    state: str
+    speech: float
+    value: NDArray[np.float32]
+
+
 def window_heads(
-    clips: Sequence[str], windows: Sequence[Window], states: Sequence[str], speech: Sequence[float]
+    clips: Sequence[str],
+    windows: Sequence[Window],
+    states: Sequence[str],
+    speech: Sequence[float],
+    tracks: Sequence[int] | None = None,
 ) -> pa.Table:
     """Return what is known of windows before a model answers for them: their clips, places, speech and states."""
     n = len(clips)
     return pa.table(
         {
             "clip": pa.array(clips, pa.string()),
-            "track": pa.array(np.zeros(n, np.int32)),
+            "track": pa.array(np.zeros(n) if tracks is None else tracks, pa.int32()),
             "window": pa.array([window.index for window in windows], pa.int32()),
             "start_seconds": pa.array([window.start_seconds for window in windows], pa.float64()),
             "end_seconds": pa.array([window.end_seconds for window in windows], pa.float64()),
@@ -218,7 +259,8 @@ def window_heads(
     )
 
 
-def tables_of(emotions: Sequence[str], sees: bool) -> dict[str, pa.Schema]:
-    """Return the tables that the answers for clips stand in beside the labels, by name."""
+def tables_of(emotions: Sequence[str], sees: bool, *, apart: bool = False) -> dict[str, pa.Schema]:
+    """Return the tables that the answers for clips stand in beside the labels, by name; `apart`: voices are tracks."""
     frames = {FRAMES_FOLDER: of_emotions(FRAME_LABELS, emotions)} if sees else {}
-    return {**frames, WINDOWS_FOLDER: of_emotions(WINDOWS, emotions)}
+    tracks = {TRACKS_FOLDER: of_emotions(TRACKS, emotions)} if apart else {}
+    return {**frames, **tracks, WINDOWS_FOLDER: of_emotions(WINDOWS, emotions)}

@@ -67,14 +67,19 @@ class SeenSink(Sink):
 
     def _answer(self, waiting: list[tuple[str, Any]]) -> None:
         clips = [clip for clip, _ in waiting]
-        given = self._given(clips, np.stack([picture.image for _, picture in waiting]))
+        given, there = self._given(clips, np.stack([picture.image for _, picture in waiting]))
+        answered = [one for one, is_there in zip(waiting, there, strict=True) if is_there]
         frames = {
-            "clip": clips,
-            "track": [0] * len(waiting),
-            "frame_index": [picture.frame_index for _, picture in waiting],
-            "time_seconds": [picture.time_seconds for _, picture in waiting],
+            "clip": [clip for clip, _ in answered],
+            "track": [0] * len(answered),
+            "frame_index": [picture.frame_index for _, picture in answered],
+            "time_seconds": [picture.time_seconds for _, picture in answered],
         }
-        self.give(answer_frames(frames, given, self.emotions))
+        self.give(answer_frames(frames, given[there], self.emotions))
+
+    def is_answered(self, first: str) -> bool:
+        """Whether there is an answer for some frame of a clip, the first of its copies."""
+        return first in self._seen and self._seen[first].clip.n > 0
 
     def _add(self, rows: pa.Table) -> None:
         told = (rows[name].to_pylist() for name in ("clip", "time_seconds"))

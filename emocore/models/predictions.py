@@ -13,7 +13,7 @@ from emocore.features.family import JOINED_BY
 from emocore.labels import EMOTIONS
 from emocore.models.aggregation import How, combine
 from emocore.models.answers import ClipSum
-from emocore.schema import FRAME_LABELS, LABELS, WINDOWS, emotions_of, of_emotions
+from emocore.schema import FRAME_LABELS, LABELS, TRACKS, WINDOWS, emotions_of, of_emotions
 
 FRAMES_AT_ONCE = 256  # a network's last digits are those of its batch: jobs and the API give it as many
 
@@ -106,13 +106,32 @@ def label_rows(
     told = np.array([nothing if answer is None else answer for answer in answers]).reshape(-1, len(emotions))
     columns = {
         **answer_columns(told, np.array([answer is None for answer in answers], bool), emotions),
-        "windows": pa.array([one.windows for one in sums], pa.int32()),
+        "windows": pa.array([one.windows + one.left_out for one in sums], pa.int32()),
         "heard_seconds": pa.array([one.heard_seconds for one in sums], pa.float64()),
         "shares": pa.array([list(one.shares.items()) for one in sums], LABELS.field("shares").type),
         "answered_by": pa.array([one.answered_by for one in sums], pa.list_(pa.string())),
         "state": pa.array(states, pa.string()),
     }
     return _of_schema(of_emotions(LABELS, emotions), columns, featurized)
+
+
+def track_rows(clip: str, tracks: Mapping[int, ClipSum], emotions: Sequence[str] = EMOTIONS) -> pa.Table:
+    """Return the TRACKS rows of a clip's voices, by what the windows of each say together."""
+    sums = list(tracks.values())
+    absent = np.array([not one.answered for one in sums], bool)
+    nothing = np.zeros(len(emotions))
+    told = np.array([one.answer if one.answered else nothing for one in sums]).reshape(-1, len(emotions))
+    columns = {
+        **answer_columns(told, absent, emotions),
+        "clip": pa.array([clip] * len(sums), pa.string()),
+        "track": pa.array(list(tracks), pa.int32()),
+        "kind": pa.array(["voice"] * len(sums), pa.string()),
+        "start_seconds": pa.array([one.span[0] for one in sums], pa.float64(), mask=absent),
+        "end_seconds": pa.array([one.span[1] for one in sums], pa.float64(), mask=absent),
+        "n_observations": pa.array([one.answered for one in sums], pa.int32()),
+    }
+    schema = of_emotions(TRACKS, emotions)
+    return _of_schema(schema, columns, pa.table({"clip": columns["clip"]}))
 
 
 def _of_schema(schema: pa.Schema, columns: dict[str, Any], other: pa.Table) -> pa.Table:

@@ -113,7 +113,7 @@ class FeatureTables:
         path, wanted = self._there(f"{FEATURES}/{family.name}", number), pa.array(clips, pa.string())
         with open_table(path, features_schema(family.shape, family.columns), of_this_version=True) as file:
             for group in row_groups(file):
-                rows = group.filter(pc.and_(pc.is_in(group["clip"], wanted), pc.equal(group["track"], 0)))
+                rows = group.filter(pc.is_in(group["clip"], wanted))
                 for clip, start, stop in _runs(rows):
                     yield clip, rows.slice(start, stop - start)
 
@@ -199,9 +199,10 @@ def _copies(good: pa.Table) -> dict[str, list[str]]:
 
 
 def _runs(rows: pa.Table) -> Iterator[tuple[str, int, int]]:
-    """Yield the clips of rows, each with where its rows begin and end."""
-    clips = np.array(rows["clip"].to_pylist(), object)
-    edges = [0, *(np.flatnonzero(clips[1:] != clips[:-1]) + 1).tolist(), len(clips)]
+    """Yield the clips of rows, each with where the rows of one of its tracks begin and end."""
+    clips, tracks = np.array(rows["clip"].to_pylist(), object), rows["track"].to_numpy()
+    edges = (clips[1:] != clips[:-1]) | (tracks[1:] != tracks[:-1])
+    edges = [0, *(np.flatnonzero(edges) + 1).tolist(), len(clips)]
     for start, stop in pairwise(edges) if len(clips) else ():
         yield clips[start], start, stop
 
@@ -210,7 +211,8 @@ def _windows_of(rows: pa.Table, family: FeatureFamily, begins: float) -> Windows
     places = (rows[name].to_pylist() for name in ("window", "start_seconds", "end_seconds"))
     windows = [Window(n, later(start, -begins), later(end, -begins)) for n, start, end in zip(*places, strict=True)]
     speech = rows["speech_seconds"].to_numpy().astype(np.float64)
-    return Windows(windows, rows["state"].to_pylist(), speech, values_of(rows, family))
+    track = rows["track"][0].as_py()
+    return Windows(windows, rows["state"].to_pylist(), speech, values_of(rows, family), track)
 
 
 def _pictures_of(rows: pa.Table, begins: float) -> list[Picture]:

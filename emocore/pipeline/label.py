@@ -15,7 +15,7 @@ from emocore.corpora.listing import check_media, failure_table, walk_media
 from emocore.corpora.scan import Row
 from emocore.corpora.synthetic.notice import is_synthetic
 from emocore.datasets.examples import check_finished, is_features, read_manifest
-from emocore.errors import UserError
+from emocore.errors import UserError, amount
 from emocore.features.clock import begins_of
 from emocore.features.extract import reading_of
 from emocore.features.family import FeatureFamily, FrameInput, check_window
@@ -103,7 +103,8 @@ def _label_tables(options: LabelOptions, bundle: Bundle, config: dict[str, Any])
     """Answer for the tables of a FEATURES folder, which stay as they are meanwhile."""
     with tables_lock(options.media), output_folder(options.out, config, SUMMARY) as folder:
         started = time.monotonic()
-        stage, tables, manifest = _stage(options, bundle), _tables(options, bundle), read_manifest(options.media[0])
+        tables, manifest = _tables(options, bundle), read_manifest(options.media[0])
+        stage = _stage_of_tables(options, bundle, tables)
         if tables.how == AS_FAMILIES_SAY and not bundle.spec.sees:
             say(f"{options.media[0]} holds one window a clip, by which alone it is answered for: see featurize --grid")
         changed = update_labels(stage, tables, folder.path, SUMMARY, options.max_failures)
@@ -119,9 +120,10 @@ def dry_run(options: LabelOptions) -> list[str]:
     """Return in words what `label` would do. Raises UserError."""
     bundle = _checked(options)
     check_config(Path(options.out), _config(options, bundle.hash), FREE_OPTIONS)
-    stage = _stage(options, bundle)
     if any(map(is_features, options.media)):
-        return describe_tables(stage, _tables(options, bundle), Path(options.out))
+        tables = _tables(options, bundle)
+        return describe_tables(_stage_of_tables(options, bundle, tables), tables, Path(options.out))
+    stage = _stage(options, bundle)
     leave_out = _leave_out(options)
     stills = bundle.spec.sees
     listed = walk_media(options.media, [], stills=stills, leave_out=leave_out, tiers=options.tier)
@@ -186,6 +188,12 @@ def _stage(options: LabelOptions, bundle: Bundle) -> Labelling:
     return Labelling(*told, options.combine or bundle.combine, bundle.temperature)
 
 
+def _stage_of_tables(options: LabelOptions, bundle: Bundle, tables: FeatureTables) -> Labelling:
+    """Return what labels a part of tables, whose voices are those that the tables hold."""
+    stage = _stage(options, bundle)
+    return replace(stage, how=replace(stage.how, channels=tables.how.channels))
+
+
 def _place(model: str, bundle: Bundle) -> BundlePlace | NetworkPlace:
     if bundle.spec.sees:
         return finished_network(model, bundle.model)
@@ -217,6 +225,9 @@ def _conclude(
     counts = count_labels(each_table(out / "labels", of_emotions(LABELS, bundle.emotions)))
     timings = summarize_timings(each_table(out / TIMINGS_FOLDER, TIMINGS))
     failures = read_tables_if_any(out / "failures", FAILURES)
+    unanswered = counts.windows - count_rows(out / WINDOWS_FOLDER)
+    if unanswered:
+        say(f"{amount(unanswered, 'window')} left out: their features, or the answers for them, were no numbers")
     summary = {
         "files": counts.files + failures.num_rows,
         "labels": counts.files,
@@ -224,6 +235,7 @@ def _conclude(
         "failures_by_reason": dict(Counter(failures["reason"].to_pylist()).most_common()),
         **facts,
         "states": dict(counts.states.most_common()),
+        "windows_left_out": unanswered,
         "predicted": dict(counts.predicted.most_common()),
         "media_seconds": round(counts.media_seconds, 2),
         "seconds_by_emotion": {name: round(seconds, 2) for name, seconds in counts.seconds.most_common()},

@@ -73,7 +73,8 @@ class Labelling:
     @property
     def tables(self) -> Mapping[str, pa.Schema]:
         """The tables beside the labels."""
-        return tables_of(self.emotions, self.reading.sees)
+        sees = self.reading.sees
+        return tables_of(self.emotions, sees, apart=self.how.channels == "separate" and not sees)
 
     def load(self) -> None:
         """Load the model and what it reads."""
@@ -94,8 +95,9 @@ class Labelling:
             for span in section.seen:
                 taking.see(clips, span)
         elif self.how.grid == "speech" and rows.num_rows:  # a grid's windows have their numbers from it
+            behind = [before.windows_before(track) for track in rows["track"].to_pylist()]
             place = rows.column_names.index("window")
-            numbers = pc.add(rows["window"], pa.scalar(before.most_windows, pa.int32()))
+            numbers = pc.add(rows["window"], pa.array(behind, pa.int32()))
             rows = rows.set_column(place, rows.field("window"), numbers)
         if rows.num_rows:
             taking.take_rows(clips, rows)

@@ -49,19 +49,23 @@ def curves_of(
 ) -> list[Curve]:
     """Return the curves of the clips whose durations are given, from WINDOWS rows that come in parts.
 
-    `begins`: of segments, when they do on their files' clocks, on which windows are.
+    A clip whose voices are tracks has a curve a track. `begins`: of segments, when they do on their files' clocks, on
+    which windows are.
     """
-    sums = {clip: _Sums(clip, seconds, len(emotions), begins.get(clip, 0.0)) for clip, seconds in durations.items()}
+    sums: dict[str, dict[int, _Sums]] = {clip: {} for clip in durations}
     names = [f"p_{name}" for name in emotions]
     for part in parts:
         mine = part.filter(
             pc.and_(pc.is_in(part["clip"], pa.array(list(durations), pa.string())), pc.is_valid(part["predicted"]))
         )
         shares = np.column_stack([mine[name].to_numpy() for name in names])
-        times = (mine[name].to_pylist() for name in ("clip", "start_seconds", "end_seconds"))
-        for clip, start, end, said in zip(*times, shares, strict=True):
-            sums[clip].add(start, end, said)
-    return [one.curve(tuple(emotions)) for one in sums.values()]
+        told = (mine[name].to_pylist() for name in ("clip", "track", "start_seconds", "end_seconds"))
+        for clip, track, start, end, said in zip(*told, shares, strict=True):
+            if track not in sums[clip]:
+                name = f"{clip}, voice {track}" if track else clip
+                sums[clip][track] = _Sums(name, durations[clip], len(emotions), begins.get(clip, 0.0))
+            sums[clip][track].add(start, end, said)
+    return [one.curve(tuple(emotions)) for tracks in sums.values() for _, one in sorted(tracks.items())]
 
 
 def curve_of(

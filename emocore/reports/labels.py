@@ -42,6 +42,7 @@ class LabelCounts:
     predicted: Counter[str] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
     media_seconds: float = 0.0
+    windows: int = 0  # with those that have no row, as there was no number to answer from or with
     n_duplicates: int = 0
     confidence: NDArray[np.int64] = field(default_factory=lambda: np.zeros(CONFIDENCE_BINS, np.int64))
     seconds: Counter[str] = field(default_factory=Counter)  # that were answered for, by emotion
@@ -77,6 +78,7 @@ def count_labels(parts: Iterable[pa.Table]) -> LabelCounts:
         seconds = part["duration_seconds"].to_pylist()
         counts.media_seconds += sum(value for value in seconds if value is not None and np.isfinite(value))
         counts.longest.add(part)
+        counts.windows += sum(n or 0 for n in part["windows"].to_pylist())
         for shares in part["shares"].to_pylist():
             counts.seconds.update({plain(name): seconds for name, seconds in shares or ()})
         counts.n_duplicates += part.num_rows - part["duplicate_of"].null_count

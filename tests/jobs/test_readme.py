@@ -17,7 +17,7 @@ from emocore.features.article import ARTICLE
 from emocore.features.listen import LEAST_SPEECH_SECONDS
 from emocore.labels import SETS
 from emocore.media import audio, container, limit, source, stills
-from emocore.media.reading import HEAD_SECONDS
+from emocore.media.choice import HEAD_SECONDS
 from emocore.models.catalogue import MODELS, network_spec
 from emocore.models.labelling_films import SEEN_SECONDS
 from emocore.pipeline.options.demo import ARCHIVE_ACTORS, DemoOptions

@@ -30,7 +30,7 @@ _BY_PATH = {"seconds": pa.map_(pa.string(), pa.float64()), "attempts_before": pa
 _COPIES = pa.map_(pa.string(), pa.list_(pa.string()))  # the names of clips of equal bytes, by the first
 _WINDOWS = pa.schema(
     [
-        *(("clip", pa.string()), ("family", pa.string()), ("index", pa.list_(pa.int32()))),
+        *(("clip", pa.string()), ("family", pa.string()), ("track", pa.int32()), ("index", pa.list_(pa.int32()))),
         *((name, pa.list_(pa.float64())) for name in ("start", "end", "speech")),
         *(("states", pa.list_(pa.string())), ("values", pa.list_(pa.float32()))),
     ]
@@ -127,6 +127,7 @@ def _packed(heard: tuple[str, str, Windows]) -> dict[str, Any]:
     return {
         "clip": clip,
         "family": family,
+        "track": windows.track,
         "index": [window.index for window in windows.windows],
         "start": [window.start_seconds for window in windows.windows],
         "end": [window.end_seconds for window in windows.windows],
@@ -139,7 +140,7 @@ def _packed(heard: tuple[str, str, Windows]) -> dict[str, Any]:
 def _unpacked(told: dict[str, Any], values: pa.Array, family: FeatureFamily) -> Windows:
     windows = [Window(*place) for place in zip(told["index"], told["start"], told["end"], strict=True)]
     numbers = np.asarray(values.flatten(), np.float32).reshape(len(windows), *family.shape)
-    return Windows(windows, told["states"], np.array(told["speech"], np.float64), numbers)
+    return Windows(windows, told["states"], np.array(told["speech"], np.float64), numbers, told["track"])
 
 
 def _with(row: pa.Table, told: Mapping[str, Any], schema: pa.Schema) -> pa.Table:

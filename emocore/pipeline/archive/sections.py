@@ -162,9 +162,10 @@ def answer_section(cut: Cut, number: int, stage: Stage, journal: Journal, read: 
     taking = stage.take_section(rows.append, journal)
     found = read(taking)
     taking.finish()
-    unanswered = [[fault.stage, fault.reason, fault.detail] for fault in taking.faults.values()]  # of the only clip
+    ended = [[fault.stage, fault.reason, fault.detail] for fault in taking.ended.values()]  # of the only clip
+    missed = [(n, why.stage, why.reason, why.detail) for n, why in taking.missed.values()]
     table = pa.concat_tables(rows) if rows else pa.table({"clip": pa.array([], pa.string())})
-    told = {"found": found.to_json(), "unanswered": unanswered, "seconds": time.perf_counter() - started}
+    told = {"found": found.to_json(), "ended": ended, "missed": missed, "seconds": time.perf_counter() - started}
     write_table(table.replace_schema_metadata({_FOUND: json.dumps(told)}), cut.piece(number))
     return max(0.0, found.until_seconds - cut.sections.begins[number])
 
@@ -187,8 +188,10 @@ def join_sections(cut: Cut, shard: pa.Table, stage: Stage, out: Path) -> int:
             table, told = _kept_piece(cut, place, number, stage, out)
             piece = Found.from_json(told["found"])
             stage.join(taking, cut.clips, table, piece, found)
-            for fault in told["unanswered"]:
-                taking.faults.update(dict.fromkeys(cut.clips, MediaError(*fault)))
+            for fault in told["ended"]:
+                taking.ended.update(dict.fromkeys(cut.clips, MediaError(*fault)))
+            for n, *why in told["missed"]:
+                taking.miss(cut.clips, n, MediaError(*why))
             found, seconds = found + piece, seconds + told["seconds"]
             if found.fault or found.unproven:
                 break

@@ -23,6 +23,7 @@ from emocore.features.family import FeatureFamily
 from emocore.features.one_file import Found, Sink
 from emocore.media.reading import Reading
 from emocore.models.labelling import Give, Write
+from emocore.models.labelling import Sink as Answering
 from emocore.pipeline import cluster
 from emocore.pipeline.archive.journal import DEATHS_ALLOWED, Journal
 from emocore.pipeline.archive.plan import ATTEMPTS_BEFORE, ROUND_KEY, SHARD, signature
@@ -108,7 +109,10 @@ class Stage(Protocol):
 class SectionStage(Stage, Protocol):
     """A stage of which several processes may work on one long file, a section each."""
 
-    def take_section(self, give: Give, journal: Journal) -> Taking:
+    def take(self, write: Write, journal: Journal) -> Answering:
+        """Return what takes in a shard's files, as of any stage."""
+
+    def take_section(self, give: Give, journal: Journal) -> Answering:
         """Return what takes in a section of a file, and gives rows to be kept until all sections are joined."""
 
     def join(self, taking: Any, clips: list[str], rows: pa.Table, section: Found, before: Found) -> None:

@@ -8,11 +8,11 @@ import tyro
 from emocore.errors import UserError
 from emocore.pipeline.options.files import ArchiveOptions, FileOptions
 from emocore.pipeline.options.frames import PictureOptions, flag
-from emocore.timeline import GridName, HowCut, how_cut
+from emocore.timeline import ChannelsName, GridName, HowCut, how_cut
 
 _OF_MEDIA = (
     *("sound_track", "retry_failed", "drop_gone", "seconds_per_file", "exclude", "no_follow"),
-    *("grid", "vad"),
+    *("grid", "vad", "channels"),
 )
 
 
@@ -39,6 +39,9 @@ class LabelOptions(ArchiveOptions, PictureOptions, FileOptions):
     vad: bool = True
     """models that hear: windows without speech have a state and no answer; --no-vad: whatever is heard is answered
     for"""
+    channels: ChannelsName = "mix"
+    """models that hear: separate: the channels of a sound track are voices, as an agent's and a caller's, each of which
+    is a track with windows and an answer of its own; mix: they are one sound"""
     dry_run: bool = False
     """say how many files there are to read, how much media that is and about how long it takes, and write nothing"""
     gpus_per_worker: float | None = None
@@ -75,4 +78,6 @@ class LabelOptions(ArchiveOptions, PictureOptions, FileOptions):
 
     def how(self, sees: bool) -> HowCut:
         """Return how a recording is cut into windows. Raises UserError as `how_cut`."""
-        return how_cut(self.grid, self.window_seconds, self.hop_seconds, vad=self.vad, sees=sees)
+        return how_cut(
+            self.grid, self.window_seconds, self.hop_seconds, vad=self.vad, channels=self.channels, sees=sees
+        )

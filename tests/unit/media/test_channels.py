@@ -260,3 +260,36 @@ def test_a_telephones_bandwidth_is_told_whatever_it_was_stored_as(noise, peak):
 def test_silence_has_no_bandwidth(samples):
     assert bandwidth_hz(np.zeros(samples, np.float32), RATE) == 0
     assert bandwidth_hz(np.full(samples, 0.5, np.float32), RATE) == 0
+
+
+# Voices
+
+
+@pytest.mark.parametrize(
+    ("channels", "names", "voices"),
+    [
+        ("ab", ["FL", "FR"], (0, 1)),
+        ("aa", ["FL", "FR"], ()),
+        ("a-", ["FL", "FR"], (0, 1)),  # nobody in the other one
+        ("a", ["FC"], ()),
+        ("abc", ["FL", "FR", "LFE"], (0, 1)),
+        ("abcabc", SURROUND, (0, 1, 2, 4, 5)),
+        ("aaa", ["NONE"] * 3, ()),
+        ("ab" * 4, ["NONE"] * 8, tuple(range(8))),
+        ("ab" * 5, ["NONE"] * 10, ()),
+    ],
+)
+def test_which_channels_are_voices(channels, names, voices):
+    rng = np.random.default_rng(0)
+    signals = {name: rng.standard_normal(10_000) + 0.3 for name in "abc"} | {"-": np.zeros(10_000)}
+    samples = np.stack([signals[name] for name in channels]).astype(np.float32)
+    powers = Powers()
+    for part in np.split(samples, [1, 5_000], axis=1):
+        powers.add(part, part.mean(axis=0))
+    assert powers.voices(names) == voices
+
+
+def test_voices_are_handed_on_together_and_mono_as_ever(media_files, voice, noise):
+    path = wav(media_files, [voice, noise])
+    np.testing.assert_array_equal(heard(path, apart=True), np.stack([voice, noise]))
+    np.testing.assert_array_equal(heard(wav(media_files, [voice]), apart=True), voice)

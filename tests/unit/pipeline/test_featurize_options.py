@@ -63,6 +63,7 @@ def test_every_twentieth_picture_unless_given(featurize):
         ({"hop_seconds": 1.0}, HowCut("speech", None, 1.0, vad=True)),
         ({"grid": "tiled", "window_seconds": 3.0, "hop_seconds": 3.0}, HowCut("tiled", 3.0, 3.0, vad=True)),
         ({"vad": False}, HowCut("tiled")),
+        ({"channels": "separate"}, HowCut("speech", vad=True, channels="separate")),
     ],
 )
 def test_recordings_are_cut_as_the_families_say_unless_told_how_label_does(featurize, options, how):

@@ -49,7 +49,11 @@ def taken(**by_clip):
         for family in FAMILIES:
             numbers = rng.normal(size=(2, *family.shape)).astype("f4")
             windows = Windows(
-                [Window(0, 0.0, 3.6), Window(1, 1.8, 5.0)], ["ok", "silent"], np.array([2.0, np.nan]), numbers
+                [Window(0, 0.0, 3.6), Window(1, 1.8, 5.0)],
+                ["ok", "silent"],
+                np.array([2.0, np.nan]),
+                numbers,
+                len(clip) % 2,
             )
             found.windows(clips, family, windows)
         found.pictures(clips, pictures(*values))
@@ -63,7 +67,7 @@ def check_replayed(replay, sent):
     assert again.copies == sent.copies
     assert [(clip, name) for clip, name, _ in again.heard] == [(clip, name) for clip, name, _ in sent.heard]
     for (_, _, one), (_, _, other) in zip(again.heard, sent.heard, strict=True):
-        assert (one.windows, one.states) == (other.windows, other.states)
+        assert (one.windows, one.states, one.track) == (other.windows, other.states, other.track)
         np.testing.assert_array_equal(one.values, other.values)
         np.testing.assert_array_equal(one.speech_seconds, other.speech_seconds)
     for (clip, one), (other_clip, other) in zip(again.seen, sent.seen, strict=True):

@@ -71,7 +71,7 @@ class Answering:
 
     @property
     def tables(self):
-        return tables_of(EMOTIONS, bool(self.reading.every))
+        return tables_of(EMOTIONS, bool(self.reading.every), apart=self.how.channels == "separate")
 
     def load(self):
         pass
@@ -177,6 +177,28 @@ def test_segments_keep_their_times(shards, media_files, how, tmp_path):
             assert close or one[name] == other[name], name
     starts = [row["start_seconds"] for row in rows_of(out, "windows")[1]]
     assert len(starts) > 1 and min(starts) >= 4.25 and max(starts) < 9.5
+
+
+@pytest.mark.parametrize("grid", ["speech", "tiled"])
+def test_voices_are_said_of_tables_to_be_what_they_are_of_media(media_files, grid, tmp_path):
+    pause, speech = np.zeros(2 * RATE, np.float32), np.resize(spoken(RATE), 6 * RATE)
+    agent, caller = np.concatenate([pause, speech, pause, pause]), np.concatenate([speech, pause, pause, 0.3 * speech])
+    size = min(len(agent), len(caller))
+    path = media_files.sound("call.wav", np.column_stack([agent[:size], caller[:size]]), RATE)
+    shutil.copy(path, media_files.folder / "z copy.wav")
+    media_files.sound("mono.wav", speech, RATE)
+    shards = shards_of(media_files.folder, ["call.wav", "z copy.wav", "mono.wav"])
+    how = how_cut(grid, hop_seconds=1.0, channels="separate")
+    folder = write_tables(tmp_path / "F", shards, [ARTICLE], how)
+    tables = open_tables(folder, [ARTICLE])
+    assert tables.how == how
+    check_equal(*answer_both(shards, ARTICLE, tables, how, tmp_path), "tracks")
+    (found,) = rows_of(tmp_path / "tables", "tracks")
+    assert [(row["clip"], row["track"]) for row in found] == [
+        (clip, track) for clip in ("call.wav", "z copy.wav") for track in (1, 2)
+    ]
+    (windows,) = rows_of(tmp_path / "tables", "windows")
+    assert {row["track"] for row in windows if row["clip"] == "mono.wav"} == {0}
 
 
 def test_pictures_beside_a_sound_do_not_matter_to_a_model_that_hears(shards, tmp_path):

@@ -4,6 +4,7 @@ import pytest
 
 from emocore.errors import UserError
 from emocore.pipeline.options.label import LabelOptions
+from emocore.timeline import how_cut
 
 MADE = "says how media are read and cut, and F holds what was made of them: leave it out."
 
@@ -20,6 +21,7 @@ def told(*media, **options):
         ({"window_seconds": 2.0}, "--window-seconds 2.0"),
         ({"hop_seconds": 1.0}, "--hop-seconds 1.0"),
         ({"vad": False}, "--no-vad"),
+        ({"channels": "separate"}, "--channels separate"),
         ({"seconds_per_file": 5.0}, "--seconds-per-file 5.0"),
         ({"exclude": ("a*", "b")}, "--exclude a* b"),
         ({"no_follow": True}, "--no-follow"),
@@ -46,3 +48,13 @@ def test_tables_are_labelled_alone_and_on_cpus():
         UserError, match=r"^--gpus-per-worker 0\.5 is for media, and feature tables are answered for on"
     ):
         told(gpus_per_worker=0.5).check_for_tables("F", sees=True)
+
+
+def test_channels_are_mixed_or_heard_apart_by_models_that_hear():
+    assert (how_cut().channels, told(channels="separate").how(sees=False).channels) == ("mix", "separate")
+    with pytest.raises(UserError, match=r"^--channels must be one of mix, separate: got 'both'\.$"):
+        how_cut(channels="both")
+    with pytest.raises(
+        UserError, match=r"^--channels separate is of sound, and the model reads pictures: leave it out"
+    ):
+        told(channels="separate").how(sees=True)

@@ -24,7 +24,7 @@ from emocore.pipeline.archive.rows import Planned
 from emocore.pipeline.archive.sections import cut_of, join_sections, run_section
 from emocore.pipeline.archive.stage import run_shard
 from emocore.pipeline.label_stage import Labelling
-from emocore.schema import FAILURES, LABELS, WINDOWS
+from emocore.schema import FAILURES, LABELS, TRACKS, WINDOWS
 from emocore.storage.tables import read_table
 from emocore.timeline import how_cut
 
@@ -60,8 +60,8 @@ def brightness(images):
     return np.stack([score, 1 - score, *[np.zeros(len(images))] * 6], axis=1)
 
 
-def stage_of(grid):
-    return Loudness(None, (ARTICLE,), Reading(), how_cut(grid, hop_seconds=1.0))
+def stage_of(grid, channels="mix"):
+    return Loudness(None, (ARTICLE,), Reading(), how_cut(grid, hop_seconds=1.0, channels=channels))
 
 
 FILMS = Loudness(None, (PICTURES,), Reading(every=5, pixels=256, sound=False), how_cut(sees=True))
@@ -91,7 +91,7 @@ def in_sections(shard, stage, out, order=None):
 
 
 def tables(out, *names):
-    schemas = {"labels": LABELS, "windows": WINDOWS, "failures": FAILURES}
+    schemas = {"labels": LABELS, "windows": WINDOWS, "tracks": TRACKS, "failures": FAILURES}
     files = {name: out / name / "000000.parquet" for name in names or schemas}
     return {name: read_table(file, schemas[name]).to_pylist() for name, file in files.items() if file.exists()}
 
@@ -126,6 +126,45 @@ def test_sections_hear_what_the_whole_says(media_files, tmp_path, monkeypatch, g
         assert places[0] == places[1]
     else:  # nothing of a section's edge is lost
         assert label["speech_seconds"] == pytest.approx(sum(covered(found["windows"])), rel=0.03)
+
+
+@pytest.mark.parametrize("grid", ["speech", "tiled"])
+def test_voices_in_sections_are_those_that_one_process_hears(media_files, tmp_path, grid):
+    both = np.column_stack([interview(), 0.7 * np.roll(interview(), 7 * RATE)])
+    shard, stage = shard_of(media_files.sound("call.wav", both, RATE)), stage_of(grid, "separate")
+    assert run_shard(shard, stage, tmp_path / "one") == 0
+    cut = cut_of(shard, stage, tmp_path / "other")
+    assert cut.sections.sound.voices == (0, 1) and len(cut.sections) == 5
+    failed, found = in_sections(shard, stage, tmp_path / "other", (3, 0, 4, 2, 1))
+    assert failed == 0 and found == tables(tmp_path / "one")
+    (label,) = found["labels"]
+    for row, track in zip(found["tracks"], (1, 2), strict=True):
+        mine = [window for window in found["windows"] if window["track"] == track]
+        assert [window["window"] for window in mine] == list(range(len(mine)))
+        answered = [window for window in mine if window["state"] == "ok"]
+        assert (row["track"], row["kind"], row["n_observations"]) == (track, "voice", len(answered))
+        assert (row["start_seconds"], row["end_seconds"]) == (mine[0]["start_seconds"], answered[-1]["end_seconds"])
+        weights = [window["speech_seconds"] for window in answered]
+        shares = np.average([window["p_neutral"] for window in answered], weights=weights)
+        assert row["p_neutral"] == pytest.approx(shares, abs=1e-6) and row["name"] is None
+    assert label["windows"] == len(found["windows"]) and label["speech_seconds"] > 60
+    assert min(row["p_neutral"] for row in found["tracks"]) <= label["p_neutral"]
+    assert max(row["p_neutral"] for row in found["tracks"]) >= label["p_neutral"]
+
+
+def test_windows_without_a_number_cost_no_others_in_sections_either(media_files, tmp_path, monkeypatch):
+    model = loudness
+    monkeypatch.setitem(globals(), "loudness", lambda x: np.where(x[:, :1] % 3 < 1, np.nan, model(x)))
+    shard, stage = shard_of(media_files.sound("long.wav", interview(), RATE)), stage_of("tiled")
+    assert run_shard(shard, stage, tmp_path / "one") == 0
+    failed, found = in_sections(shard, stage, tmp_path / "other")
+    assert failed == 0 and found == tables(tmp_path / "one")
+    (label,) = found["labels"]
+    assert label["windows"] == 46 > len(found["windows"]) > 10 and label["state"] == "ok"
+    monkeypatch.setitem(globals(), "loudness", lambda x: model(x) * np.nan)
+    failed, found = in_sections(shard, stage, tmp_path / "none")
+    (failure,) = found["failures"]
+    assert failed == 1 and (failure["stage"], failure["reason"]) == ("predict", "not_finite") and not found["windows"]
 
 
 def covered(windows):

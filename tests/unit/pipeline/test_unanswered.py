@@ -1,5 +1,6 @@
 """No exception of a model, and no answer that is no number, costs more than the file that it is about."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from whole_media import spoken
 
 from emocore.errors import MediaError, UserError
-from emocore.features import article, one_file
+from emocore.features import article, listen, one_file
 from emocore.features.article import ARTICLE
 from emocore.features.extract import FEATURIZED, PLANNED, featurize_batch
 from emocore.features.pictures import PICTURES
@@ -166,27 +167,54 @@ def test_a_wav_that_is_cut_keeps_what_is_left_and_one_that_ran_out_of_time_is_a_
 
 def test_an_exception_at_the_end_of_a_broken_file_is_its_own(media_files, tmp_path, monkeypatch):
     path = cut_at(media_files.sound("cut.flac", np.concatenate([0.5 * spoken(22_050)] * 12)), 0.6)
-    monkeypatch.setattr(one_file.Ear, "finish", lambda _: 1 / 0)
+    monkeypatch.setattr(one_file.Ears, "finish", lambda _: 1 / 0)
     assert run_shard(planned(path), Sounds(lambda x: np.tile(EVEN, (len(x), 1)), how_cut()), tmp_path / "out") == 1
     (failed,) = read_table(tmp_path / "out/failures/000000.parquet", FAILURES).to_pylist()
     assert failed["reason"] == "internal" and "ZeroDivisionError" in failed["detail"]
 
 
-def test_windows_of_a_file_that_the_model_fails_on_in_its_midst_do_not_stay(media_files, tmp_path, monkeypatch):
-    """Its first windows were written when a later one had no answer."""
+WHISPERED, SHOUTED = (gain * np.concatenate([spoken(22_050)] * 10) for gain in (0.05, 0.9))
+
+
+def refuses_shouts(x):
+    if (x[:, 79] > 0.2).any():
+        raise ValueError("too loud")
+    return np.tile(EVEN, (len(x), 1))
+
+
+def test_windows_that_a_model_fails_on_cost_no_others(media_files, tmp_path, monkeypatch):
     monkeypatch.setattr(sinks, "FRAMES_AT_ONCE", 2)
-    quiet = np.concatenate([0.05 * spoken(22_050)] * 10)
-    loud = np.concatenate([quiet, 0.9 * np.concatenate([spoken(22_050)] * 10)])
+    both = media_files.sound("both.wav", np.concatenate([WHISPERED, SHOUTED]))
+    copy = media_files.bytes("copy.wav", Path(both).read_bytes())
+    paths = [media_files.sound("quiet.wav", WHISPERED), both, copy, media_files.sound("loud.wav", SHOUTED)]
+    assert run_shard(planned(*paths), Sounds(refuses_shouts, how_cut()), tmp_path / "out") == 1
+    labels = {row["clip"]: row for row in read_table(tmp_path / "out/labels/000000.parquet", LABELS).to_pylist()}
+    windows = Counter(read_table(tmp_path / "out/windows/000000.parquet", WINDOWS)["clip"].to_pylist())
+    assert set(labels) == set(windows) == {"quiet.wav", "both.wav", "copy.wav"}
+    assert labels["quiet.wav"]["windows"] == windows["quiet.wav"]
+    assert labels["both.wav"]["windows"] - windows["both.wav"] >= 4 and windows["both.wav"] >= 4
+    assert labels["both.wav"]["state"] == "ok" and labels["both.wav"]["heard_seconds"] < 14
+    (failed,) = read_table(tmp_path / "out/failures/000000.parquet", FAILURES).to_pylist()
+    assert failed["path"].endswith("loud.wav") and (failed["stage"], failed["reason"]) == ("predict", "internal")
 
-    def refuses(x):
-        if (x[:, 79] > 0.2).any():
-            raise ValueError("too loud")
-        return np.tile(EVEN, (len(x), 1))
 
-    paths = [media_files.sound("quiet.wav", quiet), media_files.sound("loud.wav", loud)]
-    assert run_shard(planned(*paths), Sounds(refuses, how_cut()), tmp_path / "out") == 1
-    windows = read_table(tmp_path / "out/windows/000000.parquet", WINDOWS)["clip"].to_pylist()
-    assert set(windows) == {"quiet.wav"} and len(windows) >= 4
+def test_windows_whose_features_are_no_numbers_cost_no_others(media_files, tmp_path, monkeypatch):
+    def unfit(parts):
+        values = np.array([[np.abs(part.samples).max()] * ARTICLE.size for part in parts], np.float32)
+        return np.where(values > 0.5, np.nan, values)
+
+    monkeypatch.setattr(listen, "loaded", lambda _: unfit)
+    paths = [
+        media_files.sound("both.wav", np.concatenate([WHISPERED, SHOUTED])),
+        media_files.sound("loud.wav", SHOUTED),
+    ]
+    stage = Sounds(lambda x: np.tile(EVEN, (len(x), 1)), how_cut())
+    assert run_shard(planned(*paths), stage, tmp_path / "out") == 1
+    (label,) = read_table(tmp_path / "out/labels/000000.parquet", LABELS).to_pylist()
+    windows = len(read_table(tmp_path / "out/windows/000000.parquet", WINDOWS))
+    assert label["windows"] - windows >= 4 and windows >= 4 and label["broken_after_seconds"] is None
+    (failed,) = read_table(tmp_path / "out/failures/000000.parquet", FAILURES).to_pylist()
+    assert failed["path"].endswith("loud.wav") and (failed["stage"], failed["reason"]) == ("featurize", "not_finite")
 
 
 class Network:
@@ -205,10 +233,10 @@ def labelling(tmp_path, write, journal=None):
     return stage.take(write, journal or Journal(tmp_path / "journal", 600.0))
 
 
-def test_a_picture_that_a_network_cannot_answer_for_costs_its_clip_and_the_clips_copies(tmp_path):
+def test_a_clip_of_whose_pictures_a_network_can_answer_for_none_is_a_failure_and_so_are_its_copies(tmp_path):
     written = []
     sink = labelling(tmp_path, lambda *rows: written.append(rows))
-    grey = {"good": [100, 110], "black": [100, 0], "white": [100, 255]}
+    grey = {"good": [100, 110], "black": [0, 0], "white": [255, 255], "part": [100, 0]}
     for clip, values in grey.items():
         pictures = [Picture(i, 0.1 * i, np.full((16, 16), value, np.uint8)) for i, value in enumerate(values)]
         sink.pictures([clip, f"{clip} copy"], pictures)
@@ -219,12 +247,13 @@ def test_a_picture_that_a_network_cannot_answer_for_costs_its_clip_and_the_clips
         "white": "internal",
         "white copy": "internal",
     }
-    rows = [{"clip": clip, "path": clip, "state": "ok"} for clip in ("good", "good copy")]
+    rows = [{"clip": clip, "path": clip, "state": "ok"} for clip in ("good", "good copy", "part")]
     good = rows_to_table([{**row, "soft_label": EVEN.astype("f4")} for row in rows], FEATURIZED)
     labels = sink.rows(good)
-    assert labels["predicted"].to_pylist() == [EMOTIONS[0]] * 2
+    assert labels["predicted"].to_pylist() == [EMOTIONS[0]] * 3
     frames = pa.concat_tables([rows for name, rows in written if name == "frames"])
     assert frames["clip"].to_pylist().count("good") == frames["clip"].to_pylist().count("good copy") == 2
+    assert frames["clip"].to_pylist().count("part") == 1
 
 
 def test_pictures_of_a_clip_that_ended_a_process_are_given_to_the_network_alone(tmp_path):

@@ -23,10 +23,11 @@ def test_an_hour_has_as_many_steps_as_a_page_shows():
     assert len(curve.seconds) == STEPS and not np.isnan(curve.shares).any()
 
 
-def windows(clip, *rows):
+def windows(clip, *rows, track=0):
     return [
         {
             "clip": clip,
+            "track": track,
             "start_seconds": s,
             "end_seconds": e,
             "predicted": p and "happy",
@@ -46,6 +47,13 @@ def test_curves_are_read_part_by_part_and_windows_without_an_answer_are_none():
     (curve,) = curves_of(parts, {"a": 3.0}, {}, EMOTIONS)
     assert curve.shares[5].tolist() == [0.25, 0.75] and np.isnan(curve.shares[15]).all()
     assert curve.shares[25].tolist() == [0.75, 0.25]
+
+
+def test_voices_have_a_curve_each():
+    both = windows("a", (0.0, 1.0, 0.25), track=2) + windows("a", (0.0, 1.0, 0.75), track=1)
+    first, second = curves_of([pa.Table.from_pylist(both)], {"a": 1.0}, {}, EMOTIONS)
+    assert (first.clip, second.clip) == ("a, voice 1", "a, voice 2")
+    assert (first.shares[5].tolist(), second.shares[5].tolist()) == ([0.75, 0.25], [0.25, 0.75])
 
 
 def test_the_recordings_with_the_most_windows_are_shown():
