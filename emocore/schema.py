@@ -84,6 +84,7 @@ PREDICTIONS = pa.schema(
         *_ANSWER,
         *_SHARES,
         ("fold", pa.string()),
+        ("content_id", pa.string()),
     ]
 )
 LABELS = pa.schema(

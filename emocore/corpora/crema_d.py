@@ -1,7 +1,7 @@
 """CREMA-D: 91 actors, 12 sentences, 6 emotions at 4 levels, 7,442 clips in sound and picture.
 
-`1001_DFA_ANG_XX.wav` is actor 1001, "Don't forget a jacket", angry, of no stated level. Who the actors are stands in the
-corpus's own VideoDemographics.csv. Cao et al. (2014), https://doi.org/10.1109/TAFFC.2014.2336244
+`1001_DFA_ANG_XX.wav` is actor 1001, "Don't forget a jacket", angry, of no stated level. Who the actors are stands in
+the corpus's own VideoDemographics.csv. Cao et al. (2014), https://doi.org/10.1109/TAFFC.2014.2336244
 """
 
 import csv
@@ -84,8 +84,8 @@ def _read_demographics(path: Path) -> dict[str, Row]:
         }
     except (OSError, ValueError, KeyError, AttributeError, csv.Error) as error:
         raise UserError(
-            f"{path} cannot be read ({type(error).__name__}: {error}), expected columns ActorID, Age and Sex as CREMA-D "
-            "has them: fetch it again, or take it away."
+            f"{path} cannot be read ({type(error).__name__}: {error}), expected columns ActorID, Age and Sex as "
+            "CREMA-D has them: fetch it again, or take it away."
         ) from error
 
 
@@ -95,8 +95,8 @@ CREMA_D = Corpus(
     matches=named_as(_SHAPE),
     is_take=named_as(_SHAPE),
     actors=ACTORS,
-    licence="CREMA-D (Cao et al., 2014) is under the Open Database License 1.0, its contents under the Database Contents "
-    "License 1.0: name the source, share databases made of it alike.",
+    licence="CREMA-D (Cao et al., 2014) is under the Open Database License 1.0, its contents under the Database "
+    "Contents License 1.0: name the source, share databases made of it alike.",
     people="people name the emotion that CREMA-D actors were asked for in 40.9\N{NO-BREAK SPACE}% of the clips from "
     "sound alone, in 58.2\N{NO-BREAK SPACE}% from the picture alone and in 63.6\N{NO-BREAK SPACE}% from both.",
     citation="Cao et al. (2014), https://doi.org/10.1109/TAFFC.2014.2336244",

@@ -12,9 +12,7 @@ from emocore.corpora.names import code_in, named_as, parts_of, rows_of_names
 from emocore.corpora.scan import Row
 
 ACTORS = ("f1", "f2", "f3", "m1", "m2", "m3")
-SENTENCES = tuple(
-    f"{kind}{number}" for kind, n in {"b": 3, "d": 2, "l": 4, "n": 5}.items() for number in range(1, n + 1)
-)
+SENTENCES = ("b1", "b2", "b3", "d1", "d2", "l1", "l2", "l3", "l4", "n1", "n2", "n3", "n4", "n5")
 EMOTION_CODES = {
     "dis": "disgust",
     "des": "disgust",  # as some copies have it
@@ -51,8 +49,8 @@ EMOVO = Corpus(
     matches=named_as(_SHAPE),
     is_take=named_as(_SHAPE),
     actors=ACTORS,
-    licence="EMOVO (Costantini et al., 2014) is given for research and states no licence: ask its authors for any other "
-    "use.",
+    licence="EMOVO (Costantini et al., 2014) is given for research and states no licence: ask its authors for any "
+    "other use.",
     people="people named the emotions of two of EMOVO's sentences in 80\N{NO-BREAK SPACE}% of the trials.",
     citation="Costantini et al. (2014), https://aclanthology.org/L14-1478/",
 )

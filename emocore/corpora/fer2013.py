@@ -93,8 +93,8 @@ def _rows(files: Sequence[MediaFile], rules: LabelRules) -> tuple[list[Row], lis
 FER2013 = Corpus(
     name="fer2013",
     rows=_rows,
-    licence="FER2013 (Goodfellow et al., 2013) was published for a research competition and states no licence; its pictures "
-    "are of the web.",
+    licence="FER2013 (Goodfellow et al., 2013) was published for a research competition and states no licence; its "
+    "pictures are of the web.",
     people="people agree with 65 ± 5\N{NO-BREAK SPACE}% of the labels of FER2013.",
     citation="Goodfellow et al. (2013), https://arxiv.org/abs/1307.0414",
 )

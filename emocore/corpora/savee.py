@@ -48,7 +48,8 @@ SAVEE = Corpus(
     matches=named_as(_SHAPE),
     is_take=named_as(_SHAPE),
     actors=ACTORS,
-    licence="SAVEE (Jackson and Haq, 2014) is given to registered users for research: ask its authors for any other use.",
+    licence="SAVEE (Jackson and Haq, 2014) is given to registered users for research: ask its authors for any other "
+    "use.",
     people="people name the emotion that SAVEE's speakers acted in 66.5\N{NO-BREAK SPACE}% of the clips from sound "
     "alone, in 88.0\N{NO-BREAK SPACE}% from the picture alone and in 91.8\N{NO-BREAK SPACE}% from both.",
     citation="Jackson & Haq (2014), http://kahlan.eps.surrey.ac.uk/savee/",

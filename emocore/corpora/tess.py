@@ -50,7 +50,7 @@ TESS = Corpus(
     matches=named_as(_SHAPE),
     is_take=named_as(_SHAPE),
     actors=tuple(AGES),
-    licence="TESS (Pichora-Fuller and Dupuis, 2020) is licensed CC BY-NC-ND 4.0: name the source, no commercial use, no "
-    "derivatives.",
+    licence="TESS (Pichora-Fuller and Dupuis, 2020) is licensed CC BY-NC-ND 4.0: name the source, no commercial use, "
+    "no derivatives.",
     citation="Pichora-Fuller & Dupuis (2020), https://doi.org/10.5683/SP2/E8H2MF",
 )
