@@ -24,7 +24,7 @@ JOURNALS = ".journals"  # what is being read of them
 SECTIONS = ".sections"  # what was made of parts of long files, until the whole is there
 FRAMES_FOLDER, WINDOWS_FOLDER = "frames", "windows"  # tables with several rows a clip
 LOCK = ".lock"
-_COMMANDS = ("featurize", "train", "tune", "evaluate", "label")
+_COMMANDS = ("featurize", "train", "tune", "evaluate", "label", "compare")
 
 
 @dataclass(frozen=True)
