@@ -51,7 +51,8 @@ def still_in_table(file: str, member: str) -> bytes:
 @lru_cache(maxsize=4)
 def _open_table(file: str, changed_ns: int) -> _Table:  # noqa: ARG001 - a changed table is another one
     with Path(file).open("rb") as stream:
-        header = [name.strip().lower() for name in next(csv.reader([stream.readline().decode("utf-8-sig")]), [])]
+        first = stream.readline(MOST_ROW_BYTES).decode("utf-8-sig", "replace")
+        header = [name.strip().lower() for name in first.split(",")]
         if PIXELS not in header:
             raise MediaError("open", "unsupported", f"{file}: no column {PIXELS!r}")
         begins = [0]
