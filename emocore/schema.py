@@ -22,6 +22,7 @@ LISTING = pa.schema(
         ("take", pa.string()),  # recordings of one performance share it; the clip itself where unknown
         ("path", pa.string()),  # absolute; inside a zip: ARCHIVE.zip!/MEMBER
         ("bytes", pa.int64()),
+        ("corpus", pa.string()),  # the published one's name, else the folder's or the manifest's
         ("modality", pa.string()),  # audio-video | video-only | audio-only
         ("channel", pa.string()),  # speech | song
         ("emotion", pa.string()),  # one of EMOTIONS: the majority of the raters
@@ -84,6 +85,7 @@ PREDICTIONS = pa.schema(
         *_ANSWER,
         *_SHARES,
         ("fold", pa.string()),
+        ("content_id", pa.string()),
     ]
 )
 LABELS = pa.schema(

@@ -4,9 +4,16 @@ from collections.abc import Iterable, Sequence
 
 from emocore.corpora.annotations.catalogue import ANNOTATIONS
 from emocore.corpora.corpus import ActorFolds, Corpus
+from emocore.corpora.crema_d import CREMA_D
+from emocore.corpora.emo_db import EMO_DB
+from emocore.corpora.emovo import EMOVO
+from emocore.corpora.fer2013 import FER2013
 from emocore.corpora.folder import FOLDER
 from emocore.corpora.manifest import MANIFEST
+from emocore.corpora.nemo import NEMO
 from emocore.corpora.ravdess import RAVDESS
+from emocore.corpora.savee import SAVEE
+from emocore.corpora.tess import TESS
 from emocore.errors import UserError
 from emocore.own import load_own
 
@@ -14,6 +21,13 @@ CORPORA = {
     corpus.name: corpus
     for corpus in (
         RAVDESS,
+        CREMA_D,
+        TESS,
+        SAVEE,
+        EMO_DB,
+        EMOVO,
+        NEMO,
+        FER2013,
         FOLDER,
         MANIFEST,
         ANNOTATIONS,

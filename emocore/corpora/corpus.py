@@ -43,16 +43,23 @@ class Corpus:
     """How a corpus names its files, and what is known of it.
 
     `rows` turns media files into LISTING rows (`MediaFile.row`, `clip`, and what the name says), and FAILURES rows for
-    wrong names. Of a manifest, and of annotations, the one file is the list itself.
+    wrong names. Of a manifest, of annotations, and of a table of pictures, the one file is the list itself.
     """
 
     name: str
     rows: Callable[[Sequence[MediaFile], LabelRules], tuple[list[Row], list[Row]]]
-    matches: Callable[[str], bool] | None = None  # whether a file name without its suffix has this corpus's shape
+    # Whether a file's name without its suffix, alone or as FOLDER/NAME, has this corpus's shape.
+    matches: Callable[[str], bool] | None = None
     is_take: Callable[[str], bool] = lambda _: False  # whether a take is one performance, in whatever folder it lies
     actors: tuple[str, ...] = ()
     protocols: Mapping[str, ActorFolds] = field(default_factory=dict)
     licence: str = ""  # a sentence for people who use a model that was trained on it
     people: str = ""  # a sentence on how well people name its emotions
     citation: str = ""
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it is one corpus of the field, not a way to label any."""
+        return bool(self.citation)
+
     archives: Callable[[Sequence[str], Sequence[str]], list[Archive]] | None = None  # of subsets, actors

@@ -13,9 +13,11 @@ import pyarrow as pa
 from emocore.corpora.annotations.catalogue import ANNOTATIONS, READERS, reader_of, segment_rows
 from emocore.corpora.catalogue import AUTO, CORPORA, find_corpus
 from emocore.corpora.corpus import Corpus, LabelRules
-from emocore.corpora.folder import FOLDER, actor_finder
+from emocore.corpora.fer2013 import FER2013, is_table_of_pictures, pictures_in
+from emocore.corpora.folder import actor_finder
 from emocore.corpora.leave_out import LeaveOut, Unlisted, without
 from emocore.corpora.manifest import MANIFEST, MANIFEST_SUFFIXES, is_manifest, media_rows
+from emocore.corpora.recognize import of_corpus, read_names
 from emocore.corpora.scan import MediaFile, Row, check_root, is_folder, is_media, is_zip, media_suffixes, scan, walk
 from emocore.corpora.segments import fragment_of
 from emocore.errors import UserError, amount
@@ -27,6 +29,12 @@ _SUFFIXES = f"{', '.join(MANIFEST_SUFFIXES[:-1])} or {MANIFEST_SUFFIXES[-1]}"
 _ANNOTATIONS = f"annotations ({', '.join(READERS)}, a database of audformat)"
 _CORPUS = f"a folder, a zip, a manifest ({_SUFFIXES}), or {_ANNOTATIONS}"
 _MEDIA = f"a folder, a zip, a media file, a manifest ({_SUFFIXES}), or {_ANNOTATIONS}"
+
+_NO = {
+    MANIFEST: f"no manifest: expected a file ending in {_SUFFIXES}",
+    ANNOTATIONS: f"no {_ANNOTATIONS}",
+    FER2013: "no table of pictures: expected a CSV with the columns emotion, pixels and Usage",
+}
 
 
 @dataclass(frozen=True)
@@ -116,7 +124,10 @@ def _walk_root(
     root: str, failures: list[Row], stills: bool, leave_out: LeaveOut, tiers: Sequence[str]
 ) -> Iterator[Row]:
     if kind := _list_kind(root):
-        rows, failed = media_rows(root) if kind is MANIFEST else segment_rows(root, tiers)
+        if kind is FER2013:
+            rows, failed = pictures_in(root)
+        else:
+            rows, failed = media_rows(root) if kind is MANIFEST else segment_rows(root, tiers)
         failures += failed
         yield from without(rows, leave_out)
         return
@@ -132,39 +143,14 @@ def _rows(
     root: str, corpus: Corpus | None, rules: LabelRules, stills: bool, leave_out: LeaveOut
 ) -> tuple[list[Row], list[Row]]:
     kind = _list_kind(root)
-    if corpus in (MANIFEST, ANNOTATIONS) and kind is not corpus:
-        expected = f"no manifest: expected a file ending in {_SUFFIXES}" if corpus is MANIFEST else f"no {_ANNOTATIONS}"
-        raise UserError(f"{root!r} is {expected}.")
+    if corpus in _NO and kind is not corpus:
+        raise UserError(f"{root!r} is {_NO[corpus]}.")
     if kind and corpus in (None, kind):
         rows, failures = kind.rows([MediaFile(root, root, 0, root)], rules)
-        return without(rows, leave_out), failures
+        return of_corpus(kind, root, without(rows, leave_out)), failures
     files, failures = _scan(root, stills, leave_out)
-    rows, bad = corpus.rows(files, rules) if corpus else _rows_of_guess(root, files, rules)
-    return rows, failures + bad
-
-
-def _rows_of_guess(root: str, files: Sequence[MediaFile], rules: LabelRules) -> tuple[list[Row], list[Row]]:
-    """Read the names as those of the corpus whose shape half of them have, else as a labelled folder.
-
-    Raises UserError where fewer have it, and no folder says anything: the labels of all would be lost.
-    """
-    names = [_stem(file.below) for file in files]
-    has_shape = {corpus: list(map(corpus.matches, names)) for corpus in CORPORA.values() if corpus.matches}
-    corpus = max(has_shape, key=lambda corpus: sum(has_shape[corpus]))
-    n = sum(has_shape[corpus])
-    if 2 * n >= len(files) > 0:
-        return corpus.rows(files, rules)
-    rows, failures = FOLDER.rows(files, rules)
-    if n and not any(row["emotion"] for row in rows):
-        other = next(file.below for file, has in zip(files, has_shape[corpus], strict=True) if not has)
-        raise UserError(
-            f"{root!r}: {amount(n, 'file')} of {len(files):,} {'is' if n == 1 else 'are'} named as {corpus.name} names "
-            f"them, the others are not (such as {other!r}), and no folder names an emotion: leave the others out "
-            f"(--exclude GLOB), give --corpus {corpus.name}, by which they are failures, or a manifest that labels all."
-        )
-    if n:
-        say(f"{root}: labels are those of the folders; {amount(n, 'file')} of {len(files):,} named as by {corpus.name}")
-    return rows, failures
+    corpus, rows, bad = read_names(root, files, rules, corpus)
+    return of_corpus(corpus, root, rows), failures + bad
 
 
 def _scan(root: str, stills: bool, leave_out: LeaveOut) -> tuple[list[MediaFile], list[Row]]:
@@ -283,13 +269,11 @@ def _clip_names(row: Row) -> Iterator[str]:
 
 def _list_kind(root: str) -> Corpus | None:
     """Return what reads a root that lists clips itself; None for a folder, a zip or a media file."""
+    if is_table_of_pictures(root):
+        return FER2013
     if is_manifest(root) and not is_folder(root):
         return MANIFEST
     return ANNOTATIONS if reader_of(root) else None
-
-
-def _stem(below: str) -> str:
-    return below.rpartition("/")[2].rpartition(".")[0]
 
 
 def _parent(path: str) -> str:

@@ -34,7 +34,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "intensity": {name: name for name in ("normal", "strong")},
     "gender": {"female": "female", "f": "female", "male": "male", "m": "male"},
 }
-KNOWN = ("path", "clip", "take", "emotion", "statement", "repetition", "actor", "split", *ALLOWED)
+KNOWN = ("path", "corpus", "clip", "take", "emotion", "statement", "repetition", "actor", "split", *ALLOWED)
 _NOT_EXTRA = (*KNOWN, *SEGMENT_COLUMNS)
 # Columns that hold a number or a code; what a manifest says in words, as "twenties" or "German", stays in `extra`.
 WHERE_WRITTEN_SO: dict[str, tuple[re.Pattern[str], Callable[[str], Any]]] = {

@@ -119,7 +119,7 @@ def ravdess_rows(
             continue
         clip = PurePosixPath(filename).stem
         emotion = parse_emotion(name.emotion, rules.mapping, rules.emotions)
-        told = {**vars(name), "emotion": emotion, "take": clip[3:], "gender": name.gender}
+        told = {**vars(name), "emotion": emotion, "take": clip[3:], "gender": name.gender, "language": "en"}
         rows.append({**file.row(), **told, "clip": clip})
     return rows, failures
 

@@ -1,6 +1,7 @@
 """Who must not stand on both sides of a split: actors, or what the user names instead."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from emocore.corpora.catalogue import CORPORA
 from emocore.corpora.folder import actor_finder
 from emocore.corpora.segments import fragment_of
 from emocore.errors import UserError
@@ -49,6 +51,23 @@ def groups(clips: pa.Table, group_column: str | None = None, actor_from: str | N
     values = np.empty(clips.num_rows, object)
     values[:] = [f"{TAKE}{take}" if name is None else name for name, take in zip(names, takes, strict=True)]
     return Groups(values, None not in names, column)
+
+
+def tell_apart(clips: pa.Table) -> pa.Table:
+    """Return the clips with actors of one name in several published corpora told apart: "ravdess 03", "emo-db 03".
+
+    Names in folders and manifests of one's own stay as they are: who has one name there may be one person.
+    """
+    corpora, actors = clips["corpus"].to_pylist(), [_actor(name) for name in clips["actor"].to_pylist()]
+    published = {name for name, corpus in CORPORA.items() if corpus.is_published}
+    pairs = {(actor, corpus) for actor, corpus in zip(actors, corpora, strict=True) if actor and corpus in published}
+    of_several = Counter(actor for actor, _ in pairs)
+    names = [
+        f"{corpus} {actor}" if actor and of_several[actor] > 1 and corpus in published else name
+        for name, actor, corpus in zip(clips["actor"].to_pylist(), actors, corpora, strict=True)
+    ]
+    place = clips.schema.get_field_index("actor")
+    return clips.set_column(place, clips.schema.field(place), pa.array(names, pa.string()))
 
 
 def actors_in_paths(clips: pa.Table, actor_from: str) -> list[str | None]:

@@ -15,6 +15,7 @@ from emocore.datasets.groups import TAKE, Groups, columns_of_people, genders, gr
 from emocore.errors import UserError, amount
 
 PUBLISHED = protocols()
+CROSS_CORPUS = "cross-corpus"
 _NO_ROWS: Rows = np.empty(0, np.int64)
 
 
@@ -26,6 +27,11 @@ class Fold:
     train: Rows
     validation: Rows
     test: Rows
+    weights: npt.NDArray[np.float32] | None = None  # what each of the table's clips counts in training; None: the same
+
+    def weighted(self, soft: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the soft labels float32[n, k] of all clips, each times what it counts in training."""
+        return soft if self.weights is None else soft * self.weights[:, None]
 
 
 def make_folds(
@@ -192,10 +198,44 @@ def _as_is(clips: pa.Table, _: Groups, __: int) -> tuple[list[Fold], int]:
     return [Fold("as-is", _NO_ROWS, _NO_ROWS, np.arange(clips.num_rows))], 0
 
 
+def _cross_corpus(clips: pa.Table, _: Groups, __: int) -> tuple[list[Fold], int]:
+    """Test each corpus by what was trained on the others, over the emotions that both sides know."""
+    corpora = np.array([corpus or "" for corpus in clips["corpus"].to_pylist()], object)
+    emotions = np.array(clips["emotion"].to_pylist(), object)
+    names = sorted(set(corpora))
+    if len(names) < 2:
+        raise UserError(
+            f"Protocol {CROSS_CORPUS!r} trains on some corpora and tests on another, and all clips are of one, "
+            f"{names[0]!r}: give several DATA, or a manifest with a column 'corpus'."
+        )
+    folds = []
+    for name in names:
+        tested = corpora == name
+        both = sorted(set(emotions[tested]) & set(emotions[~tested]) - {None})
+        if len(both) < 2:
+            raise UserError(
+                f"The corpus {name!r} shares {amount(len(both), 'emotion')} with the others: protocol {CROSS_CORPUS!r} "
+                "needs two or more, so leave it out, or join labels (--map LABEL=EMOTION)."
+            )
+        known = np.isin(emotions, both)
+        train = np.flatnonzero(~tested & known)
+        folds.append(Fold(name, train, _NO_ROWS, np.flatnonzero(tested & known), _balance(corpora, train)))
+    return folds, 0
+
+
+def _balance(corpora: npt.NDArray[np.object_], train: Rows) -> npt.NDArray[np.float32]:
+    """Return weights by which all corpora count the same in training, and clips 1 in the mean."""
+    names, place, counts = np.unique(corpora[train].astype(str), return_inverse=True, return_counts=True)
+    weights = np.ones(len(corpora), np.float32)
+    weights[train] = len(train) / (len(names) * counts[place])
+    return weights
+
+
 PROTOCOLS: dict[str, Callable[[pa.Table, Groups, int], tuple[list[Fold], int]]] = {
     **{name: partial(_by_actor, name) for name in PUBLISHED},
     "loso": _loso,
     "grouped5": _grouped5,
+    CROSS_CORPUS: _cross_corpus,
     "given": _given,
     "all": _all,
     "as-is": _as_is,

@@ -1,5 +1,7 @@
 """Where media bytes come from: a file, or a member of a zip, written ARCHIVE.zip!/MEMBER; of either perhaps a segment.
 
+A row of a table of pictures is written as a member of it, TABLE.csv!/ROW.bmp.
+
 A segment is written as a fragment behind the name, #t=START,END, unless a file bears the whole of that name.
 """
 
@@ -19,6 +21,7 @@ from typing import IO
 from emocore.errors import MediaError
 from emocore.media.fragment import Segment, split_fragment
 from emocore.media.limit import NO_LIMIT, TimeLimit
+from emocore.media.picture_table import is_table, still_in_table
 
 MEMBER = "!/"
 MAX_MEMBER_BYTES = 2**31  # a member is read into memory
@@ -49,7 +52,7 @@ def split_member(path: str) -> tuple[str, str | None]:
     >>> split_member("/data/speech.zip!/Actor_01/a.wav"), split_member("/data/wow!/a.wav")
     (('/data/speech.zip', 'Actor_01/a.wav'), ('/data/wow!/a.wav', None))
     """
-    found = re.search(rf"\.zip{MEMBER}", path, re.IGNORECASE)
+    found = re.search(rf"\.(?:zip|csv){MEMBER}", path, re.IGNORECASE)
     return (path[: found.start() + 4], path[found.end() :]) if found else (path, None)
 
 
@@ -78,6 +81,8 @@ def _exists(path: str) -> bool:
     if member is None:
         return os.path.exists(file)  # noqa: PTH110 - fast
     try:
+        if is_table(file):
+            return True  # a row's name holds no "#", so that nothing is mistaken for a segment
         return member in _open_archive(file, Path(file).stat().st_mtime_ns).NameToInfo
     except (OSError, *BAD_ZIP):
         return False
@@ -89,6 +94,8 @@ def open_source(path: str, limit: TimeLimit = NO_LIMIT) -> Stream:
     try:
         if member is None:
             stream: Stream = Path(file).open("rb")  # noqa: SIM115 - the caller closes it
+        elif is_table(file):
+            stream = io.BytesIO(still_in_table(file, member))
         else:
             archive = _open_archive(file, Path(file).stat().st_mtime_ns)
             if archive.getinfo(member).file_size > MAX_MEMBER_BYTES:

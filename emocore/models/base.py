@@ -74,7 +74,10 @@ class Classifier(Protocol):
         weights: NDArray[np.float32],
         validation: Pair | None = None,
     ) -> Settings:
-        """Fit on inputs [n, …] and soft labels [n, k]; return the settings chosen on the validation pair."""
+        """Fit on inputs [n, …] and soft labels [n, k]; return the settings chosen on the validation pair.
+
+        A clip whose labels sum to 2 counts as two: corpora of unlike sizes are balanced so.
+        """
         return exhaust(self.fit_parts(x, soft, weights, validation))
 
     def fit_parts(

@@ -21,6 +21,7 @@ from emocore.datasets.examples import (
     with_actors,
 )
 from emocore.datasets.frames import load_frame_examples
+from emocore.datasets.groups import tell_apart
 from emocore.datasets.selection import Channel, Media, select
 from emocore.datasets.windows import load_windows
 from emocore.errors import UserError
@@ -119,7 +120,8 @@ def load_inputs(
     if windows:
         (folder,) = _featurize(data, out, options, channel, "audio", families, how_cut())
         examples = replace(examples, windows=load_windows(folder, families, examples.clips))
-    return with_actors(examples, options.actor_from) if options.actor_from else examples
+    examples = with_actors(examples, options.actor_from) if options.actor_from else examples
+    return replace(examples, clips=tell_apart(examples.clips))
 
 
 def heard_families(

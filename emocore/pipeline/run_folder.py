@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from emocore.corpora.catalogue import accuracy_of_people, licences, published_among
+from emocore.corpora.catalogue import CORPORA, accuracy_of_people, licences, published_among
 from emocore.datasets.duplicates import distinct_rows
 from emocore.datasets.examples import Examples
 from emocore.datasets.protocols import PUBLISHED
@@ -125,8 +125,11 @@ def _write_search(folder: Path, outcome: Outcome) -> tuple[dict[str, Any] | None
 
 def corpora(examples: Examples) -> list[str]:
     """Return the published corpora among the clips, whose licence and human figures the report quotes."""
+    if examples.synthetic:
+        return []
     names = [clip.partition("@")[0] for clip in examples.clips["clip"].to_pylist()]
-    return [] if examples.synthetic else published_among(names)
+    there = {*published_among(names), *examples.clips["corpus"].to_pylist()}
+    return [name for name, corpus in CORPORA.items() if corpus.is_published and name in there]
 
 
 def _about_corpora(names: list[str], protocol: str) -> dict[str, Any]:

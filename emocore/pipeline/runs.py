@@ -12,7 +12,8 @@ import numpy as np
 from emocore.cli import command_line, options_to_json
 from emocore.corpora.listing import Listing
 from emocore.datasets.examples import Examples, check_labelled, labelled
-from emocore.datasets.protocols import Fold
+from emocore.datasets.groups import tell_apart
+from emocore.datasets.protocols import CROSS_CORPUS, Fold
 from emocore.datasets.selection import select
 from emocore.errors import UserError
 from emocore.features.catalogue import families_of
@@ -41,6 +42,7 @@ from emocore.pipeline.options.run import (
 from emocore.pipeline.options.search import check_search
 from emocore.pipeline.run_folder import METRICS, Outcome, corpora, write_run
 from emocore.pipeline.score_finished import check_as_is, score_as_is
+from emocore.pipeline.training.across import by_corpus
 from emocore.pipeline.training.fit_frames import WORK
 from emocore.pipeline.training.folds import KEPT, FoldResult
 from emocore.pipeline.training.trainers import ArrayFitter, Fitter, FrameFitter
@@ -97,12 +99,16 @@ def evaluate(options: EvaluateOptions) -> Summary:
     if run and options.search:
         raise UserError(f"--search starts from a model's name, and --model {run} is a RUN: give --model {model}.")
     check_search(model, options)
+    if options.protocol == CROSS_CORPUS and find_model(model).sees:
+        raise UserError(f"--protocol {CROSS_CORPUS} is for models that hear, and {model} sees: choose grouped5.")
     fitter: Fitter = _searching(options) if options.search else _fitter(options, model, card)
 
     def work(folder: Path, data: Data) -> Outcome:
         examples, protocol, folds, extra = _prepare(fitter, options, folder, data)
         results = fitter.fit(examples, folds, folder, keep=True)
         settings = _settings(fitter, examples, results)
+        if protocol == CROSS_CORPUS:
+            extra["corpora"] = by_corpus(examples, folds, results, options.seed)
         return Outcome(model, protocol, examples, results, {"estimate": "test", **extra}, fitter.about(), settings)
 
     return _in_run_folder("evaluate", options, fitter, bundle_hash(bundle_folder(run)) if run else None, work)
@@ -244,7 +250,7 @@ def _config(
 
 def _check_before_featurizing(options: TrainOptions | EvaluateOptions, fitter: Fitter, listing: Listing) -> None:
     """Raise now what would otherwise be raised after hours of decoding: no labels, one class, folds that leak."""
-    clips = select(listing.clips, channel=options.channel, media=fitter.media)
+    clips = tell_apart(select(listing.clips, channel=options.channel, media=fitter.media))
     soft = clips["soft_label"].combine_chunks().to_numpy_ndarray()
     rows = np.flatnonzero(soft.sum(axis=1) > 0)
     check_labelled(len(rows), clips.num_rows)

@@ -34,6 +34,11 @@ PROTOCOLS = {
         "Five folds by group, each tested once.",
         "Speaker-independent only where the groups are speakers.",
     ),
+    "cross-corpus": (
+        "Each corpus is tested by a model trained on the others, over the emotions that both sides know; clips of "
+        "other emotions are left out on both. Figures of all clips together mix corpora: read those of each.",
+        INDEPENDENT,
+    ),
     "given": ("Trained and tested as the corpus says.", "Speaker-independent only if its split is."),
     "all": (
         "Trained on everything; the figures come from three inner folds, in which every actor is scored by a model "
@@ -91,7 +96,7 @@ def render_run(
     predicted = {emotion: counts[emotion] for emotion in emotions_of(predictions.schema)}
     words, independence = _independence(metrics, config.get("protocol_words", ""))
     view = {
-        **_common(config),
+        **common_view(config),
         "metrics": metrics,
         "words": words,
         "independence": independence,
@@ -107,7 +112,7 @@ def render_run(
         "confidence_plot": plots.confidence_plot(confidence_histogram([row["confidence"] for row in rows]).tolist()),
         **(_scored(metrics, labelled) if labelled and metrics.get("n") else {"scored": False}),
     }
-    return _render("report_run.html", view)
+    return render_page("report_run.html", view)
 
 
 def _independence(metrics: Mapping[str, Any], published: str) -> tuple[str, str]:
@@ -134,7 +139,7 @@ def render_labels(
     emotions = {name: counts.predicted[name] for name in counts.emotions}
     told = {name: value for name, value in summary.items() if name not in _ON_THE_PAGE}
     view = {
-        **_common({**config, **told}),
+        **common_view({**config, **told}),
         "n_files": counts.files + len(failed),
         "n_read": counts.files,
         "n_labelled": counts.answered,
@@ -157,7 +162,7 @@ def render_labels(
         else None,
         "slowest_table": slowest_table(timings.slowest) if timings.slowest else None,
     }
-    return _render("report_labels.html", view)
+    return render_page("report_labels.html", view)
 
 
 def _unlisted_tables(summary: Mapping[str, Any]) -> list[tables.Table]:
@@ -218,7 +223,8 @@ def _groups(
     return found
 
 
-def _common(config: Mapping[str, Any]) -> dict[str, Any]:
+def common_view(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what every page shows of a job: its settings, versions, licences, and whether voices were generated."""
     versions = config.get("versions") or {}
     settings = {name: value for name, value in config.items() if name not in _NOT_SETTINGS and _is_said(value)}
     return {
@@ -247,7 +253,8 @@ def _breakable(text: str) -> Markup:
     return Markup(re.sub(r"(?<=[/_\-])(?=[^\s/_\-])", "<wbr>", str(escape(text)))) if len(text) > 12 else escape(text)
 
 
-def _render(template: str, view: Mapping[str, Any]) -> str:
+def render_page(template: str, view: Mapping[str, Any]) -> str:
+    """Return a page of reports/templates, with its styles in it."""
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,

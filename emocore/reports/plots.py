@@ -85,6 +85,23 @@ def recall_plot(recall: dict[str, float | None], ranges: dict[str, list[float] |
 
 
 @rc_context(STYLE)
+def difference_plot(differences: Mapping[str, tuple[float, Sequence[float], bool]]) -> Markup:
+    """Draw differences in points with their intervals, and the line of none; those beyond noise are filled."""
+    figure, axes = _canvas(55 + 26 * len(differences))
+    for i, (value, span, is_beyond) in enumerate(differences.values()):
+        axes.plot([100 * end for end in span], [i, i], color=BLUE, linewidth=2.5, alpha=0.55, solid_capstyle="butt")
+        face = BLUE if is_beyond else "white"
+        axes.plot(100 * value, i, "o", color=BLUE, markerfacecolor=face, markersize=7)
+    axes.axvline(0, color=GREY, linestyle="--", linewidth=1)
+    axes.set_yticks(range(len(differences)), list(differences))
+    axes.set_ylim(len(differences) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("difference in UAR, points")
+    axes.grid(axis="x")
+    return _svg(figure, "difference")
+
+
+@rc_context(STYLE)
 def reliability_plot(bins: Sequence[Bin]) -> Markup:
     """Draw accuracy by confidence, the diagonal of perfect calibration, and the clips of each bin."""
     figure, (axes, below) = _canvas(

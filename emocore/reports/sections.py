@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emocore.own import load_own
+from emocore.reports.across import corpora_tables
 from emocore.reports.tables import Table, mistake_table
 
 
@@ -28,8 +29,13 @@ def _mistakes(_: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[T
     return [table] if table.rows else []
 
 
+def _corpora(metrics: Mapping[str, Any], _: Sequence[Mapping[str, Any]]) -> list[Table]:
+    return corpora_tables(metrics["corpora"]) if "corpora" in metrics else []
+
+
+ACROSS_CORPORA = Section("Across corpora", _corpora)
 MISTAKES = Section("Most confident mistakes", _mistakes, "No clip was mistaken.")
-SECTIONS = (MISTAKES,)
+SECTIONS = (ACROSS_CORPORA, MISTAKES)
 
 
 def find_sections(places: Sequence[str]) -> list[Section]:

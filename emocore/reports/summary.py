@@ -35,6 +35,7 @@ def _listed(counts: dict[str, int]) -> str:
 def run_lines(metrics: dict[str, Any], already_finished: bool, out: str) -> str:
     """Return a run's figures, and the path of its report."""
     lines = [run_line(metrics), str(Path(out) / "report.html")]
+    lines[1:1] = [corpus_line(row) for row in metrics.get("corpora", ())]
     if already_finished:
         lines.insert(0, f"{out} was finished already: choose another --out to run it again.")
     for fold, setting in metrics.get("chosen", {}).items() if "search" in metrics else ():
@@ -60,6 +61,18 @@ def run_line(metrics: dict[str, Any]) -> str:
         + _seen(metrics)
         + _unknown(metrics)
         + (f"; left out: {causes}" if causes else "")
+    )
+
+
+def corpus_line(row: dict[str, Any]) -> str:
+    """Return what the terminal says of one tested corpus."""
+    low_high = row["ci95_uar"]
+    within = f" [{100 * low_high[0]:.1f}, {100 * low_high[1]:.1f}]" if low_high else ""
+    left_out = f", {row['n_left_out']:,} left out" if row["n_left_out"] else ""
+    return (
+        f"{', '.join(row['trained_on'])} → {row['name']}: UAR {100 * row['uar']:.1f} %{within} over "
+        f"{amount(len(row['emotions']), 'emotion')} (guessing {100 * row['chance']:.1f} %), "
+        f"n = {row['n']:,}{left_out}"
     )
 
 

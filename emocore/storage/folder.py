@@ -25,7 +25,7 @@ SECTIONS = ".sections"  # what was made of parts of long files, until the whole 
 FRAMES_FOLDER, WINDOWS_FOLDER, TRACKS_FOLDER = "frames", "windows", "tracks"  # tables with several rows a clip
 FEATURES = "features"  # a folder for each family
 LOCK = ".lock"
-_COMMANDS = ("featurize", "train", "tune", "evaluate", "label")
+_COMMANDS = ("featurize", "train", "tune", "evaluate", "label", "compare")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from emocore.pipeline import demo
 from emocore.storage.files import read_json
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("demo", "featurize", "train", "tune", "evaluate", "label")
+NAMES = ("demo", "featurize", "train", "tune", "evaluate", "label", "compare")
 REQUIRED = {
     "demo": ["--out", "OUT"],
     "featurize": ["CORPUS", "--out", "OUT"],
@@ -25,6 +25,7 @@ REQUIRED = {
     "tune": ["DATA", "--model", "svc", "--out", "OUT"],
     "evaluate": ["DATA", "--model", "svc", "--protocol", "loso", "--out", "OUT"],
     "label": ["MEDIA", "--model", "RUN", "--out", "OUT"],
+    "compare": ["RUN", "OTHER", "--out", "OUT"],
 }
 
 
@@ -66,7 +67,7 @@ def test_help_shows_every_option_and_its_default(name, job, job_modules):
     text = " ".join(re.sub("[│╭╮╰╯─]", " ", plain).split())
     assert "--config FILE" in text
     for field in dataclasses.fields(getattr(job_modules[name], name.capitalize())):
-        if field.name in ("corpora", "data", "media"):
+        if field.name in ("corpora", "data", "media", "runs"):
             assert "…" in text
         else:
             assert f"--{field.name.replace('_', '-')}" in text

@@ -47,6 +47,7 @@ class Conv1dClassifier(Classifier):
         tf.config.experimental.enable_op_determinism()
         settings, self.known = self.settings, weights > 0
         weight = soft @ weights  # of each clip
+        soft = soft / soft.sum(axis=1, keepdims=True)
         self.scale = (x.mean(axis=(0, 1)), x.var(axis=(0, 1)) + 1e-6)
         self.network = _build(settings, x.shape[1:], self.scale, soft.shape[1], self.seed)
         size = int(settings["batch_size"])

@@ -19,8 +19,9 @@ class CorpusOptions(FileOptions):
     """How a corpus is read."""
 
     corpus: str = "auto"
-    """how the labels are written: ravdess: in its names; folder: folders named by emotion; manifest: its columns;
-    annotations: their tiers; or a Corpus of your own, MODULE:NAME; auto: as the names look"""
+    """how the labels are written: ravdess, crema-d, tess, savee, emo-db, emovo, nemo: in their names; fer2013: in
+    Kaggle's table; folder: folders named by emotion; manifest: its columns; annotations: their tiers; or a Corpus of
+    your own, MODULE:NAME; auto: as the names look"""
     map: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=EMOTION …")] = ()
     """what labels of your own stand for"""
     emotions: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME …")] = ()

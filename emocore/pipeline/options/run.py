@@ -107,7 +107,8 @@ class EvaluateOptions(SearchOptions, RunOptions):
     """svc, svc-linear, random-forest, xgboost, mlp, audio-conv1d, lda, cnn, transfer, face-cnn, or the RUN folder of
     a finished model; as-is: such a RUN, or face-cnn as it is shipped"""
     protocol: str
-    """article, article-video, luna5, emobox6, sequential6, loso, grouped5, given; as-is: a finished model as it is"""
+    """article, article-video, luna5, emobox6, sequential6, loso, grouped5, given; cross-corpus: each of several corpora
+    by a model trained on the others; as-is: a finished model as it is"""
 
     @property
     def by_windows(self) -> bool:

@@ -45,11 +45,12 @@ def run_folds(
     splits = [inner_splits(examples.clips, examples.soft, fold, recipe, group_column) for fold in waiting]
     cluster.connect()
     cluster.check_room(threads, gpus=0)
-    data = (ray.put(examples.x), ray.put(examples.soft))
+    x, soft = ray.put(examples.x), ray.put(examples.soft)
     windows = ray.put(examples.windows)
     inner_task, final_task = _inner_task.options(num_cpus=threads), _final_task.options(num_cpus=threads)
     inner, final = [], {}
     for fold, parts in zip(waiting, splits, strict=True):
+        data = x, soft if fold.weights is None else ray.put(fold.weighted(examples.soft))
         fits = [inner_task.remote(recipe, *data, split, threads) for split in parts]
         inner += fits
         independent = actors_apart(examples.clips, _sides(fold, parts))

@@ -119,7 +119,8 @@ class SearchingFitter:
             cluster.check_room(threads, gpus)
             splits = self._splits(examples.clips, examples.soft, fold)
             resources = {"CPU": threads, **({"GPU": gpus} if gpus else {})}
-            return ArrayCandidates(self.recipe, examples.x, examples.soft, splits, threads, gpus), Room(resources)
+            soft = fold.weighted(examples.soft)
+            return ArrayCandidates(self.recipe, examples.x, soft, splits, threads, gpus), Room(resources)
         plan = self.plain.plan(examples)
         plan = replace(plan, side_by_side=trainings_at_once(plan.settings))
         inner = self._frame_folds(examples.clips, examples.soft, fold)

@@ -36,7 +36,7 @@ def test_a_corpus_of_ones_own_needs_a_module_and_no_line(here):
     [
         (
             "cremad",
-            "--corpus 'cremad' is unknown: choose one of auto, ravdess, folder, manifest, annotations, or one ",
+            "--corpus 'cremad' is unknown: choose one of auto, ravdess, crema-d, tess, savee, emo-db, emovo, nemo, ",
         ),
         (
             "no_such_module:MINE",
@@ -55,7 +55,8 @@ def test_a_corpus_that_is_not_there_is_one_sentence(here, name, sentence):
 
 def test_every_published_corpus_says_its_licence_and_whom_to_cite():
     for corpus in CORPORA.values():
-        assert bool(corpus.licence) == bool(corpus.citation) == bool(corpus.matches)
+        assert bool(corpus.licence) == bool(corpus.citation) == corpus.is_published
+        assert corpus.is_published or not (corpus.matches or corpus.people)
         for folds in corpus.protocols.values():
             tested = [actor for fold in folds.test_actors for actor in fold]
             assert set(tested) <= set(corpus.actors) and len(set(tested)) == len(tested)

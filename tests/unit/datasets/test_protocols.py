@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emocore.datasets.groups import groups
+from emocore.datasets.groups import groups, tell_apart
 from emocore.datasets.protocols import (
     PROTOCOLS,
     PUBLISHED,
@@ -73,7 +73,7 @@ def test_one_actor_has_many_spellings():
 
 
 @given(
-    st.sampled_from([name for name in PROTOCOLS if name not in ("given", "all", "as-is")]),
+    st.sampled_from([name for name in PROTOCOLS if name not in ("given", "all", "as-is", "cross-corpus")]),
     st.sets(st.integers(1, 24), min_size=1),
     st.integers(1, 4),
     st.integers(0, 3),
@@ -186,7 +186,7 @@ SITES = table([{"extra": [("site", "a")]}])
             ALL,
             {},
             "Unknown protocol 'kfold': expected one of article, article-video, luna5, emobox6, sequential6, "
-            "loso, grouped5, given, all, as-is.",
+            "loso, grouped5, cross-corpus, given, all, as-is.",
         ),
         ("all", table([]), {}, "Protocol 'all' has no clips to part: give a corpus with at least one."),
         (
@@ -306,3 +306,59 @@ def test_what_a_manifest_says_in_words_groups_as_well_as_what_its_column_holds()
     clips = pa.table({"clip": ["a", "b", "c"], "take": ["a", "b", "c"], "age": pa.array([None, 34, None], pa.int32())})
     found = groups(clips.append_column("extra", extra), "age")
     assert found.known and found.values.tolist() == ["twenties", "34", "twenties"]
+
+
+CORPORA = table(
+    {"corpus": corpus, "actor": actor, "emotion": emotion}
+    for corpus, actors, emotions, each in (
+        ("ravdess", ("03", "04"), ("calm", "happy", "sad"), 1),
+        ("emo-db", ("03", "08"), ("boredom", "happy", "sad", "disgust"), 2),
+        ("mine", ("anna", "03"), ("happy", "sad", "disgust"), 3),
+    )
+    for actor in actors
+    for emotion in emotions
+    for _ in range(each)
+)
+
+
+def values(column, rows):
+    return [CORPORA[column][int(row)].as_py() for row in rows]
+
+
+def test_each_corpus_is_tested_over_the_emotions_that_both_sides_know():
+    folds, empty = make_folds("cross-corpus", CORPORA)
+    assert empty == 0 and [fold.name for fold in folds] == ["emo-db", "mine", "ravdess"]
+    shared = [{"happy", "sad", "disgust"}, {"happy", "sad", "disgust"}, {"happy", "sad"}]
+    for fold, emotions in zip(folds, shared, strict=True):
+        assert set(values("corpus", fold.test)) == {fold.name}
+        assert fold.name not in values("corpus", fold.train)
+        assert set(values("emotion", fold.test)) == set(values("emotion", fold.train)) == emotions
+    assert [len(fold.test) for fold in folds] == [12, 18, 4]
+
+
+def test_corpora_count_alike_in_training_and_clips_one_in_the_mean():
+    fold = make_folds("cross-corpus", CORPORA)[0][2]  # trained on 8 clips of emo-db and 12 of mine
+    corpora = np.array(values("corpus", fold.train))
+    soft = fold.weighted(np.ones((CORPORA.num_rows, 2), np.float32))[fold.train, 0]
+    assert soft[corpora == "emo-db"].tolist() == [1.25] * 8
+    assert soft[corpora == "mine"].sum() == pytest.approx(10) and soft.sum() == pytest.approx(20)
+    plain = Fold("x", fold.train, fold.validation, fold.test)
+    assert plain.weighted(soft[:, None]) is not None and (plain.weighted(soft[:, None])[:, 0] == soft).all()
+
+
+def test_one_corpus_cannot_be_crossed_and_two_must_share_emotions():
+    with pytest.raises(UserError, match=r"all clips are of one, 'ravdess': give several DATA, or a manifest with a co"):
+        make_folds("cross-corpus", CORPORA.slice(0, 6))
+    strange = table([{"corpus": "a", "emotion": "sad"}, {"corpus": "b", "emotion": "sad"}] * 2)
+    with pytest.raises(UserError, match=r"The corpus 'a' shares 1 emotion with the others: protocol 'cross-corpus' ne"):
+        make_folds("cross-corpus", strange)
+
+
+def test_actors_of_two_published_corpora_are_two_people():
+    told = tell_apart(CORPORA)["actor"].to_pylist()
+    # 03 of a folder of one's own may be anyone's copy; anna and 04 have their names alone.
+    assert sorted(set(told)) == ["03", "04", "08", "anna", "emo-db 03", "ravdess 03"]
+    for fold in make_folds("cross-corpus", tell_apart(CORPORA))[0]:
+        check_disjoint(tell_apart(CORPORA), fold)
+    with pytest.raises(UserError, match="have one actor"):
+        check_disjoint(CORPORA, make_folds("cross-corpus", CORPORA)[0][0])

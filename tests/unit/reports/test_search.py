@@ -7,7 +7,7 @@ import pytest
 
 from emocore.evaluation.metrics import summarize
 from emocore.labels import EMOTIONS
-from emocore.reports.pages import _render, render_run
+from emocore.reports.pages import render_page, render_run
 from emocore.reports.search import best_trial, kernel_table, read_trials, search_view
 from emocore.reports.search_plots import value_text
 from emocore.reports.tables import ABSENT
@@ -56,7 +56,7 @@ def view(rows, space=SPACE, scales=SCALES, defaults=DEFAULTS, search=SEARCH):
 
 
 def section(rows, **more):
-    return _render("report_search.html", {"search": view(rows, **more)})
+    return render_page("report_search.html", {"search": view(rows, **more)})
 
 
 class Page(HTMLParser):
