@@ -49,7 +49,8 @@ class JoiningSink(HeardSink):
         n = len(self.families)
         ready = [place for place, parts in sorted(self._partly.items()) if len(parts) == n]  # of this track
         if ready:
-            whole = [[self._partly.pop(place)[one.name] for one in self.families] for place in ready]
+            taken = [self._partly.pop(place) for place in ready]
+            whole = [[parts[one.name] for one in self.families] for parts in taken]
             super().windows(clips, self.family, _together(whole, windows.track))
 
 

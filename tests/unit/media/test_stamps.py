@@ -14,7 +14,7 @@ from emocore.errors import MediaError
 from emocore.features.extract import PLANNED, featurize_batch
 from emocore.features.family import FeatureFamily, SoundInput
 from emocore.features.pictures import PICTURES
-from emocore.media import reading
+from emocore.media import choice
 from emocore.media.limit import TimeLimit
 from emocore.media.reading import Reading
 from emocore.media.source import open_source
@@ -161,11 +161,11 @@ def test_sound_that_begins_behind_what_is_probed(tmp_path, name, film, sound):
 
 
 def test_tracks_that_never_begin_are_passed_over(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "HEAD_SECONDS", 4.0)
+    monkeypatch.setattr(choice, "HEAD_SECONDS", 4.0)
     made = write(tmp_path / "a.ts", "libx264", "ac3", silent_tracks=2)
     assert_told(made)
     with open_source(made.path) as stream:
-        assert reading.preferred(stream, [1, 0, 2], TimeLimit(600), None) == 3
+        assert choice.preferred(stream, [1, 0, 2], TimeLimit(600), None) == 3
 
 
 @pytest.mark.parametrize("code", ["aac", "libmp3lame"])

@@ -48,7 +48,7 @@ def test_values_stand_end_to_end_once_both_are_there():
     assert made.told() == [[0, 10, 0, 20], [1, 10, 1, 21], [2, 11, 2, 21]]
     assert [row["window"] for row in made.rows] == [0, 1, 2]
     assert made.rows[0]["answered_by"] == ["a", "b"]
-    assert made.sink.sums["c"].answered_by == ["a", "b"]
+    assert made.sink.sums["c"][0].answered_by == ["a", "b"]
 
 
 def test_a_window_that_one_lacks_is_left_out_and_not_taken_for_the_next_clip():
