@@ -1,4 +1,4 @@
-"""The models `voice` and `voice-scratch`: what they read and what may be set; a voice without its ear is one sentence."""
+"""The models voice and voice-scratch: what they read, what may be set of them; without the ear, one sentence."""
 
 import numpy as np
 import pytest
