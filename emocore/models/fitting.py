@@ -1,6 +1,6 @@
 """Fit a model on some clips; whatever it must choose, it chooses on inner folds of those clips, by actor."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from emocore.arrays import Rows
 from emocore.models.base import Classifier, Settings, class_weights
 from emocore.models.catalogue import classifier_class
+from emocore.models.fusion import LateFusion, fuse, fusion_weights
 from emocore.probabilities import fit_temperature
 
 
@@ -33,11 +34,27 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class InnerFit:
-    """What one inner fold gave: scores float64[m, k] for the held-out rows int64[m], and settings chosen there."""
+    """What one inner fold gave: scores float64[m, k] for the held-out rows int64[m], and settings chosen there.
+
+    Of a late fusion also what each member said, float64[m, members, k].
+    """
 
     held: Rows
     logits: NDArray[np.float64]
     chosen: Settings
+    members: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What makes probabilities of scores: a temperature and, of a late fusion, the weights of its members."""
+
+    temperature: float = 1.0
+    weights: NDArray[np.float64] | None = None
+
+    def logits(self, fit: InnerFit) -> NDArray[np.float64]:
+        """Return the scores float64[m, k] of an inner fold, by these weights."""
+        return fit.logits if self.weights is None or fit.members is None else fuse(fit.members, self.weights)
 
 
 @dataclass(frozen=True)
@@ -73,7 +90,8 @@ def fit_inner(
         try:
             yield Part(next(shares), score)
         except StopIteration as end:
-            return InnerFit(held, score(), end.value)
+            members = classifier.scores(x[held]) if isinstance(classifier, LateFusion) else None
+            return InnerFit(held, score(), end.value, members)
 
 
 def fit_final(
@@ -88,11 +106,26 @@ def fit_final(
     chosen = {name: int(median(fit.chosen[name] for fit in inner)) for name in (inner[0].chosen if inner else {})}
     classifier = _make(replace(recipe, settings={**recipe.settings, **chosen}), threads)
     classifier.fit(x[train], soft[train], class_weights(soft[train], recipe.balanced))
+    calibration = calibrate(inner, soft)
+    if isinstance(classifier, LateFusion) and calibration.weights is not None:
+        classifier.weights = calibration.weights
+        chosen |= classifier.told_weights()
+    return Fitted(classifier, calibration.temperature, chosen)
+
+
+def calibrate(inner: Sequence[InnerFit], soft: NDArray[np.float32]) -> Calibration:
+    """Return the temperature, and the weights of members, that fit the held-out rows of inner folds best.
+
+    Each row was scored by models that never heard its actor, so that a member that learns its clips by heart has no
+    more weight for it.
+    """
     if not inner:
-        return Fitted(classifier, 1.0, chosen)
-    held = np.concatenate([fit.held for fit in inner])
-    logits = np.concatenate([fit.logits for fit in inner])
-    return Fitted(classifier, fit_temperature(logits, soft[held]), chosen)
+        return Calibration()
+    target = soft[np.concatenate([fit.held for fit in inner])]
+    members = [fit.members for fit in inner if fit.members is not None]
+    weighed = Calibration(1.0, fusion_weights(np.concatenate(members), target) if members else None)
+    logits = np.concatenate([weighed.logits(fit) for fit in inner])
+    return replace(weighed, temperature=fit_temperature(logits, target))
 
 
 def _make(recipe: Recipe, threads: int) -> Classifier:

@@ -9,6 +9,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 
 from emocore.errors import UserError
+from emocore.features.catalogue import find_family
+from emocore.features.family import joined
 from emocore.labels import EMOTIONS
 from emocore.models.base import Settings
 from emocore.models.catalogue import SEARCHED, can_search, classifier_class, find_model
@@ -84,7 +86,8 @@ def _check_values(model: str, found: Settings, known: Settings) -> None:
 def _try(model: str, found: Settings, known: Settings) -> None:
     """Fit a few rows, so that the library itself refuses what it does not take, now and in its own words."""
     soft = np.tile(np.eye(len(EMOTIONS), dtype=np.float32), (4, 1))
-    rows = np.random.default_rng(0).normal(size=(len(soft), 160)).astype(np.float32)
+    columns = joined([find_family(family) for family in find_model(model).reads]).size
+    rows = np.random.default_rng(0).normal(size=(len(soft), columns)).astype(np.float32)
     short = {name: value for name, value in _ONE_ROUND.items() if name in known and _is_count(found.get(name, value))}
     try:
         classifier_class(model)(model, settings={**found, **short}).fit(rows, soft, np.ones(len(EMOTIONS), np.float32))

@@ -5,13 +5,13 @@ Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning" (2009), 
 
 import io
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emocore.errors import UserError
-from emocore.features.family import ABSENT
+from emocore.features.family import ABSENT, FeatureFamily
 from emocore.features.functionals import FUNCTIONALS
 from emocore.features.gabor import GABOR
 from emocore.features.high_band import HIGH_BAND
@@ -35,8 +35,11 @@ class RidgeLda(OfClasses):
     clips the inverse is taken of clips (Woodbury), so that the work is n²·columns + n³.
     """
 
+    reads: ClassVar[tuple[FeatureFamily, ...]] = READS
+    defaults: ClassVar[Settings] = DEFAULTS
+
     def __init__(self, name: str, seed: int = 0, threads: int = 1, settings: Settings | None = None) -> None:
-        told = {**DEFAULTS, **(settings or {})}
+        told = {**self.defaults, **(settings or {})}
         self.ridge, self.clip = (_positive(key, told[key]) for key in ("ridge", "clip"))
         self.threads = threads
         self.classes = np.zeros(0, np.int64)
@@ -92,7 +95,7 @@ class RidgeLda(OfClasses):
     @classmethod
     def load(cls, folder: Path, name: str) -> Self:
         """Read what `save` wrote. Raises UserError where it is something else."""
-        columns = sum(family.size for family in READS)
+        columns = sum(family.size for family in cls.reads)
         classes = read_array(folder / "classes.npy", (None,), np.int64)
         k = len(classes)
         clip = read_array(folder / "clip.npy", (1,), np.float64)

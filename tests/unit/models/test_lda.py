@@ -6,7 +6,6 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from emocore.errors import UserError
 from emocore.features.family import ABSENT, FeatureFamily, SoundInput
-from emocore.models import lda
 from emocore.models.base import class_weights
 from emocore.models.catalogue import classifier_class
 from emocore.models.lda import RidgeLda, scale_of, solve_ridge
@@ -119,7 +118,7 @@ def test_a_setting_without_sense_is_refused(settings):
 
 @pytest.fixture
 def twelve(monkeypatch):
-    monkeypatch.setattr(lda, "READS", (FeatureFamily("twelve", 1, SoundInput(), (12,), load=None),))
+    monkeypatch.setattr(RidgeLda, "reads", (FeatureFamily("twelve", 1, SoundInput(), (12,), load=None),))
 
 
 def test_it_is_saved_without_pickle_and_read_again(tmp_path, twelve):
