@@ -35,11 +35,12 @@ from emocore.pipeline.options.run import (
     RunOptions,
     TrainOptions,
     TuneOptions,
+    check_adapt,
     check_protocol,
     protocol_of,
 )
 from emocore.pipeline.options.search import check_search
-from emocore.pipeline.run_folder import METRICS, Outcome, corpora, write_run
+from emocore.pipeline.run_folder import METRICS, Outcome, corpora, facts_of_adaptation, write_run
 from emocore.pipeline.score_finished import check_as_is, score_as_is
 from emocore.pipeline.training.fit_frames import WORK
 from emocore.pipeline.training.folds import KEPT, FoldResult
@@ -86,6 +87,7 @@ def _fit_one(command: str, options: TrainOptions, fitter: Fitter) -> Summary:
 def evaluate(options: EvaluateOptions) -> Summary:
     """Score a model out of fold by a protocol, or a finished bundle as it is, and write the RUN without a model."""
     if options.protocol == "as-is":
+        check_adapt(options, options.model)
         if options.search:
             raise UserError(f"--search {options.search} fits models, and --protocol as-is none: leave it out.")
         check_search(options.model, options)
@@ -97,13 +99,15 @@ def evaluate(options: EvaluateOptions) -> Summary:
     if run and options.search:
         raise UserError(f"--search starts from a model's name, and --model {run} is a RUN: give --model {model}.")
     check_search(model, options)
+    check_adapt(options, model)
     fitter: Fitter = _searching(options) if options.search else _fitter(options, model, card)
 
     def work(folder: Path, data: Data) -> Outcome:
         examples, protocol, folds, extra = _prepare(fitter, options, folder, data)
         results = fitter.fit(examples, folds, folder, keep=True)
         settings = _settings(fitter, examples, results)
-        return Outcome(model, protocol, examples, results, {"estimate": "test", **extra}, fitter.about(), settings)
+        extra = {"estimate": "test", **extra, **facts_of_adaptation(examples, results)}
+        return Outcome(model, protocol, examples, results, extra, fitter.about(), settings)
 
     return _in_run_folder("evaluate", options, fitter, bundle_hash(bundle_folder(run)) if run else None, work)
 

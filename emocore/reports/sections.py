@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emocore.own import load_own
-from emocore.reports.tables import Table, mistake_table
+from emocore.reports.tables import Table, adaptation_tables, mistake_table
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ def _mistakes(_: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[T
 
 
 MISTAKES = Section("Most confident mistakes", _mistakes, "No clip was mistaken.")
-SECTIONS = (MISTAKES,)
+ADAPTATION = Section("Adapted to the tested clips", lambda metrics, _: adaptation_tables(metrics))
+SECTIONS = (ADAPTATION, MISTAKES)
 
 
 def find_sections(places: Sequence[str]) -> list[Section]:
