@@ -156,10 +156,11 @@ def adapted(
 def pooled(one: Floats, other: Floats, share: Floats) -> Floats:
     """Return the logarithmic pool float64[n, k] of probabilities: `share` float64[n] of `other`, the rest of `one`.
 
-    A share of 0 gives `one` and of 1 `other`, to the last bit. Genest and Zidek 1986, 3.2.
+    A share of 0 gives `one` and of 1 `other`, to the last bit; what is 0 in both, as of a class that was absent from
+    training, stays 0. Genest and Zidek 1986, 3.2.
     """
     logs = (1 - share)[:, None] * _logarithm(one) + share[:, None] * _logarithm(other)
-    powers = np.exp(logs - logs.max(axis=1, keepdims=True))
+    powers = np.where((one > 0) | (other > 0), np.exp(logs - logs.max(axis=1, keepdims=True)), 0.0)
     mixed = powers / powers.sum(axis=1, keepdims=True)
     return np.where(share[:, None] == 0, one, np.where(share[:, None] == 1, other, mixed))
 
