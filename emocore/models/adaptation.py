@@ -23,7 +23,7 @@ Model = Callable[[NDArray[np.float32]], Floats]  # inputs float32[n, d] → prob
 Names = Sequence[Any] | NDArray[Any]
 
 _LEAST_DEVIATION = 0.2  # of a group's column, by the training's: one that hardly moves is not blown up
-# Chosen on RAVDESS's folds and from RAVDESS to nEMO, on whole sets, and on those of which one emotion is 50 to 100 %.
+# Chosen on RAVDESS's folds and from RAVDESS to nEMO, by whole sets and by those of which one emotion is 50 to 100 %.
 _UNEVEN, _EVEN = 0.55, 0.75  # not trusted below, wholly above
 _NARROW, _WIDE = 0.55, 0.8  # and by how far a speaker's answers spread, by the spread of all answers
 
