@@ -83,6 +83,13 @@ def _segments(clips: pa.Table) -> list[dict[str, float | None]]:
     return rows
 
 
+def archives(clips: pa.Table) -> npt.NDArray[np.object_]:
+    """Return the archive of each clip: what a manifest says in a column `corpus`, else one for all."""
+    values = np.empty(clips.num_rows, object)
+    values[:] = [name or "" for name in _column(clips, "corpus")] if "corpus" in _choices(clips) else "all"
+    return values
+
+
 def columns_of_people(clips: pa.Table) -> list[str]:
     """Return the columns, but `actor`, whose names look like people: speaker, subject_id, SpeakerID, spk."""
     return [name for name in _choices(clips) if name != "actor" and _PEOPLE.search(name)]

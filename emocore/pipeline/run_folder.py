@@ -173,6 +173,26 @@ def _distinct(examples: Examples, results: list[FoldResult]) -> dict[str, Any]:
     return _figures(examples.truth[rows[first]], shares[first].astype(np.float32))
 
 
+def facts_of_adaptation(examples: Examples, results: list[FoldResult]) -> dict[str, Any]:
+    """Return what metrics.json says of an adaptation: how far each group was trusted, and the figures without it."""
+    found = [(result.rows, result.adaptation) for result in results if result.adaptation is not None]
+    if not found:
+        return {}
+    rows = np.concatenate([rows for rows, _ in found])
+    plain = np.concatenate([adaptation.plain for _, adaptation in found])
+    shares: dict[str, list[float]] = {}  # of a group in all folds that test it
+    for _, adaptation in found:
+        for name, share in adaptation.trust.items():
+            shares.setdefault(name, []).append(share)
+    return {
+        "adapt": found[0][1].by,
+        "transductive": True,
+        "trust": {name: round(float(np.mean(of_folds)), 3) for name, of_folds in shares.items()},
+        "stepped_back": [name for name, of_folds in shares.items() if max(of_folds) == 0],
+        "unadapted": _figures(examples.truth[rows], plain),
+    }
+
+
 def _figures(truth: NDArray[np.int64], shares: NDArray[Any]) -> dict[str, Any]:
     known = truth >= 0
     table = confusion_matrix(truth[known], shares[known].argmax(axis=1), shares.shape[1])

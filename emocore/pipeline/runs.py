@@ -36,11 +36,12 @@ from emocore.pipeline.options.run import (
     RunOptions,
     TrainOptions,
     TuneOptions,
+    check_adapt,
     check_protocol,
     protocol_of,
 )
 from emocore.pipeline.options.search import check_search
-from emocore.pipeline.run_folder import METRICS, Outcome, corpora, write_run
+from emocore.pipeline.run_folder import METRICS, Outcome, corpora, facts_of_adaptation, write_run
 from emocore.pipeline.score_finished import check_as_is, score_as_is
 from emocore.pipeline.training.across import by_corpus
 from emocore.pipeline.training.fit_frames import WORK
@@ -88,6 +89,7 @@ def _fit_one(command: str, options: TrainOptions, fitter: Fitter) -> Summary:
 def evaluate(options: EvaluateOptions) -> Summary:
     """Score a model out of fold by a protocol, or a finished bundle as it is, and write the RUN without a model."""
     if options.protocol == "as-is":
+        check_adapt(options, options.model)
         if options.search:
             raise UserError(f"--search {options.search} fits models, and --protocol as-is none: leave it out.")
         check_search(options.model, options)
@@ -101,6 +103,7 @@ def evaluate(options: EvaluateOptions) -> Summary:
     check_search(model, options)
     if options.protocol == CROSS_CORPUS and find_model(model).sees:
         raise UserError(f"--protocol {CROSS_CORPUS} is for models that hear, and {model} sees: choose grouped5.")
+    check_adapt(options, model)
     fitter: Fitter = _searching(options) if options.search else _fitter(options, model, card)
 
     def work(folder: Path, data: Data) -> Outcome:
@@ -109,7 +112,8 @@ def evaluate(options: EvaluateOptions) -> Summary:
         settings = _settings(fitter, examples, results)
         if protocol == CROSS_CORPUS:
             extra["corpora"] = by_corpus(examples, folds, results, options.seed)
-        return Outcome(model, protocol, examples, results, {"estimate": "test", **extra}, fitter.about(), settings)
+        extra = {"estimate": "test", **extra, **facts_of_adaptation(examples, results)}
+        return Outcome(model, protocol, examples, results, extra, fitter.about(), settings)
 
     return _in_run_folder("evaluate", options, fitter, bundle_hash(bundle_folder(run)) if run else None, work)
 

@@ -119,6 +119,8 @@ def _independence(metrics: Mapping[str, Any], published: str) -> tuple[str, str]
     """Return a protocol in words, and whether speakers were kept apart: what the run found, else what it promises."""
     words, promised = PROTOCOLS.get(metrics["protocol"], (published, INDEPENDENT if published else ""))
     words = TOO_HIGH.get(metrics.get("estimate", ""), words)
+    if metrics.get("transductive"):
+        words = f"{words} Transductive: adapted to the unlabelled clips of each tested {metrics['adapt']}.".strip()
     if metrics["protocol"] == "as-is" or "speaker_independent" not in metrics:
         return words, promised
     if metrics.get("group_column"):

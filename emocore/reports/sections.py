@@ -9,7 +9,7 @@ from typing import Any
 
 from emocore.own import load_own
 from emocore.reports.across import corpora_tables
-from emocore.reports.tables import Table, mistake_table
+from emocore.reports.tables import Table, adaptation_tables, mistake_table
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ def _corpora(metrics: Mapping[str, Any], _: Sequence[Mapping[str, Any]]) -> list
 
 ACROSS_CORPORA = Section("Across corpora", _corpora)
 MISTAKES = Section("Most confident mistakes", _mistakes, "No clip was mistaken.")
-SECTIONS = (ACROSS_CORPORA, MISTAKES)
+ADAPTATION = Section("Adapted to the tested clips", lambda metrics, _: adaptation_tables(metrics))
+SECTIONS = (ACROSS_CORPORA, ADAPTATION, MISTAKES)
 
 
 def find_sections(places: Sequence[str]) -> list[Section]:

@@ -58,6 +58,7 @@ def run_line(metrics: dict[str, Any]) -> str:
     return (
         f"{what}, n = {metrics['n']}: accuracy {100 * metrics['accuracy']:.1f} %, UAR {100 * metrics['uar']:.1f} % "
         f"[{100 * low:.1f}, {100 * high:.1f}] (95 %, {metrics['ci95_resampled']} resampled)"
+        + _adapted(metrics)
         + _seen(metrics)
         + _unknown(metrics)
         + (f"; left out: {causes}" if causes else "")
@@ -81,6 +82,18 @@ def _unknown(metrics: dict[str, Any]) -> str:
     by_column = metrics.get("group_column") not in (None, "clip")  # the user's own groups
     known = metrics.get("speaker_independent", True) is not None or metrics["protocol"] == "as-is"
     return "" if known or by_column else "; who speaks is not known, and may stand on both sides"
+
+
+def _adapted(metrics: dict[str, Any]) -> str:
+    """Return that the figures are transductive, what they are without, and how many groups stepped back."""
+    if not metrics.get("transductive"):
+        return ""
+    back, groups = len(metrics["stepped_back"]), len(metrics["trust"])
+    stepped = f", {back:,} of {groups:,} stepped back" if back else ""
+    return (
+        f"; transductive, by the statistics of each tested {metrics['adapt']}{stepped}: "
+        f"UAR {100 * metrics['unadapted']['uar']:.1f} % as it is"
+    )
 
 
 def _seen(metrics: dict[str, Any]) -> str:

@@ -16,6 +16,9 @@ MOST_ROWS = 60
 JOINER = "\N{ZERO WIDTH JOINER}"  # holds emoji together
 
 
+_FIGURES = {"UAR": "uar", "accuracy": "accuracy"}
+
+
 @dataclass(frozen=True)
 class Table:
     """A caption, column heads and rows of text; the first `text` columns are words, the others numbers."""
@@ -155,6 +158,19 @@ def training_table(history: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
         rows.append([plain(fold), str(len(epochs)), str(best["epoch"]), percent(accuracy), f"{seconds:,.0f}"])
     head = ["fold", "epochs", "best epoch", "accuracy of validation frames in it", "seconds"]
     return Table("Training of each fold", head, rows)
+
+
+def adaptation_tables(metrics: Mapping[str, Any]) -> list[Table]:
+    """The figures without and with an adaptation, and how far each group was trusted; nothing where there is none."""
+    if not metrics.get("transductive"):
+        return []
+    by, without = metrics["adapt"], metrics["unadapted"]
+    figures = [[name, percent(without[key]), percent(metrics[key])] for name, key in _FIGURES.items()]
+    trust = [[plain(name), "" if share else "stepped back", percent(share)] for name, share in metrics["trust"].items()]
+    return [
+        Table("Figures", ["", "as it is (inductive)", f"by {by} (transductive)"], figures),
+        Table(f"Trust in the statistics of each {by}", [by, "", "trust"], trust, text=2),
+    ]
 
 
 def mistake_table(rows: Sequence[Mapping[str, Any]], most: int = 20) -> Table:

@@ -8,6 +8,8 @@ import tyro
 
 from emocore.datasets.protocols import PROTOCOLS, PUBLISHED
 from emocore.errors import UserError
+from emocore.features.catalogue import find_family
+from emocore.models.adaptation import Adapt
 from emocore.models.catalogue import SEARCHED, can_search, find_model
 from emocore.pipeline.options.corpus import CorpusOptions
 from emocore.pipeline.options.frames import NetworkOptions
@@ -59,6 +61,11 @@ class RunOptions(NetworkOptions, CorpusOptions):
         """Whether clips are tested by all of their windows."""
         return False
 
+    @property
+    def adapts(self) -> Adapt:
+        """By whose unlabelled clips a model is adapted to those that it is tested on."""
+        return "none"
+
     def is_balanced(self, model: str) -> bool:
         """Whether every emotion weighs the same in training, where no earlier run says so."""
         return find_model(model).balanced if self.class_weight == "auto" else self.class_weight == "balanced"
@@ -104,6 +111,10 @@ class EvaluateOptions(SearchOptions, RunOptions):
     clips_from: Literal["first", "windows"] = "first"
     """models that hear: how a clip is tested; first: by its first window, as the article has it and as models are
     trained; windows: by all of its windows on speech, as jobs/label.py answers"""
+    adapt: Adapt = "none"
+    """models of columns: by unlabelled statistics of the tested clips themselves (transductive), of each archive, as a
+    column corpus names them, or of each speaker (actor, or --group-column); where clips are few, or look like one
+    emotion, it steps back by itself and says so"""
     model: str
     """svc, svc-linear, random-forest, xgboost, mlp, audio-conv1d, lda, voice, voice-scratch, cnn, transfer, face-cnn,
     or the RUN folder of a finished model; as-is: such a RUN, or face-cnn as it is shipped"""
@@ -115,6 +126,25 @@ class EvaluateOptions(SearchOptions, RunOptions):
     def by_windows(self) -> bool:
         """Whether clips are tested by all of their windows."""
         return self.clips_from == "windows"
+
+    @property
+    def adapts(self) -> Adapt:
+        """By whose unlabelled clips a model is adapted to those that it is tested on."""
+        return self.adapt
+
+
+def check_adapt(options: EvaluateOptions, model: str) -> None:
+    """Raise UserError where a model cannot be adapted, or not together with the other options."""
+    told = f"--adapt {options.adapt}"
+    if options.adapt == "none":
+        return
+    if options.protocol == "as-is":
+        raise UserError(f"{told} needs the statistics of the training, and 'as-is' has none: choose another protocol.")
+    spec = find_model(model)
+    if spec.sees or any(len(find_family(family).shape) > 1 for family in spec.reads):
+        raise UserError(f"{told} moves columns, which {model} does not read: choose a model of columns, such as lda.")
+    if options.by_windows:
+        raise UserError(f"{told} goes by the first window of each clip: leave out --clips-from windows.")
 
 
 def protocol_of(options: TrainOptions | EvaluateOptions, clips: "pa.Table") -> str:

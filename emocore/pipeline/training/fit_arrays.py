@@ -14,10 +14,12 @@ from emocore.datasets.examples import Examples
 from emocore.datasets.groups import groups
 from emocore.datasets.protocols import Fold, draw_validation, inner_folds
 from emocore.datasets.windows import WindowsOfClips, answer_from
+from emocore.models.adaptation import Adapt
 from emocore.models.base import exhaust
 from emocore.models.catalogue import find_model
-from emocore.models.fitting import InnerFit, Recipe, calibrate, fit_final, fit_inner
+from emocore.models.fitting import Fitted, InnerFit, Recipe, calibrate, fit_final, fit_inner
 from emocore.pipeline import cluster
+from emocore.pipeline.training.adapting import ClipGroups, answer_adapted, clip_groups, moved_inputs
 from emocore.pipeline.training.folds import FoldResult, Split, actors_apart, check_folds, keep_result, load_kept
 from emocore.probabilities import softmax
 from emocore.progress import Counter
@@ -33,12 +35,15 @@ def run_folds(
     group_column: str | None,
     threads: int = 1,
     keep: Path | None = None,
+    adapt: Adapt = "none",
 ) -> list[FoldResult]:
     """Fit and score every fold, in parallel; `threads` CPUs a fit.
 
     A fold without test clips (protocol all) is scored on its inner folds, each clip by a model that never heard its
-    group. Finished folds are kept in the folder `keep`, and not fitted again. Raises UserError as `check_folds`.
+    group. Finished folds are kept in the folder `keep`, and not fitted again. `adapt`: to the tested clips, with a
+    second model where training is moved too. Raises UserError as `check_folds` and `clip_groups`.
     """
+    of_clips = clip_groups(adapt, examples.clips, group_column)
     check_folds(examples.clips, examples.soft, folds, group_column, examples.emotions)
     kept = {fold.name: load_kept(keep, fold.name) for fold in folds}
     waiting = [fold for fold in folds if kept[fold.name] is None]
@@ -53,12 +58,25 @@ def run_folds(
         data = x, soft if fold.weights is None else ray.put(fold.weighted(examples.soft))
         fits = [inner_task.remote(recipe, *data, split, threads) for split in parts]
         inner += fits
+        moved = None
+        if of_clips is not None and of_clips.moves(fold):
+            moved, of_moved = _fit_moved(recipe, data, of_clips, fold, parts, threads)
+            inner += of_moved
         independent = actors_apart(examples.clips, _sides(fold, parts))
-        final[final_task.remote(recipe, *data, windows, fold, threads, independent, *fits)] = fold.name
+        final[final_task.remote(recipe, *data, windows, fold, threads, independent, of_clips, moved, *fits)] = fold.name
     for result in _gather(inner, list(final), recipe.model):
         kept[result.name] = result
         keep_result(keep, result)
     return [result for result in kept.values() if result is not None]
+
+
+def _fit_moved(
+    recipe: Recipe, data: tuple[Any, Any], of_clips: ClipGroups, fold: Fold, parts: Sequence[Split], threads: int
+) -> tuple[Any, list[Any]]:
+    """Return tasks: the model of a training moved by group, whose temperature is of its own, and its inner fits."""
+    x = _move_task.remote(*data, of_clips, fold)
+    fits = [_inner_task.options(num_cpus=threads).remote(recipe, x, data[1], split, threads) for split in parts]
+    return _moved_task.options(num_cpus=threads).remote(recipe, x, data[1], fold, threads, *fits), fits
 
 
 def inner_splits(
@@ -115,6 +133,20 @@ def _inner_task(
 
 
 @ray.remote
+def _move_task(
+    x: NDArray[np.float32], soft: NDArray[np.float32], of_clips: ClipGroups, fold: Fold
+) -> NDArray[np.float32]:
+    return moved_inputs(x, soft, of_clips, fold)
+
+
+@ray.remote
+def _moved_task(
+    recipe: Recipe, x: NDArray[np.float32], soft: NDArray[np.float32], fold: Fold, threads: int, *inner: InnerFit
+) -> Fitted:
+    return fit_final(recipe, x, soft, fold.train, list(inner), threads)
+
+
+@ray.remote
 def _final_task(
     recipe: Recipe,
     x: NDArray[np.float32],
@@ -123,10 +155,15 @@ def _final_task(
     fold: Fold,
     threads: int,
     independent: bool | None,
+    of_clips: ClipGroups | None,
+    moved: Fitted | None,
     *inner: InnerFit,
 ) -> FoldResult:
-    fitted = fit_final(recipe, x, soft, fold.train, list(inner), threads)
-    if len(fold.test):
+    fitted, adaptation = fit_final(recipe, x, soft, fold.train, list(inner), threads), None
+    if len(fold.test) and of_clips is not None:
+        rows = fold.test
+        probabilities, adaptation = answer_adapted(x, fold, of_clips, fitted, moved)
+    elif len(fold.test):
         rows = fold.test
 
         def model(values: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -138,7 +175,8 @@ def _final_task(
     with scratch() as folder, writing(folder):
         fitted.classifier.save(folder)
         files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    return FoldResult(fold.name, rows, probabilities, fitted.temperature, fitted.chosen, files, independent)
+    told = (fitted.temperature, fitted.chosen, files, independent)
+    return FoldResult(fold.name, rows, probabilities, *told, adaptation=adaptation)
 
 
 def _score_inner(soft: NDArray[np.float32], inner: Sequence[InnerFit]) -> tuple[Rows, NDArray[np.float64]]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from emocore.arrays import Rows
 from emocore.datasets.protocols import Fold, check_disjoint
 from emocore.labels import EMOTIONS
+from emocore.models.adaptation import Adaptation
 from emocore.models.base import Settings, class_weights
 from emocore.schema import FRAME_LABELS, of_emotions
 from emocore.storage.files import put
@@ -49,6 +50,7 @@ class FoldResult:
     history: list[dict[str, Any]] = field(default_factory=list)
     setting: Settings = field(default_factory=dict)
     trials: pa.Table | None = None
+    adaptation: Adaptation | None = None  # to the tested clips; None: as it is
 
 
 def check_folds(
@@ -79,9 +81,12 @@ def keep_result(folder: Path | None, result: FoldResult) -> None:
     path = folder / f"{safe_name(result.name)}.npz"
     if result.frames is not None:
         write_table(result.frames, path.with_suffix(".parquet"))
-    facts = json.dumps([result.temperature, result.chosen, result.independent, result.history])
+    adaptation = result.adaptation
+    plain = np.zeros((0, 0)) if adaptation is None else adaptation.plain
+    how = None if adaptation is None else [adaptation.by, adaptation.trust]
+    facts = json.dumps([result.temperature, result.chosen, result.independent, result.history, how])
     with put(path) as file:
-        np.savez(file, rows=result.rows, probabilities=result.probabilities, facts=np.array(facts))
+        np.savez(file, rows=result.rows, probabilities=result.probabilities, facts=np.array(facts), plain=plain)
 
 
 def load_kept(folder: Path | None, name: str, emotions: Sequence[str] = EMOTIONS) -> FoldResult | None:
@@ -91,7 +96,7 @@ def load_kept(folder: Path | None, name: str, emotions: Sequence[str] = EMOTIONS
     path = folder / f"{safe_name(name)}.npz"
     frames = path.with_suffix(".parquet")
     with np.load(path, allow_pickle=False) as kept:
-        temperature, chosen, independent, history = json.loads(str(kept["facts"]))
+        temperature, chosen, independent, history, how = json.loads(str(kept["facts"]))
         return FoldResult(
             name,
             kept["rows"],
@@ -102,6 +107,7 @@ def load_kept(folder: Path | None, name: str, emotions: Sequence[str] = EMOTIONS
             independent,
             read_table(frames, of_emotions(FRAME_LABELS, emotions)) if frames.exists() else None,
             history,
+            adaptation=Adaptation(how[0], how[1], kept["plain"]) if how else None,
         )
 
 

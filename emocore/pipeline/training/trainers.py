@@ -25,6 +25,7 @@ from emocore.models.fitting import Recipe
 from emocore.models.network_settings import NetworkSettings, changed
 from emocore.pipeline.inputs import Data, heard_families, load_inputs
 from emocore.pipeline.options.run import RunOptions
+from emocore.pipeline.training.adapting import clip_groups
 from emocore.pipeline.training.fit_arrays import run_folds
 from emocore.pipeline.training.fit_frames import FramePlan, check_frame_folds, run_frame_folds
 from emocore.pipeline.training.folds import KEPT, FoldResult, check_folds
@@ -100,11 +101,12 @@ class ArrayFitter:
     def check(self, clips: pa.Table, soft: NDArray[np.float32], folds: list[Fold], emotions: tuple[str, ...]) -> None:
         """Raise UserError for folds that cannot be fitted."""
         check_folds(clips, soft, folds, self.options.group_column, emotions)
+        clip_groups(self.options.adapts, clips, self.options.group_column)
 
     def fit(self, examples: Examples, folds: list[Fold], out: Path, keep: bool) -> list[FoldResult]:
         """Fit and score the folds."""
         options, kept = self.options, out / KEPT if keep else None
-        return run_folds(examples, folds, self.recipe, options.group_column, options.cpus_per_fit, kept)
+        return run_folds(examples, folds, self.recipe, options.group_column, options.cpus_per_fit, kept, options.adapts)
 
     def with_setting(self, setting: Settings) -> Self:
         """Return the fitter of other settings."""

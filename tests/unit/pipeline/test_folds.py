@@ -1,11 +1,14 @@
 """What finished folds gave comes back as it was."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from emocore.datasets.protocols import Fold
 from emocore.errors import UserError
 from emocore.labels import EMOTIONS
+from emocore.models.adaptation import Adaptation
 from emocore.models.predictions import answer_frames
 from emocore.pipeline.training.folds import FoldResult, actors_apart, check_folds, keep_result, load_kept
 from emocore.schema import CLIPS, FRAME_LABELS, rows_to_table
@@ -64,3 +67,11 @@ def test_one_class_cannot_be_learnt(make_clip):
     fold = Fold("x", np.array([0, 1]), np.array([], int), np.array([2]))
     with pytest.raises(UserError, match="show only calm"):
         check_folds(clips, soft, [fold], None)
+
+
+def test_a_kept_fold_keeps_how_it_was_adapted(tmp_path):
+    told = replace(result(frames=False), adaptation=Adaptation("speaker", {"01": 0.5, "02": 0.0}, np.eye(3)))
+    keep_result(tmp_path, told)
+    found = load_kept(tmp_path, told.name).adaptation
+    assert (found.by, found.trust) == ("speaker", {"01": 0.5, "02": 0.0})
+    np.testing.assert_array_equal(found.plain, np.eye(3))
