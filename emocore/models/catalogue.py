@@ -11,12 +11,12 @@ from emocore.models.base import Classifier, ModelSpec, NetworkSpec
 from emocore.models.lda import LDA
 from emocore.models.network_settings import NetworkSettings, outputs_of
 from emocore.models.picture_models import CNN, FACE_CNN, TRANSFER
-from emocore.models.sound_models import AUDIO_CONV1D, MLP, RANDOM_FOREST, SVC, SVC_LINEAR, XGBOOST
+from emocore.models.sound_models import AUDIO_CNN, AUDIO_CONV1D, MLP, RANDOM_FOREST, SVC, SVC_LINEAR, XGBOOST
 from emocore.own import load_own
 
 SPECS: Mapping[str, ModelSpec] = {
     spec.name: spec
-    for spec in (SVC, SVC_LINEAR, RANDOM_FOREST, XGBOOST, MLP, AUDIO_CONV1D, LDA, CNN, TRANSFER, FACE_CNN)
+    for spec in (SVC, SVC_LINEAR, RANDOM_FOREST, XGBOOST, MLP, AUDIO_CONV1D, AUDIO_CNN, LDA, CNN, TRANSFER, FACE_CNN)
 }
 MODELS = tuple(SPECS)
 FRAME_MODELS = tuple(name for name, spec in SPECS.items() if spec.sees)

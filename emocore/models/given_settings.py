@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 
 from emocore.errors import UserError
+from emocore.features.catalogue import find_family
 from emocore.labels import EMOTIONS
 from emocore.models.base import Settings
 from emocore.models.catalogue import SEARCHED, can_search, classifier_class, find_model
@@ -71,7 +72,7 @@ def _check_name(model: str, name: str, known: Settings) -> None:
 
 def _check_values(model: str, found: Settings, known: Settings) -> None:
     spec = find_model(model)
-    if spec.chooses:  # networks: they take anything
+    if spec.chooses or len(find_family(spec.reads[0]).shape) > 1:  # networks: they take anything
         for name, value in found.items():
             _check_of_network(name, value, known[name])
     else:

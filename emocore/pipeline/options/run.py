@@ -69,7 +69,8 @@ class TrainOptions(RunOptions):
     """What train is told."""
 
     model: str
-    """svc, svc-linear, random-forest, xgboost, mlp, audio-conv1d, lda: they hear; cnn, transfer, face-cnn: they see"""
+    """svc, svc-linear, random-forest, xgboost, mlp, audio-conv1d, audio-cnn, lda: they hear; cnn, transfer, face-cnn: they
+    see"""
     protocol: str | None = None
     """all, article, article-video, or given; all unless given, but for face-cnn where the corpus says what is for
     training and what is for testing; models of frames keep a fifth of the training actors to choose the epoch on"""
@@ -80,7 +81,7 @@ class TuneOptions(SearchOptions, TrainOptions):
     """What tune is told."""
 
     model: str
-    """xgboost, random-forest, svc, svc-linear, mlp, audio-conv1d, lda, cnn"""
+    """xgboost, random-forest, svc, svc-linear, mlp, audio-conv1d, audio-cnn, lda, cnn"""
     search: Search = "random"
     """random; grid; random+grid: random, then a grid around the best; bayes: proposed by Optuna from what was found;
     asha: random; bayes and asha stop poor settings early"""
@@ -104,8 +105,8 @@ class EvaluateOptions(SearchOptions, RunOptions):
     """models that hear: how a clip is tested; first: by its first window, as the article has it and as models are
     trained; windows: by all of its windows on speech, as jobs/label.py answers"""
     model: str
-    """svc, svc-linear, random-forest, xgboost, mlp, audio-conv1d, lda, cnn, transfer, face-cnn, or the RUN folder of
-    a finished model; as-is: such a RUN, or face-cnn as it is shipped"""
+    """svc, svc-linear, random-forest, xgboost, mlp, audio-conv1d, audio-cnn, lda, cnn, transfer, face-cnn, or the RUN
+    folder of a finished model; as-is: such a RUN, or face-cnn as it is shipped"""
     protocol: str
     """article, article-video, luna5, emobox6, sequential6, loso, grouped5, given; as-is: a finished model as it is"""
 
