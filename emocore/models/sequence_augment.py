@@ -104,7 +104,7 @@ def mix(
 
 def _stretched(clips: Sequences, speeds: NDArray[np.float64]) -> Sequences:
     """Return the sequences said at these speeds, between the steps that are there by straight lines."""
-    n, longest = clips.values.shape[:2]
+    longest = clips.values.shape[1]
     lengths = np.clip(np.rint(clips.lengths / speeds), 1, None).astype(np.int64)
     steps = np.arange(max(longest, lengths.max(initial=1)))
     at = np.minimum(steps * speeds[:, None], clips.lengths[:, None] - 1)

@@ -28,29 +28,8 @@ def build_sequence_network(settings: Settings, n_values: int, n_emotions: int, s
     filters, dropout = settings["filters"], settings["dropout"]
     values = keras.layers.Input((None, n_values), name="values")
     steps = keras.layers.Input((None, 1), name="there")
-    x = values * steps
-    if settings.get("centred"):
-        mean = ops.sum(x, axis=1, keepdims=True) / ops.sum(steps, axis=1, keepdims=True)
-        x = ops.concatenate([x, (x - mean) * steps], axis=-1)
+    x = _convolution(_beside_their_mean(values, steps), filters, 5, 1, settings["stride"], seeds)
     there = steps[:, :: settings["stride"]]
-    if settings.get("front"):
-        f = settings["front"]
-        a = x[..., :64][..., None]
-        b = x[..., 64:]
-        for i, st in enumerate(((settings["stride"], 2), (1, 2))):
-            a = keras.layers.ZeroPadding2D(1)(a)
-            a = keras.layers.Conv2D(
-                f, 3, strides=st, use_bias=False, kernel_initializer=keras.initializers.HeNormal(next(seeds))
-            )(a)
-            sh = (-1, a.shape[2] * f)
-            m2 = ops.ones_like(a[..., :1]) * there[:, :, None, :]
-            a = keras.layers.BatchNormalization(momentum=0.95)(a, mask=m2[..., 0] > 0)
-            a = keras.layers.Activation("relu")(a) * there[:, :, None, :]
-        a = keras.layers.Reshape(sh)(a)
-        x = ops.concatenate([a, b[:, :: settings["stride"]]], axis=-1)
-        x = _convolution(x, filters, 3, 1, 1, seeds)
-    else:
-        x = _convolution(x, filters, 5, 1, settings["stride"], seeds)
     x = _normalised(x, there)
     for block in range(settings["blocks"]):
         y = _convolution(x, filters, _WIDTH, 2 ** (block % 4), 1, seeds)
@@ -59,6 +38,13 @@ def build_sequence_network(settings: Settings, n_values: int, n_emotions: int, s
     pooled = keras.layers.Dropout(min(2 * dropout, 0.9), seed=next(seeds))(_attended(x, there, seeds))
     last = keras.layers.Dense(n_emotions, kernel_initializer=keras.initializers.GlorotUniform(next(seeds)))
     return keras.Model([values, steps], last(pooled), name="audio-cnn")
+
+
+def _beside_their_mean(values: Any, there: Any) -> Any:
+    """Return each value, and by how much it is above the mean of its sequence: a voice and a room shift all of it."""
+    x = values * there
+    mean = ops.sum(x, axis=1, keepdims=True) / ops.maximum(ops.sum(there, axis=1, keepdims=True), 1)
+    return ops.concatenate([x, (x - mean) * there], axis=-1)
 
 
 def _convolution(x: Any, filters: int, width: int, dilation: int, stride: int, seeds: Iterator[int]) -> Any:

@@ -69,8 +69,8 @@ class TrainOptions(RunOptions):
     """What train is told."""
 
     model: str
-    """svc, svc-linear, random-forest, xgboost, mlp, audio-conv1d, audio-cnn, lda: they hear; cnn, transfer, face-cnn: they
-    see"""
+    """svc, svc-linear, random-forest, xgboost, mlp, audio-conv1d, audio-cnn, lda: they hear; cnn, transfer, face-cnn:
+    they see"""
     protocol: str | None = None
     """all, article, article-video, or given; all unless given, but for face-cnn where the corpus says what is for
     training and what is for testing; models of frames keep a fifth of the training actors to choose the epoch on"""
