@@ -123,7 +123,8 @@ def _between(values: NDArray[np.float32], at: NDArray[np.float64]) -> NDArray[np
     high = np.minimum(low + 1, values.shape[1] - 1)
     part = (at - low).astype(np.float32)[..., None]
     rows = np.arange(len(values))[:, None]
-    return values[rows, low] * (1 - part) + values[rows, high] * part
+    between: NDArray[np.float32] = values[rows, low] * (1 - part) + values[rows, high] * part
+    return between
 
 
 def _with_noise(mels: NDArray[np.float32], chance: float, random: np.random.Generator) -> NDArray[np.float32]:

@@ -80,5 +80,4 @@ AUDIO_CNN = ModelSpec(
     defaults=audio_settings.CNN_DEFAULTS,
     parameters=lambda: dict(audio_settings.CNN_DEFAULTS),
     trial_gpus=True,
-    answers_on="gpu",
 )

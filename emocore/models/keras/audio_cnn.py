@@ -23,8 +23,6 @@ from emocore.models.sequence_augment import Changes, Sequences, change, mask, mi
 from emocore.storage.files import write_text
 
 _MOST = {"filters": 4_096, "blocks": 16, "stride": 8, "seeds": 64}  # of a network that is read
-_ANSWERED = 32  # clips at once
-_BUCKET = 50  # steps: a clip is filled up to a multiple, whatever stands beside it
 
 
 class AudioCnnClassifier(Classifier):
@@ -37,6 +35,7 @@ class AudioCnnClassifier(Classifier):
         self.settings = {**CNN_DEFAULTS, **(settings or {})}
         self.seed = seed
         self.networks: list[Any] = []
+        self._answers: list[Any] = []
         self.known = np.zeros(len(EMOTIONS), bool)
         self.scale = np.zeros((2, 0), np.float32)  # means and deviations of the values
         (use_gpu if self.settings.get("device") == "cuda" else use_cpu)(threads)
@@ -54,11 +53,10 @@ class AudioCnnClassifier(Classifier):
         """
         tf.config.experimental.enable_op_determinism()
         clips = sequences(x)
-        self.known, self.scale, self.networks = weights > 0, _scale(clips), []
+        self.known, self.scale, self.networks, self._answers = weights > 0, _scale(clips), [], []
         seeds, epochs = self.settings["seeds"], self.settings["epochs"]
         for number in range(seeds):
-            network = self._new_network(number)
-            self.networks.append(network)
+            network = self._add_network()
             learn = _step(network, self._optimizer(len(soft)))
             for epoch in range(epochs):
                 # A generator an epoch: what it draws does not depend on what was computed between two of them.
@@ -94,9 +92,13 @@ class AudioCnnClassifier(Classifier):
             total += float(learn(batch.values, batch.there, smooth, target @ weights))
         return total
 
-    def _new_network(self, number: int) -> Any:
-        drawn = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
-        return build_sequence_network(self.settings, self.scale.shape[1], len(self.known), drawn)
+    def _add_network(self) -> Any:
+        """Return one more network, which answers too from now on."""
+        drawn = int(np.random.SeedSequence([self.seed, len(self.networks)]).generate_state(1)[0])
+        network = build_sequence_network(self.settings, self.scale.shape[1], len(self.known), drawn)
+        self.networks.append(network)
+        self._answers.append(_function(lambda *clips: network(clips, training=False), network))
+        return network
 
     def _optimizer(self, n: int) -> Any:
         """AdamW whose rate rises over the first fifth of the training and falls to nothing over the rest."""
@@ -112,22 +114,12 @@ class AudioCnnClassifier(Classifier):
 
     def logits(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return float64[n, k]; −inf where the class was absent from training."""
-        clips = sequences(x)
-        values = np.zeros((len(x), len(self.known)))
-        # TensorFlow's sums differ in the last bits with the shape: a clip's hangs on its own length alone.
-        steps = -(-clips.lengths // _BUCKET) * _BUCKET
-        for longest in np.unique(steps):
-            (rows,) = np.nonzero(steps == longest)
-            for i in range(0, len(rows), _ANSWERED):
-                part = rows[i : i + _ANSWERED]
-                filled = np.resize(part, _ANSWERED)
-                batch = self._standardised(_taken(clips, filled, int(longest)))
-                values[part] = self._answer(batch)[: len(part)]
+        clips, values = sequences(x), np.zeros((len(x), len(self.known)))
+        # One clip at a time: TensorFlow's sums differ in their last bits with the shape, and with what stands beside.
+        for row in range(len(x)):
+            clip = self._standardised(_taken(clips, np.array([row])))
+            values[row] = np.mean([answer(clip.values, clip.there) for answer in self._answers], axis=0)[0]
         return np.where(self.known, values, -np.inf)
-
-    def _answer(self, batch: Sequences) -> NDArray[np.float64]:
-        found = [network([batch.values, batch.there], training=False) for network in self.networks]
-        return np.mean([np.asarray(logits, np.float64) for logits in found], axis=0)
 
     def save(self, folder: Path) -> None:
         """Write model-0.keras and the others, the classes that it knows, its settings, and the scale of its inputs."""
@@ -155,30 +147,27 @@ class AudioCnnClassifier(Classifier):
         for number in range(classifier.settings["seeds"]):
             path = folder / f"model-{number}.keras"
             check_weights(path)
-            network = classifier._new_network(number)
+            network = classifier._add_network()
             try:
                 network.load_weights(path)
             except Exception as error:  # Keras raises what its readers happen to meet
                 cause = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise UserError(f"{path} is no {name} of ours ({cause}): use a bundle that you trust.") from error
-            classifier.networks.append(network)
         return classifier
 
 
 def sequences(x: NDArray[np.float32]) -> Sequences:
-    """Return inputs float32[n, steps, values] with how many steps each has before those that are ABSENT, at least 1."""
+    """Return inputs float32[n, steps, values] up to the longest's last step that is not ABSENT; each has one at least."""
     there = (x != np.float32(ABSENT)).any(axis=2)
     lengths = np.maximum(there.sum(axis=1), 1).astype(np.int64)
-    return Sequences(np.where(there[..., None], x, np.float32(0)), lengths)
+    longest = lengths.max(initial=1)
+    return Sequences(np.where(there[:, :longest, None], x[:, :longest], np.float32(0)), lengths)
 
 
-def _taken(clips: Sequences, rows: NDArray[np.int64], steps: int | None = None) -> Sequences:
-    """Return these rows, of so many steps; of as many as the longest has unless given."""
+def _taken(clips: Sequences, rows: NDArray[np.int64]) -> Sequences:
+    """Return these rows, of as many steps as the longest of them has."""
     lengths = clips.lengths[rows]
-    steps = int(lengths.max()) if steps is None else steps
-    values = clips.values[rows, :steps]
-    missing = steps - values.shape[1]
-    return Sequences(np.pad(values, ((0, 0), (0, missing), (0, 0))) if missing > 0 else values, lengths)
+    return Sequences(clips.values[rows, : lengths.max()], lengths)
 
 
 def _scale(clips: Sequences) -> NDArray[np.float32]:
@@ -199,7 +188,11 @@ def _step(network: Any, optimizer: Any) -> Any:
         optimizer.apply(tape.gradient(loss, [variable.value for variable in variables]), variables)
         return loss
 
+    return _function(learn, network, tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None], tf.float32))
+
+
+def _function(compute: Any, network: Any, *others: Any) -> Any:
+    """Return a function of what the network takes, and of others, that is traced once for all lengths."""
     of_clips = [tf.TensorSpec([None, None, side.shape[2]], tf.float32) for side in network.inputs]
-    labels = [tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None], tf.float32)]
     # Without AutoGraph there is no source to rewrite, and no file of it in the temporary folder.
-    return tf.function(learn, [*of_clips, *labels], autograph=False)
+    return tf.function(compute, [*of_clips, *others], autograph=False)
