@@ -10,7 +10,7 @@ from emocore.models.base import exhaust
 from emocore.models.catalogue import classifier_class
 from emocore.models.fitting import Recipe, fit_final, fit_inner
 
-SETTINGS = {"filters": 8, "blocks": 2, "epochs": 10, "batch_size": 16, "learning_rate": 0.02, "dropout": 0.05}
+SETTINGS = {"filters": 8, "blocks": 1, "epochs": 10, "batch_size": 16, "learning_rate": 0.02, "dropout": 0.05}
 KNOWN = [2, 4, 5]
 WEIGHTS = np.isin(np.arange(8), KNOWN).astype("f4")
 
@@ -156,14 +156,12 @@ def test_soft_labels_and_weights_are_learnt_from():
     even.fit(x, soft, np.array([1, 1, 0, 0, 0, 0, 0, 0], "f4"))
     answer = even.logits(x)[:, :2].mean(axis=0)
     assert 1 / (1 + np.exp(answer[1] - answer[0])) == pytest.approx(0.75, abs=0.1)
-    half, weights = np.repeat(np.eye(8, dtype="f4")[:2], [48, 16], axis=0), np.zeros(8, "f4")
+    hard, weights = np.repeat(np.eye(8, dtype="f4")[:2], [48, 16], axis=0), np.zeros(8, "f4")
     weights[:2] = 2 / 3, 2.0  # as class_weights gives: the rare one counts as much as the other
-    balanced = make(label_smoothing=0.0)
-    balanced.fit(x, half, weights)
-    unbalanced = make(label_smoothing=0.0)
-    unbalanced.fit(x, half, (weights > 0).astype("f4"))
-    of_rare = [np.diff(model.logits(TEST)[:, :2]).mean() for model in (balanced, unbalanced)]
-    assert of_rare[0] > of_rare[1] + 0.3
+    even.fit(x, hard, weights)
+    others = np.random.default_rng(5).normal(size=(32, 20, len(VALUES))).astype("f4")
+    answer = even.logits(others)[:, :2].mean(axis=0)
+    assert 1 / (1 + np.exp(answer[1] - answer[0])) == pytest.approx(0.5, abs=0.12)
 
 
 def test_inner_folds_and_the_final_fit_take_it():

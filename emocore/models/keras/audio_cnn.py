@@ -1,6 +1,7 @@
 """A CNN over log-mel sequences, trained from scratch on clips that are changed anew in every epoch."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any, Self
 
@@ -149,7 +150,9 @@ class AudioCnnClassifier(Classifier):
             check_weights(path)
             network = classifier._add_network()
             try:
-                network.load_weights(path)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error", UserWarning)  # that a layer is not in the file, and stays as drawn
+                    network.load_weights(path)
             except Exception as error:  # Keras raises what its readers happen to meet
                 cause = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise UserError(f"{path} is no {name} of ours ({cause}): use a bundle that you trust.") from error
@@ -157,7 +160,7 @@ class AudioCnnClassifier(Classifier):
 
 
 def sequences(x: NDArray[np.float32]) -> Sequences:
-    """Return inputs float32[n, steps, values] up to the longest's last step that is not ABSENT; each has one at least."""
+    """Return inputs float32[n, steps, values] up to the longest one's last step that is not ABSENT, and all lengths."""
     there = (x != np.float32(ABSENT)).any(axis=2)
     lengths = np.maximum(there.sum(axis=1), 1).astype(np.int64)
     longest = lengths.max(initial=1)
