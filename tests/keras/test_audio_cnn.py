@@ -10,7 +10,15 @@ from emocore.models.base import exhaust
 from emocore.models.catalogue import classifier_class
 from emocore.models.fitting import Recipe, fit_final, fit_inner
 
-SETTINGS = {"filters": 8, "blocks": 1, "epochs": 10, "batch_size": 16, "learning_rate": 0.02, "dropout": 0.05}
+SETTINGS = {
+    "seeds": 1,
+    "filters": 8,
+    "blocks": 1,
+    "epochs": 10,
+    "batch_size": 16,
+    "learning_rate": 0.02,
+    "dropout": 0.05,
+}
 KNOWN = [2, 4, 5]
 WEIGHTS = np.isin(np.arange(8), KNOWN).astype("f4")
 
