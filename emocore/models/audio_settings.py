@@ -12,8 +12,8 @@ DEFAULTS: Settings = {
     "dropout": 0.2,
 }
 
-# Of audio-cnn. Networks differ by what chance drew: two of 56 and 62 UAR on four held-out actors had 67 together, so that
-# three learn. They take about 3 × 75 CPU seconds of 960 clips.
+# Of audio-cnn. Three networks, because each hangs on what chance drew: of two that had 56 and 62 UAR on four held-out
+# actors (24 and 36 epochs), the mean had 67.
 CNN_DEFAULTS: Settings = {
     "epochs": 30,
     "seeds": 3,
