@@ -9,6 +9,8 @@ from emocore.features.logmel import N_MELS, VALUES
 from emocore.models.base import exhaust
 from emocore.models.catalogue import classifier_class
 from emocore.models.fitting import Recipe, fit_final, fit_inner
+from emocore.pipeline.training.folds import Split
+from emocore.pipeline.tuning.objective import ArrayCandidates
 
 SETTINGS = {
     "seeds": 1,
@@ -179,6 +181,14 @@ def test_inner_folds_and_the_final_fit_take_it():
     assert inner.chosen == {} and inner.logits.shape == (16, 8)
     fitted = fit_final(recipe, X, SOFT, rows, [inner])
     assert fitted.temperature > 0 and fitted.classifier.logits(X[:2]).shape == (2, 8)
+
+
+def test_a_search_compares_it_after_every_epoch():
+    rows = np.arange(48)
+    split = Split(rows[:32], rows[:0], rows[32:])
+    work = ArrayCandidates(Recipe("audio-cnn", 0, True, {**SETTINGS, "epochs": 2}), X, SOFT, [split], 1, 0)
+    first, last = work.reports({"dropout": 0.0}, in_parts=True)
+    assert (first.share, last.share) == (0.5, 1.0) and 0 <= last.scores[0] <= 1
 
 
 def test_levels_alone_do_not_reach_it_through_the_mean(fitted):
