@@ -11,14 +11,14 @@ from emocore.models.base import Classifier, ModelSpec, NetworkSpec
 from emocore.models.lda import LDA
 from emocore.models.network_settings import NetworkSettings, outputs_of
 from emocore.models.picture_models import CNN, FACE_CNN, TRANSFER
-from emocore.models.sound_models import AUDIO_CONV1D, MLP, RANDOM_FOREST, SVC, SVC_LINEAR, XGBOOST
+from emocore.models.sound_models import AUDIO_CNN, AUDIO_CONV1D, MLP, RANDOM_FOREST, SVC, SVC_LINEAR, XGBOOST
 from emocore.models.voice import VOICE, VOICE_SCRATCH
 from emocore.own import load_own
 
 SPECS: Mapping[str, ModelSpec] = {
     spec.name: spec
     for spec in (
-        *(SVC, SVC_LINEAR, RANDOM_FOREST, XGBOOST, MLP, AUDIO_CONV1D, LDA, VOICE, VOICE_SCRATCH),
+        *(SVC, SVC_LINEAR, RANDOM_FOREST, XGBOOST, MLP, AUDIO_CONV1D, AUDIO_CNN, LDA, VOICE, VOICE_SCRATCH),
         *(CNN, TRANSFER, FACE_CNN),
     )
 }

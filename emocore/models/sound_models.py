@@ -1,9 +1,10 @@
-"""The models that hear: those of the article over 160 columns, and a network over its MFCC frames."""
+"""The models that hear: those of the article over 160 columns, and networks over MFCC frames and log-mel levels."""
 
 from collections.abc import Callable
 from functools import partial
 
 from emocore.features.article import ARTICLE, ARTICLE_FRAMES
+from emocore.features.logmel import LOGMEL
 from emocore.models import audio_settings
 from emocore.models.base import Classifier, ModelSpec, Settings
 
@@ -37,6 +38,12 @@ def _conv1d() -> type[Classifier]:
     return Conv1dClassifier
 
 
+def _cnn() -> type[Classifier]:
+    from emocore.models.keras.audio_cnn import AudioCnnClassifier  # noqa: PLC0415 - as above
+
+    return AudioCnnClassifier
+
+
 def _estimator_parameters(name: str) -> Settings:
     from emocore.models.classical import SklearnClassifier  # noqa: PLC0415 - as above
 
@@ -65,4 +72,12 @@ AUDIO_CONV1D = ModelSpec(
     chooses=True,
     trial_gpus=True,
     answers_on="gpu",
+)
+AUDIO_CNN = ModelSpec(
+    "audio-cnn",
+    (LOGMEL.name,),
+    _cnn,
+    defaults=audio_settings.CNN_DEFAULTS,
+    parameters=lambda: dict(audio_settings.CNN_DEFAULTS),
+    trial_gpus=True,
 )

@@ -45,8 +45,8 @@ class LabelOptions(ArchiveOptions, PictureOptions, FileOptions):
     dry_run: bool = False
     """say how many files there are to read, how much media that is and about how long it takes, and write nothing"""
     gpus_per_worker: float | None = None
-    """models of frames, audio-conv1d: answer in processes of their own with so many GPUs each, a fraction where
-    several share one; 0: without; files are read and answered for by the same processes unless given"""
+    """models of frames, audio-conv1d, audio-cnn: answer in processes of their own with so many GPUs each, a
+    fraction where several share one; 0: without; files are read and answered for by the same processes unless given"""
 
     def __post_init__(self) -> None:
         ArchiveOptions.__post_init__(self)

@@ -76,8 +76,8 @@ class TrainOptions(RunOptions):
     """What train is told."""
 
     model: str
-    """svc, svc-linear, random-forest, xgboost, mlp, audio-conv1d, lda, voice, voice-scratch: they hear; cnn, transfer,
-    face-cnn: they see"""
+    """svc, svc-linear, random-forest, xgboost, mlp, audio-conv1d, audio-cnn, lda, voice, voice-scratch: they hear; cnn,
+    transfer, face-cnn: they see"""
     protocol: str | None = None
     """all, article, article-video, or given; all unless given, but for face-cnn where the corpus says what is for
     training and what is for testing; models of frames keep a fifth of the training actors to choose the epoch on"""
@@ -88,7 +88,7 @@ class TuneOptions(SearchOptions, TrainOptions):
     """What tune is told."""
 
     model: str
-    """xgboost, random-forest, svc, svc-linear, mlp, audio-conv1d, lda, voice, voice-scratch, cnn"""
+    """xgboost, random-forest, svc, svc-linear, mlp, audio-conv1d, audio-cnn, lda, voice, voice-scratch, cnn"""
     search: Search = "random"
     """random; grid; random+grid: random, then a grid around the best; bayes: proposed by Optuna from what was found;
     asha: random; bayes and asha stop poor settings early"""
@@ -116,8 +116,8 @@ class EvaluateOptions(SearchOptions, RunOptions):
     column corpus names them, or of each speaker (actor, or --group-column); where clips are few, or look like one
     emotion, it steps back by itself and says so"""
     model: str
-    """svc, svc-linear, random-forest, xgboost, mlp, audio-conv1d, lda, voice, voice-scratch, cnn, transfer, face-cnn,
-    or the RUN folder of a finished model; as-is: such a RUN, or face-cnn as it is shipped"""
+    """svc, svc-linear, random-forest, xgboost, mlp, audio-conv1d, audio-cnn, lda, voice, voice-scratch, cnn, transfer,
+    face-cnn, or the RUN folder of a finished model; as-is: such a RUN, or face-cnn as it is shipped"""
     protocol: str
     """article, article-video, luna5, emobox6, sequential6, loso, grouped5, given; cross-corpus: each of several corpora
     by a model trained on the others; as-is: a finished model as it is"""

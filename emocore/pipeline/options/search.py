@@ -26,7 +26,7 @@ class SearchOptions:
     space: str | None = None
     """a TOML file with the ranges to search, in the form of emocore/models/spaces.toml, which is used unless given"""
     gpus_per_trial: float | None = None
-    """xgboost, audio-conv1d: a GPU for each trial, or a fraction of one; 0 unless given"""
+    """xgboost, audio-conv1d, audio-cnn: a GPU for each trial, or a fraction of one; 0 unless given"""
 
     def __post_init__(self) -> None:
         for name, least in (("samples", 1), ("folds", 2)):
@@ -62,5 +62,5 @@ def check_search(model: str, options: SearchOptions) -> None:
     if options.gpus_per_trial and not spec.trial_gpus:
         remedy = "give --workers and --gpus-per-worker" if spec.sees else "leave it out"
         raise UserError(
-            f"--gpus-per-trial {options.gpus_per_trial:g} is read by {' and '.join(ON_GPUS)}, not by {model}: {remedy}."
+            f"--gpus-per-trial {options.gpus_per_trial:g} is read by {', '.join(ON_GPUS)}, not by {model}: {remedy}."
         )

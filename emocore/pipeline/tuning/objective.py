@@ -50,7 +50,7 @@ class ArrayCandidates:
 
         A model that learns in one piece is scored fold by fold.
         """
-        # The name that XGBoost has for it, and audio-conv1d.
+        # The name that XGBoost has for it, and those networks of sound.
         device = {"device": "cuda"} if self.gpus else {}
         recipe = replace(self.recipe, settings={**self.recipe.settings, **setting, **device})
         parts = [fit_inner(recipe, self.x, self.soft, *split, threads=self.threads) for split in self.splits]

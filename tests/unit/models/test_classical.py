@@ -179,13 +179,13 @@ def test_defaults_are_those_of_the_readme():
 def test_names():
     reads = [find_model(name).reads for name in MODELS]
     acoustic = ("functionals", "gabor", "high-band")
-    heard = [*5 * [("article",)], ("article-frames",), acoustic, (*acoustic, "speech-encoder"), acoustic]
+    heard = [*5 * [("article",)], ("article-frames",), ("logmel",), acoustic, (*acoustic, "speech-encoder"), acoustic]
     assert reads == [*heard, *3 * [("pictures",)]]
     with pytest.raises(UserError) as error:
         classifier_class("svm")
     assert str(error.value) == (
         "--model 'svm' is unknown: choose one of svc, svc-linear, random-forest, xgboost, mlp, audio-conv1d, "
-        "lda, voice, voice-scratch, cnn, transfer, face-cnn, "
+        "audio-cnn, lda, voice, voice-scratch, cnn, transfer, face-cnn, "
         "my_module:NAME, or the folder of a run."
     )
 

@@ -98,7 +98,7 @@ def test_a_finished_model_as_it_is_searches_nothing(folder, options, named):
     ("model", "remedy"), [("svc", "leave it out"), ("cnn", "give --workers and --gpus-per-worker")]
 )
 def test_gpus_of_a_trial_are_for_those_that_compute_there(folder, model, remedy):
-    sentence = f"--gpus-per-trial 0.5 is read by xgboost and audio-conv1d, not by {model}: {remedy}."
+    sentence = f"--gpus-per-trial 0.5 is read by xgboost, audio-conv1d, audio-cnn, not by {model}: {remedy}."
     assert refused(tune, tuning(model, gpus_per_trial=0.5)) == sentence
     assert refused(evaluate, scoring(model, search="random", gpus_per_trial=0.5)) == sentence
 
