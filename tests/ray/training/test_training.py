@@ -560,3 +560,15 @@ def test_the_convolution_needs_the_frames(four, run):
         match="holds article, and this model reads article-frames: featurize",
     ):
         run(evaluate, four, model="audio-conv1d")
+
+
+def test_an_adapted_evaluation_stands_beside_what_the_model_gives_as_it_is(four, run):
+    plain, *others = (
+        read_json(run(evaluate, four, adapt=how) / "metrics.json") for how in ("none", "archive", "speaker")
+    )
+    assert "adapt" not in plain and "transductive" not in plain
+    for how, metrics in zip(("archive", "speaker"), others, strict=True):
+        assert (metrics["adapt"], metrics["transductive"]) == (how, True)
+        assert {name: plain[name] for name in ("n", "accuracy", "uar")} == metrics["unadapted"]
+        assert set(metrics["stepped_back"]) == {name for name, share in metrics["trust"].items() if not share}
+    assert sorted(others[1]["trust"]) == sorted({actor for fold in plain["folds"] for actor in fold["test_actors"]})
