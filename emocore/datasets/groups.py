@@ -84,9 +84,9 @@ def _segments(clips: pa.Table) -> list[dict[str, float | None]]:
 
 
 def archives(clips: pa.Table) -> npt.NDArray[np.object_]:
-    """Return the archive of each clip: what a manifest says in a column `corpus`, else one for all."""
+    """Return the archive of each clip: its corpus, and of clips of none one for all."""
     values = np.empty(clips.num_rows, object)
-    values[:] = [name or "" for name in _column(clips, "corpus")] if "corpus" in _choices(clips) else "all"
+    values[:] = [name or "all" for name in _column(clips, "corpus")] if "corpus" in _choices(clips) else "all"
     return values
 
 
