@@ -42,7 +42,7 @@ def deadly(fates):
                 while True:
                     pass
             if fate == "die after decoding":
-                stage.Ear.finish = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+                stage.Ears.finish = lambda _: os.kill(os.getpid(), signal.SIGKILL)
             if fate == "die" or (fate == "die once" and tries.read_text() == "x"):
                 os.kill(os.getpid(), signal.SIGKILL)
             return original(stream, *rest)

@@ -32,7 +32,7 @@ def test_tables_are_labelled_as_their_media_are_and_nothing_is_decoded(archive, 
     monkeypatch.setattr(label_features, "PARTS_AS_ONE_SHARD", 1)
     media, tables, features = tmp_path / "media", tmp_path / "tables", tmp_path / "F"
     assert job("featurize", archive, "--corpus", "folder", "--grid", "speech", "--out", features).code == 0
-    told = {"grid": "speech", "window_seconds": None, "hop_seconds": None, "vad": True}
+    told = {"grid": "speech", "window_seconds": None, "hop_seconds": None, "vad": True, "channels": "mix"}
     assert read_json(features / "manifest.json")["how"] == read_json(features / "config.json")["how"] == told
     assert job("label", archive, "--model", bundle, "--out", media).code == 0
     command = ("label", features, "--model", bundle, "--out", tables)
