@@ -52,6 +52,18 @@ class MediaError(Exception):
         return f"{self.reason} ({self.stage}): {self.detail}"
 
 
+def fault_of(error: Exception) -> MediaError:
+    """Return the fault of a file whose reading raised this: one strange file must not take the archive along.
+
+    Raises what is the user's to mend, and of no file.
+    """
+    if isinstance(error, UserError):
+        raise error
+    if isinstance(error, MediaError):
+        return error
+    return MediaError("featurize", "internal", f"{type(error).__name__}: {error}")
+
+
 def amount(n: int, unit: str) -> str:
     """Return a number with its unit in the singular or the plural.
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from emocore.errors import MediaError, UserError
+from emocore.errors import MediaError, fault_of
 from emocore.features.clock import later
 from emocore.features.family import FeatureFamily, FrameInput, SoundInput
 from emocore.features.listen import Windows, loaded, no_numbers
@@ -171,13 +171,8 @@ def _featurize_file(path: str, job: Job, taken: _Taken, alive: Alive | None) -> 
     limit = TimeLimit(job.reading.seconds_per_file, alive or (lambda _: None))
     try:
         found = _read_file(path, job, taken, limit)
-    except UserError:
-        raise
-    except MediaError as fault:
-        return _Result(taken.content_id, fault=fault)
-    except Exception as error:  # one strange file must not take the archive along
-        strange = MediaError("featurize", "internal", f"{type(error).__name__}: {error}")
-        return _Result(taken.content_id, fault=strange)
+    except Exception as error:
+        return _Result(taken.content_id, fault=fault_of(error))
     segment = split_segment(path)[1]
     return _result(found, job.reading, taken.content_id).later(segment.start_seconds if segment else 0.0)
 

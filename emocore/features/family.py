@@ -195,6 +195,15 @@ def other_input(there: FeatureFamily, asked: FeatureFamily) -> tuple[str, Any, s
     return None
 
 
+def each_alone(compute: Callable[[NDArray[np.float32]], NDArray[Any]], family: FeatureFamily) -> Extractor:
+    """Return what computes a family's values of each window by itself, from its samples float32[n]."""
+
+    def extract(windows: Sequence[SoundWindow]) -> NDArray[np.float32]:
+        return np.stack([compute(window.samples) for window in windows]).reshape(-1, *family.shape)
+
+    return extract
+
+
 def check_window(families: Sequence[FeatureFamily], window_seconds: float | None) -> None:
     """Raise UserError for windows that are longer than what a family is made for: it would hear their begin alone."""
     for family in families:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from emocore.features.acoustic import spectral, statistics, timing, voice
 from emocore.features.acoustic.tracks import CEPSTRAL, WHOLE, tracks_of
-from emocore.features.family import ABSENT, Extractor, FeatureFamily, SoundInput, SoundWindow
+from emocore.features.family import ABSENT, Extractor, FeatureFamily, SoundInput, each_alone
 
 _WHOLE = tuple(name for name, _ in WHOLE)
 _VOICE = tuple(name for name, _ in voice.TRACKS)
@@ -113,10 +113,7 @@ def _absent(*shape: int) -> NDArray[np.float32]:
 
 
 def _load(family: FeatureFamily) -> Extractor:
-    def extract(windows: Sequence[SoundWindow]) -> NDArray[np.float32]:
-        return np.stack([functionals(window.samples) for window in windows]).reshape(-1, *family.shape)
-
-    return extract
+    return each_alone(functionals, family)
 
 
 FUNCTIONALS = FeatureFamily(

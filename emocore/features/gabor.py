@@ -5,14 +5,13 @@ modulation subspace-spanning filter bank features", 2012). A value is named by i
 over the window; outputs have no unit: levels are (dB + 30) / 20, filters have a norm of 1 and no mean.
 """
 
-from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emocore.features.acoustic import spectra
-from emocore.features.family import Extractor, FeatureFamily, SoundInput, SoundWindow
+from emocore.features.family import Extractor, FeatureFamily, SoundInput, each_alone
 
 N_FILTERS, N_MELS = 500, 64
 STATISTICS = ("mean", "std", "p05", "p25", "p75", "p95", "mean_change")
@@ -99,11 +98,7 @@ def _filter(
 
 def _load(family: FeatureFamily) -> Extractor:
     _banks()
-
-    def extract(windows: Sequence[SoundWindow]) -> NDArray[np.float32]:
-        return np.stack([gabor_statistics(window.samples) for window in windows]).reshape(-1, *family.shape)
-
-    return extract
+    return each_alone(gabor_statistics, family)
 
 
 GABOR = FeatureFamily(

@@ -4,7 +4,6 @@ Levels are dB of full scale; each band's statistics are FULL ones of the level a
 band that carries nothing, because the file's rate or its coding left it out, is ABSENT in all of its columns.
 """
 
-from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emocore.features.acoustic import spectra, statistics
-from emocore.features.family import ABSENT, Extractor, FeatureFamily, SoundInput, SoundWindow
+from emocore.features.family import ABSENT, Extractor, FeatureFamily, SoundInput, each_alone
 
 RATE_HZ = 48_000
 EDGES_HZ = np.linspace(7_000, 20_000, 11)  # the band needed: without 8 to 20 kHz most columns are absent
@@ -47,10 +46,7 @@ def _bands() -> NDArray[np.float32]:
 
 
 def _load(family: FeatureFamily) -> Extractor:
-    def extract(windows: Sequence[SoundWindow]) -> NDArray[np.float32]:
-        return np.stack([high_band(window.samples) for window in windows]).reshape(-1, *family.shape)
-
-    return extract
+    return each_alone(high_band, family)
 
 
 HIGH_BAND = FeatureFamily(

@@ -4,14 +4,12 @@ Levels are (dB + 30) / 20, as those of gabor.py. A window of less than ten secon
 ABSENT in all of their values.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from emocore.features.acoustic import spectra
 from emocore.features.acoustic.tracks import WHOLE, tracks_and_power
-from emocore.features.family import ABSENT, LONGEST_SECONDS, Extractor, FeatureFamily, SoundInput, SoundWindow
+from emocore.features.family import ABSENT, LONGEST_SECONDS, Extractor, FeatureFamily, SoundInput, each_alone
 from emocore.timeline import WindowGrid
 
 N_MELS = 64
@@ -45,10 +43,7 @@ def log_mel_steps(signal: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _load(family: FeatureFamily) -> Extractor:
-    def extract(windows: Sequence[SoundWindow]) -> NDArray[np.float32]:
-        return np.stack([log_mel_steps(window.samples) for window in windows]).reshape(-1, *family.shape)
-
-    return extract
+    return each_alone(log_mel_steps, family)
 
 
 LOGMEL = FeatureFamily(

@@ -5,14 +5,12 @@ within 10 ms; the other units are those of acoustic/timing.py and acoustic/voice
 where fewer than three frames are voiced.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from emocore.features.acoustic import statistics, timing, voice
 from emocore.features.acoustic.tracks import WHOLE, tracks_of
-from emocore.features.family import ABSENT, Extractor, FeatureFamily, SoundInput, SoundWindow
+from emocore.features.family import ABSENT, Extractor, FeatureFamily, SoundInput, each_alone
 
 _OF_F0 = ("mean", "std", "p10", "p50", "p90", "iqr", "range", "slope", "curvature")
 _OF_LEVEL = ("mean", "std", "p10", "p50", "p90", "range", "slope")
@@ -66,10 +64,7 @@ def prosody(signal: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _load(family: FeatureFamily) -> Extractor:
-    def extract(windows: Sequence[SoundWindow]) -> NDArray[np.float32]:
-        return np.stack([prosody(window.samples) for window in windows]).reshape(-1, *family.shape)
-
-    return extract
+    return each_alone(prosody, family)
 
 
 PROSODY = FeatureFamily(

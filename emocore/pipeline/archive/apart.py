@@ -59,7 +59,7 @@ def _read_task(table: pa.Table, stage: Stage, plan: Plan, out: Path) -> Iterator
         shard = plan.shard(item[0])
         done = committed(shard, item[1], stage, out)
         try:
-            yield pack_done(done, stage) if done else _read(item, shard, stage, out)
+            yield _read(item, shard, stage, out) if done is None else pack_done(done, stage)
         except Exception as error:
             yield pack_done(told_to_user(error, out), stage)
 

@@ -23,7 +23,7 @@ def run_item(item: Item, stage: Stage, plan: Plan, out: Path) -> dict[str, Any]:
     place, part = item
     shard = plan.shard(place)
     done = committed(shard, part, stage, out)
-    if done:
+    if done is not None:
         return done
     try:
         return do_item(item, shard, stage, out)
@@ -44,9 +44,8 @@ def do_item(item: Item, shard: pa.Table, stage: Stage, out: Path) -> dict[str, A
         return {"place": place, "sections": len(cut.sections)}
     if part == JOIN:
         join_sections(cut, shard, stage, out)
-        return counts_of(number_of(shard), len(shard), stage, out) | {
-            "media_seconds": 0.0
-        }  # which the sections counted
+        # The seconds of media were counted with the sections.
+        return {**counts_of(number_of(shard), len(shard), stage, out), "media_seconds": 0.0}
     if part >= len(cut.sections):  # the same
         return {}
     return {"media_seconds": run_section(cut, part, number_of(shard), stage, out)}

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from emocore.errors import MediaError, UserError
+from emocore.errors import MediaError, UserError, fault_of
 from emocore.features.extract import heard_by, rows_of_file
 from emocore.features.one_file import NOTHING_FOUND, Found, Job, Sink, conclude, cuts, read_on, read_section
 from emocore.media.limit import TimeLimit
@@ -126,12 +126,8 @@ def _with_file(path: str, stage: Stage, journal: Journal, do: Callable[[Stream, 
             limit = TimeLimit(stage.reading.seconds_per_file, alive)
             with open_source(path, limit) as stream:
                 return do(stream, limit)
-    except UserError:
-        raise
-    except MediaError as fault:
-        return fault
-    except Exception as error:  # as of any file
-        return MediaError("featurize", "internal", f"{type(error).__name__}: {error}")
+    except Exception as error:
+        return fault_of(error)
 
 
 def read_piece(cut: Cut, number: int, stage: Stage, journal: Journal, sink: Sink) -> Found:
