@@ -245,7 +245,18 @@ def _conclude(
         "seconds": round(seconds, 2),
         "versions": versions(),
     }
-    page = {
+    windows = each_table(out / WINDOWS_FOLDER, of_emotions(WINDOWS, bundle.emotions))
+    longest = counts.longest
+    begins = begins_of(longest.paths)
+    curves = curves_of(windows, longest.durations, begins, bundle.emotions) if longest.durations else []
+    page = _page(options, bundle, synthetic=synthetic)
+    write_text(out / "report.html", render_labels(page, summary, counts, failures, timings, curves))
+    write_json(out / SUMMARY, summary)
+
+
+def _page(options: LabelOptions, bundle: Bundle, *, synthetic: bool) -> dict[str, Any]:
+    """Return what the page says of the command and the model."""
+    return {
         "command": command_line("jobs/label.py", options),
         "finished": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         **options_to_json(options),
@@ -254,12 +265,6 @@ def _conclude(
         "synthetic": synthetic or bool(bundle.card.get("synthetic")),
         "versions": versions(),
     }
-    windows = each_table(out / WINDOWS_FOLDER, of_emotions(WINDOWS, bundle.emotions))
-    longest = counts.longest
-    begins = begins_of(longest.paths)
-    curves = curves_of(windows, longest.durations, begins, bundle.emotions) if longest.durations else []
-    write_text(out / "report.html", render_labels(page, summary, counts, failures, timings, curves))
-    write_json(out / SUMMARY, summary)
 
 
 def _seen(out: Path, options: LabelOptions, bundle: Bundle) -> dict[str, Any]:
